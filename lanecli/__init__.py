@@ -1,0 +1,3 @@
+"""Lane segmentation from a command line."""
+
+__version__ = "0.1.0"
