@@ -1,0 +1,209 @@
+"""Typed experiment configuration: YAML plus dotted overrides, every unknown key named with its nearest neighbour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lanecli.errors import InputError, nearest
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class ModelConfig(Section):
+    """`model`: what is trained."""
+
+    name: str = "linknet"
+    encoder: str | None = "tu-efficientnet_lite0"
+    encoder_weights: str | None = None
+    """None starts from random weights; a file is loaded; any other word is fetched by name from the network."""
+    weights: str | None = None
+    """A model file (or shipped model) whose weights training starts from."""
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class GeometryConfig(Section):
+    """`data.geometry`: what the network sees."""
+
+    size: tuple[int, int] = (576, 320)
+    crop: tuple[float, float, float, float] = (0, 0, 0, 0)
+    fit: Literal["stretch", "pad"] = "stretch"
+
+
+class AugmentConfig(Section):
+    """`data.augment`: random changes of training pictures; 0 turns one off."""
+
+    flip: float = Field(0.5, ge=0, le=1)
+    """Chance of mirroring left to right."""
+    scale: tuple[float, float] = (0.75, 1.6)
+    """Range of the random zoom; above 1 a part of the picture fills the network's input."""
+    aspect: float = Field(0.15, ge=0, lt=1)
+    rotate: float = Field(3.0, ge=0, le=180)
+    """Degrees, to either side."""
+    shift: float = Field(0.1, ge=0, le=1)
+    """Share of the picture's side, to either side, beyond what the zoom leaves free."""
+    perspective: float = Field(0.0, ge=0, lt=0.5)
+    color: float = Field(0.35, ge=0, le=1)
+    """Strength of brightness, contrast, saturation, hue, gamma and white balance changes."""
+    blur: float = Field(0.15, ge=0, le=1)
+    noise: float = Field(0.15, ge=0, le=1)
+    cutout: float = Field(0.0, ge=0, le=1)
+
+
+class DataConfig(Section):
+    """`data`: what is learned from; with no root, procedural road scenes rendered on the fly."""
+
+    root: list[str] = Field(default_factory=list)
+    weights: list[float] | None = None
+    """Share of each root in an epoch; None draws every sample once."""
+    split: str = "train"
+    val_split: str = "val"
+    geometry: GeometryConfig = GeometryConfig()
+    augment: AugmentConfig | None = AugmentConfig()
+    samples: int | None = Field(None, ge=1)
+    """Samples an epoch draws; None means every one once (2000 procedural scenes when there is no root)."""
+    workers: int = Field(1, ge=0)
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class LossTerm(Section):
+    """One term of a weighted sum of losses."""
+
+    name: str
+    weight: float = 1.0
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class OptimConfig(Section):
+    """`optim`: the optimiser."""
+
+    name: str = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class ScheduleConfig(Section):
+    """`schedule`: the learning rate over the run."""
+
+    name: str = "cosine"
+    warmup: float = Field(0.03, ge=0, lt=1)
+    """Share of all steps over which the rate rises linearly from zero."""
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainConfig(Section):
+    """`train`: the loop."""
+
+    epochs: int = Field(10, ge=1)
+    batch: int = Field(8, ge=1)
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are summed before a step."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    clip: float | None = Field(1.0, gt=0)
+    """Largest gradient norm."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of the exponential moving average of weights that is validated and kept."""
+    seed: int = Field(0, ge=0)
+    compile: bool = False
+
+
+class Config(Section):
+    """The whole experiment."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    loss: list[LossTerm] = Field(default_factory=lambda: [LossTerm(name="ce"), LossTerm(name="dice")])
+    optim: OptimConfig = OptimConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig = TrainConfig()
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _sum_of_names(cls, value: Any) -> Any:
+        """``ce+dice`` is the sum of both with weight 1."""
+        if isinstance(value, str):
+            return [{"name": part.strip()} for part in value.split("+")]
+        return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+    def to_yaml(self) -> str:
+        """The resolved configuration as YAML; :func:`load_config` reads it back equal."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: Path | None = None, overrides: list[str] | None = None) -> Config:
+    """Configuration from a YAML file and ``dotted.key=value`` overrides (values are YAML).
+
+    Raises InputError naming the file, the key, and the nearest known key for an unknown one.
+    """
+    tree = _read_yaml(path) if path else {}
+    for override in overrides or []:
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise InputError(f"'{override}' is no KEY=VALUE such as train.epochs=20")
+        _set(tree, key.strip().split("."), _parse_value(text, override), override)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(_explain(error, str(path) if path else "configuration")) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"no such configuration file: {path}")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: a configuration is a mapping of keys, this holds a {type(tree).__name__}")
+    return tree
+
+
+def _parse_value(text: str, override: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"'{override}': the value is not readable as YAML") from error
+
+
+def _set(tree: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
+    for key in keys[:-1]:
+        node = tree.setdefault(key, {})
+        if not isinstance(node, dict):
+            raise InputError(f"'{override}': '{key}' is not a section")
+        tree = node
+    tree[keys[-1]] = value
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    """The first fault in one line; pydantic's own text spans several and names no neighbour."""
+    fault = error.errors()[0]
+    place = ".".join(str(p) for p in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{place}'{nearest(place, known_keys())}"
+    return f"{where}: {place}: {fault['msg'].removeprefix('Value error, ')}, got {fault.get('input')!r}"
+
+
+def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every dotted key of the configuration."""
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(inner, type) and issubclass(inner, Section):
+                keys += known_keys(inner, f"{prefix}{name}.")
+    return keys

@@ -1,0 +1,61 @@
+"""Where the shipped models and ready configurations lie, installed or in a source checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lanecli.errors import InputError, nearest
+
+DEFAULT_MODEL = "lane"
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _folder(installed: str, checkout: str) -> Path:
+    inside = _PACKAGE / installed
+    return inside if inside.is_dir() else _PACKAGE.parent / checkout
+
+
+def models_folder() -> Path:
+    """The folder of shipped model files."""
+    return _folder("assets/models", "assets/models")
+
+
+def configs_folder() -> Path:
+    """The folder of ready experiment configurations."""
+    return _folder("configs", "configs")
+
+
+def shipped_models() -> list[str]:
+    """Names of the shipped models."""
+    return sorted(
+        {p.stem for p in models_folder().glob("*.onnx")} | {p.stem for p in models_folder().glob("*.safetensors")}
+    )
+
+
+def find_model(name: str, prefer: str = ".onnx") -> Path:
+    """The file behind MODEL: a model file, a run directory (its best model), or a shipped model's name.
+
+    Args:
+        name: what the user typed.
+        prefer: which file of a shipped model to take where it has both, ``".onnx"`` or ``".safetensors"``.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        best = path / "model.safetensors"
+        if best.is_file():
+            return best
+        raise InputError(f"{path} holds no model.safetensors: not a finished training run")
+    if path.is_file():
+        return path
+    if name in shipped_models():
+        preferred = models_folder() / f"{name}{prefer}"
+        other = {".onnx": ".safetensors", ".safetensors": ".onnx"}[prefer]
+        return preferred if preferred.is_file() else models_folder() / f"{name}{other}"
+    if path.suffix or len(path.parts) > 1:
+        raise InputError(f"no such model file: {name}")
+    raise InputError(
+        f"no model '{name}': give a file, a run directory or a shipped model{nearest(name, shipped_models())}"
+    )
