@@ -1,0 +1,196 @@
+"""`Frame`: one picture on its way through the pipeline, with its place and time."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+
+from lanecli.errors import LaneError
+from lanecli.media.colour import FROM_RGB, RANGE_FULL, Colour
+
+
+class Frame:
+    """One picture: either I420 planes or RGB, with index and exact time.
+
+    Planes come as views into the decoder's memory, without a copy, and are then read-only: the decoder still predicts
+    later frames from them. To draw, take a writable one: `VideoWriter.canvas(frame)` or `frame.copy()`.
+
+    Attributes:
+        index: Place in the output, from 0.
+        pts: Presentation time in units of `time_base`, or None where the source has none.
+        time_base: Seconds per unit of `pts`.
+        duration: How long the frame is shown, in units of `time_base`, or None where the source does not say.
+        colour: Matrix, range and the other colour tags.
+    """
+
+    __slots__ = ("_native", "_planes", "_rgb", "colour", "duration", "index", "pts", "time_base", "writable")
+
+    def __init__(
+        self,
+        index: int = 0,
+        pts: int | None = None,
+        time_base: Fraction | None = None,
+        *,
+        duration: int | None = None,
+        colour: Colour = FROM_RGB,
+    ) -> None:
+        self.index = index
+        self.pts = pts
+        self.time_base = time_base
+        self.duration = duration
+        self.colour = colour
+        self.writable = False
+        self._native: av.VideoFrame | None = None
+        self._planes: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._rgb: np.ndarray | None = None
+
+    @classmethod
+    def from_rgb(
+        cls, rgb: np.ndarray, index: int = 0, pts: int | None = None, time_base: Fraction | None = None
+    ) -> Frame:
+        """Wrap an RGB picture, uint8 (H, W, 3), without a copy."""
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise LaneError(f"a frame takes RGB uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}")
+        frame = cls(index, pts, time_base)
+        frame._rgb = rgb
+        frame.writable = rgb.flags.writeable
+        return frame
+
+    @classmethod
+    def from_planes(
+        cls,
+        y: np.ndarray,
+        u: np.ndarray,
+        v: np.ndarray,
+        index: int = 0,
+        pts: int | None = None,
+        time_base: Fraction | None = None,
+        *,
+        duration: int | None = None,
+        colour: Colour,
+    ) -> Frame:
+        """Wrap I420 planes without a copy: y uint8 (H, W); u and v uint8 (ceil(H/2), ceil(W/2))."""
+        half = ((y.shape[0] + 1) // 2, (y.shape[1] + 1) // 2)
+        if u.shape != half or v.shape != half:
+            raise LaneError(f"chroma planes of a {y.shape} frame must be {half}, got {u.shape} and {v.shape}")
+        frame = cls(index, pts, time_base, duration=duration, colour=colour)
+        frame._planes = (y, u, v)
+        frame.writable = all(plane.flags.writeable for plane in (y, u, v))
+        return frame
+
+    @classmethod
+    def from_native(cls, native: av.VideoFrame, index: int, *, colour: Colour, writable: bool = False) -> Frame:
+        """Wrap a yuv420p (or yuvj420p) frame of PyAV's without a copy; time and duration are taken from it."""
+        frame = cls(index, native.pts, native.time_base, duration=native.duration or None, colour=colour)
+        frame._native = native
+        frame.writable = writable
+        return frame
+
+    @property
+    def is_planar(self) -> bool:
+        """True where the pixels are I420 planes, False where they are RGB."""
+        return self._rgb is None
+
+    @property
+    def planes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """y uint8 (H, W); u and v uint8 (ceil(H/2), ceil(W/2)). Only where `is_planar`."""
+        if self._planes is None:
+            if self._native is None:
+                raise LaneError("this frame holds RGB, not planes")
+            y, u, v = (_plane(plane, self.writable) for plane in self._native.planes)
+            self._planes = (y, u, v)
+        return self._planes
+
+    @property
+    def y(self) -> np.ndarray:
+        """Luma, uint8 (H, W)."""
+        return self.planes[0]
+
+    @property
+    def u(self) -> np.ndarray:
+        """Cb, uint8 (ceil(H/2), ceil(W/2))."""
+        return self.planes[1]
+
+    @property
+    def v(self) -> np.ndarray:
+        """Cr, uint8 (ceil(H/2), ceil(W/2))."""
+        return self.planes[2]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        if self._native is not None and self._planes is None:
+            return self._native.width, self._native.height
+        height, width = (self.planes[0] if self._rgb is None else self._rgb).shape[:2]
+        return width, height
+
+    @property
+    def time(self) -> float | None:
+        """Presentation time in seconds, or None where the source has none."""
+        return None if self.pts is None or self.time_base is None else float(self.pts * self.time_base)
+
+    def rgb(self) -> np.ndarray:
+        """The picture as RGB uint8 (H, W, 3), converted with the frame's own matrix and range.
+
+        An RGB frame gives its own array; planes are converted anew at each call.
+        """
+        if self._rgb is not None:
+            return self._rgb
+        height = self.size[1]
+        native = self._native
+        if native is None or height % 2:
+            # swscale's path for odd heights is two levels off: give it a row more.
+            y, u, v = self.planes
+            native = native_copy(cv2.copyMakeBorder(y, 0, height % 2, 0, 0, cv2.BORDER_REPLICATE), u, v)
+        space, span = self.colour.swscale
+        return native.reformat(
+            format="rgb24",
+            src_colorspace=space,
+            dst_colorspace=space,
+            src_color_range=span,
+            dst_color_range=RANGE_FULL,
+            threads=1,
+        ).to_ndarray()[:height]
+
+    def copy(self) -> Frame:
+        """A writable copy that owns its pixels."""
+        if self._rgb is not None:
+            frame = Frame.from_rgb(self._rgb.copy(), self.index, self.pts, self.time_base)
+            frame.duration, frame.colour = self.duration, self.colour
+            return frame
+        y, u, v = (plane.copy() for plane in self.planes)
+        return Frame.from_planes(
+            y, u, v, self.index, self.pts, self.time_base, duration=self.duration, colour=self.colour
+        )
+
+    def rotated(self, degrees: int) -> Frame:
+        """The frame turned counter-clockwise by 90, 180 or 270 degrees (0 gives the frame itself)."""
+        codes = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+        code = codes.get(degrees % 360)
+        if code is None:
+            return self
+        if self._rgb is not None:
+            frame = Frame.from_rgb(cv2.rotate(self._rgb, code), self.index, self.pts, self.time_base)
+            frame.duration, frame.colour = self.duration, self.colour
+            return frame
+        y, u, v = (cv2.rotate(plane, code) for plane in self.planes)
+        return Frame.from_planes(
+            y, u, v, self.index, self.pts, self.time_base, duration=self.duration, colour=self.colour
+        )
+
+
+def _plane(plane: av.video.plane.VideoPlane, writable: bool) -> np.ndarray:
+    view = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+    view.flags.writeable = writable
+    return view
+
+
+def native_copy(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> av.VideoFrame:
+    """Copy I420 planes into a new PyAV frame of the same size."""
+    native = av.VideoFrame(y.shape[1], y.shape[0], "yuv420p")
+    for source, plane in zip((y, u, v), native.planes, strict=True):
+        np.copyto(_plane(plane, True), source)
+    return native

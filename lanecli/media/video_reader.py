@@ -1,0 +1,295 @@
+"""Reading video: exact timestamps, upright frames, damage skipped and counted."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.error
+from av.container import InputContainer
+
+from lanecli.errors import InputError
+from lanecli.media.colour import RANGE_FULL, UNSPECIFIED, Colour
+from lanecli.media.container import open_container, reason, start_offset
+from lanecli.media.frame import Frame
+
+_DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")  # Matroska's, of one stream
+_DEMUX_RETRIES = 8
+_THREADED_PIXELS = 1_500_000  # below this one thread decodes faster than any pipeline eats, and costs least CPU
+# Codecs of which each packet holds exactly one frame, so that packets without a frame were lost ones.
+_ONE_FRAME_PER_PACKET = {"h264", "hevc", "mjpeg", "prores", "dnxhd", "av1", "ffv1", "rawvideo"}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What is known of a video before it is read.
+
+    Attributes:
+        size: (width, height) of the upright frames.
+        frame_rate: Average frames per second, exact.
+        time_base: Seconds per unit of the frames' pts.
+        frames: Number of frames as promised by the file, else estimated from its duration, else None.
+        duration: Seconds, or None where unknown (a live stream).
+        rotation: Degrees counter-clockwise the stored frames are turned by to stand upright: 0, 90, 180 or 270.
+        codec: FFmpeg's name of the codec.
+        pixel_format: FFmpeg's name of the stored pixel format.
+        has_audio: True where there is sound to copy.
+        colour: Colour tags of the frames as they are given out.
+        pixel_aspect: Width of a pixel over its height, upright; 1 for square ones.
+    """
+
+    size: tuple[int, int]
+    frame_rate: Fraction
+    time_base: Fraction
+    frames: int | None
+    duration: float | None
+    rotation: int
+    codec: str
+    pixel_format: str
+    has_audio: bool
+    colour: Colour
+    pixel_aspect: Fraction
+
+
+class VideoReader:
+    """Iterates over the frames of a video file or stream URL, upright, with exact timestamps.
+
+    A frame or packet that cannot be decoded is skipped and counted in `skipped_frames` (packets that a damaged Matroska
+    or transport stream lost on the way cannot be counted). A file that ends before it
+    should gives what can be read, and `truncated` is then True. Timestamps are those of the file (see `start_offset`
+    for sources with an arbitrary clock); pictures without one get the next one by the frame rate.
+
+        with VideoReader("drive.mp4") as reader:
+            for frame in reader:
+                ...
+
+    Args:
+        source: A path, or a URL such as rtsp://….
+        every: Give out each N-th frame only, beginning with the first.
+        threads: Decoder threads; by default one for small frames, one per core for large ones.
+
+    Raises:
+        InputError: Missing, empty, not a video, no video stream, cut short before the first frame.
+    """
+
+    def __init__(self, source: str | Path, *, every: int = 1, threads: int | None = None) -> None:
+        if every < 1:
+            raise InputError(f"every N-th frame needs N of at least 1, got {every}")
+        self.source = os.fspath(source)
+        self.every = every
+        self.skipped_frames = 0
+        self.truncated = False
+        self._lock = threading.Lock()  # the container must not be closed under a thread that decodes
+        self._closed = False
+        self._container = open_container(source)
+        try:
+            self._stream = _video_stream(self._container, self.source)
+            self._context = self._stream.codec_context
+            pixels = self._context.width * self._context.height
+            count = threads if threads is not None else (0 if pixels > _THREADED_PIXELS else 1)
+            self._context.thread_count = count
+            self._context.thread_type = "SLICE" if count == 1 else "AUTO"
+            self._last_pts: int | None = None
+            self._decoded = self._decode()
+            self._first = next(self._decoded, None)
+            if self._first is None:
+                raise InputError(f"{self.source}: holds no frame that can be decoded (cut short or damaged)")
+            self.info = self._describe(self._first)
+        except BaseException as error:
+            self._container.close()
+            if isinstance(error, av.error.FFmpegError):
+                raise InputError(f"{self.source}: {reason(self.source, error)}") from error
+            raise
+        self._shift = round(start_offset(self._container) / self.info.time_base)
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Average rate of the frames given out: the file's over `every`."""
+        return self.info.frame_rate / self.every
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        native = self._first
+        self._first = None
+        number = 0
+        while native is not None:
+            if number % self.every == 0:
+                frame = self._frame(native, index)
+                index += 1
+                yield frame
+            number += 1
+            with self._lock:
+                native = None if self._closed else next(self._decoded, None)
+
+    def close(self) -> None:
+        """Close the file; an iteration in another thread ends. Frames given out stay valid."""
+        with self._lock:
+            self._closed = True
+            self._decoded.close()
+            self._container.close()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        """Every decodable frame in order; keeps the counts."""
+        packets = discarded = decoded = 0
+        end, cut = Fraction(0), False
+        for packet in self._packets():
+            if packet.size:
+                packets += 1
+                discarded += packet.is_discard
+                cut = packet.is_corrupt  # a demuxer marks a packet that ends with the file before its time
+                if packet.pts is not None:
+                    end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self.skipped_frames += 1
+                continue
+            for native in frames:
+                decoded += 1
+                if native.is_corrupt:
+                    self.skipped_frames += 1
+                else:
+                    yield native
+        promised = self._stream.frames
+        mp4 = self._container.format.name.startswith("mov")
+        self.truncated |= cut or (mp4 and packets < promised) or self._ends_early(end)
+        if self._context.name in _ONE_FRAME_PER_PACKET:
+            expected = packets if self.truncated else max(packets, promised)
+            self.skipped_frames = max(self.skipped_frames, expected - discarded - decoded)
+
+    def _ends_early(self, end: Fraction) -> bool:
+        """True where the last packet ends well before the file says the video does."""
+        stream = self._stream
+        if stream.duration is not None:
+            declared = (stream.duration + (stream.start_time or 0)) * stream.time_base
+        elif (tag := _DURATION_TAG.match(stream.metadata.get("DURATION", ""))) is not None:
+            hours, minutes, seconds = (Fraction(part) for part in tag.groups())
+            declared = (hours * 60 + minutes) * 60 + seconds
+        elif self._container.duration is not None and not self._container.streams.audio:
+            declared = Fraction(self._container.duration, 1_000_000)
+        else:
+            return False
+        return declared - end > max(3 / _frame_rate(stream), Fraction(1, 5))
+
+    def _packets(self) -> Iterator[av.Packet]:
+        failures = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    failures = 0
+                    yield packet
+                return
+            except av.error.FFmpegError:
+                failures += 1
+                if failures > _DEMUX_RETRIES:
+                    self.truncated = True
+                    break
+        flush = av.Packet()
+        flush.stream = self._stream
+        yield flush
+
+    def _describe(self, native: av.VideoFrame) -> VideoInfo:
+        stream = self._stream
+        rate = _frame_rate(stream)
+        time_base = native.time_base or stream.time_base or 1 / rate
+        duration = None
+        if stream.duration is not None:
+            duration = float(stream.duration * stream.time_base)
+        elif self._container.duration is not None:
+            duration = self._container.duration / 1e6
+        rotation = round(native.rotation / 90) * 90 % 360
+        size = (native.width, native.height)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        if rotation in (90, 270):
+            size, aspect = size[::-1], 1 / aspect
+        return VideoInfo(
+            size=size,
+            frame_rate=rate,
+            time_base=time_base,
+            frames=stream.frames or (round(duration * rate) if duration else None),
+            duration=duration,
+            rotation=rotation,
+            codec=self._context.name,
+            pixel_format=native.format.name,
+            has_audio=bool(self._container.streams.audio),
+            colour=_colour(native),
+            pixel_aspect=aspect,
+        )
+
+    def _frame(self, native: av.VideoFrame, index: int) -> Frame:
+        native = _as_i420(native, self.info)
+        frame = Frame.from_native(native, index, colour=self.info.colour).rotated(self.info.rotation)
+        step = round(1 / (self.info.frame_rate * self.info.time_base))
+        if frame.pts is None:
+            frame.pts = 0 if self._last_pts is None else self._last_pts + max(1, step)
+        else:
+            frame.pts -= self._shift
+        frame.time_base = self.info.time_base
+        self._last_pts = frame.pts
+        return frame
+
+
+def _frame_rate(stream: av.VideoStream) -> Fraction:
+    return stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+
+
+def _video_stream(container: InputContainer, name: str) -> av.VideoStream:
+    for stream in container.streams.video:
+        # Cover art of a music file is a video stream too.
+        if stream.codec_context is not None and not int(stream.disposition) & 0x400:
+            return stream
+    raise InputError(f"{name}: has no video stream that can be decoded")
+
+
+def _colour(native: av.VideoFrame) -> Colour:
+    """Colour tags of a frame once it is yuv420p."""
+    full = native.format.name.startswith("yuvj") or native.color_range == RANGE_FULL
+    if native.format.is_rgb or native.format.name.startswith(("gray", "mono", "pal8")):
+        return Colour(6, 1, int(native.color_primaries), int(native.color_trc))
+    span = RANGE_FULL if full else int(native.color_range)
+    matrix = int(native.colorspace) if int(native.colorspace) != 0 else UNSPECIFIED
+    return Colour(matrix, span, int(native.color_primaries), int(native.color_trc))
+
+
+def _as_i420(native: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+    """The frame as yuv420p of the first frame's size: itself where it is already."""
+    size = info.size if info.rotation in (0, 180) else info.size[::-1]
+    same_size = (native.width, native.height) == size
+    if (
+        same_size
+        and native.format.name in ("yuv420p", "yuvj420p")
+        and all(plane.line_size > 0 for plane in native.planes)
+    ):
+        return native
+    space, span = info.colour.swscale
+    if native.format.is_rgb or native.format.name.startswith(("gray", "mono", "pal8")):
+        source_span = 2 if int(native.color_range) != 1 else 1
+    else:
+        source_span = span
+    converted = native.reformat(
+        width=size[0],
+        height=size[1],
+        format="yuv420p",
+        src_colorspace=space,
+        dst_colorspace=space,
+        src_color_range=source_span,
+        dst_color_range=span,
+        threads=1,
+    )
+    converted.pts, converted.time_base = native.pts, native.time_base
+    return converted
