@@ -1,0 +1,1 @@
+"""Metrics: counts that stream, then a named reduction."""
