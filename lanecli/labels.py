@@ -173,11 +173,14 @@ class LabelMap:
         masks say less than their sources.
         """
         if self.multilabel:
-            raise InputError(f"label map '{self.name}' holds several labels at a pixel and has no way back to source ids")
-        values = [c.decoded for c in self.classes]
-        if None in values:
-            missing = self.classes[values.index(None)].name
-            raise InputError(f"label map '{self.name}': class '{missing}' has no source value to decode to")
+            raise InputError(
+                f"label map '{self.name}' holds several labels at a pixel and has no way back to source ids"
+            )
+        values: list[int] = []
+        for label in self.classes:
+            if label.decoded is None:
+                raise InputError(f"label map '{self.name}': class '{label.name}' has no source value to decode to")
+            values.append(label.decoded)
         highest = int(train_ids[train_ids != IGNORE_ID].max(initial=0))
         if highest >= len(values):
             raise InputError(f"train id {highest} is no class of label map '{self.name}' ({len(values)} classes)")
