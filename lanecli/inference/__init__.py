@@ -1,0 +1,1 @@
+"""Prediction: backends that run a model file, the predictor over them, and the sinks."""
