@@ -1,0 +1,181 @@
+"""Random changes of training pictures and their masks: one affine warp, then levels, then blur, noise and cut-outs."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from lanecli.config import AugmentConfig
+from lanecli.geometry import Placement
+from lanecli.labels import IGNORE_ID, LabelMap
+
+
+def _translation(x: float, y: float) -> np.ndarray:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], float)
+
+
+def _scaling(x: float, y: float) -> np.ndarray:
+    return np.diag([x, y, 1.0])
+
+
+def placement_matrix(placement: Placement) -> np.ndarray:
+    """(3, 3) map of pixel-centre coordinates in the frame to the network's picture; what Placement.points does."""
+    origin, unit_x, unit_y = placement.points(np.array([[0, 0], [1, 0], [0, 1]], float))
+    return np.array([[*(unit_x - origin)[:1], 0, origin[0]], [0, (unit_y - origin)[1], origin[1]], [0, 0, 1]])
+
+
+def random_matrix(config: AugmentConfig, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """A random zoom, stretch, rotation, shift, perspective and mirroring about the centre of a `size` picture.
+
+    Returns:
+        (3, 3) map from and to pixel-centre coordinates, and whether it mirrors left to right.
+    """
+    width, height = size
+    zoom = np.exp(rng.uniform(*np.log(config.scale)))
+    stretch = np.exp(rng.uniform(-config.aspect, config.aspect))
+    angle = np.deg2rad(rng.uniform(-config.rotate, config.rotate))
+    flip = bool(rng.random() < config.flip)
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    scaling = _scaling(zoom * stretch * (-1 if flip else 1), zoom / stretch)
+    tilt = np.eye(3)
+    if config.perspective:
+        tilt[2, :2] = rng.uniform(-config.perspective, config.perspective, 2) / (width, height)
+    # a zoomed-in picture may move as far as its border, and a little beyond
+    free = max(0.0, (zoom - 1) / 2)
+    shift = rng.uniform(-1, 1, 2) * (free + config.shift) * (width, height)
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    return _translation(*(centre + shift)) @ tilt @ rotation @ scaling @ _translation(*-centre), flip
+
+
+def warp(
+    picture: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and mask through one projective map: bilinear without aliasing, and by nearest centre.
+
+    Args:
+        picture: (H, W, 3) uint8; mask: (H', W') uint8 covering the same view.
+        matrix: (3, 3) from the picture's pixel centres to the result's.
+        size: of the result. Outside the picture the result is grey, and ignored in the mask.
+    """
+    to_mask = _resize_matrix(picture.shape, mask.shape)
+    shrink = 1 / np.sqrt(max(abs(np.linalg.det(matrix[:2, :2])), 1e-9))
+    while shrink >= 2:  # halve first where the warp would skip pixels
+        half = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        matrix = matrix @ np.linalg.inv(_resize_matrix(picture.shape, half.shape))
+        to_mask = to_mask @ np.linalg.inv(_resize_matrix(picture.shape, half.shape))
+        picture, shrink = half, shrink / 2
+    warped = cv2.warpPerspective(
+        picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(114, 114, 114)
+    )
+    warped_mask = cv2.warpPerspective(
+        mask,
+        matrix @ np.linalg.inv(to_mask),
+        size,
+        flags=cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=IGNORE_ID,
+    )
+    return warped, warped_mask
+
+
+def _resize_matrix(source: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
+    """(3, 3) map of pixel centres when (H, W, …) is resized to another (H, W, …), half-pixel consistent."""
+    x, y = target[1] / source[1], target[0] / source[0]
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+
+
+def swap_classes(mask: np.ndarray, label_map: LabelMap) -> np.ndarray:
+    """Left classes become right ones and the other way round, where the label map says so."""
+    if not label_map.swaps:
+        return mask
+    table = np.arange(256, dtype=np.uint8)
+    for left, right in label_map.swaps:
+        table[[left, right]] = right, left
+    return table[mask]
+
+
+def change_levels(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Random white balance, saturation, contrast, gamma and brightness of (H, W, 3) uint8 RGB."""
+    balance = np.exp(rng.normal(0, 0.25 * strength, 3))
+    saturation = max(0.0, 1 + rng.normal(0, strength))
+    contrast, gamma = np.exp(rng.normal(0, 0.6 * strength)), np.exp(rng.normal(0, 0.7 * strength))
+    brightness = rng.normal(0, 0.25 * strength)
+    ramp = np.linspace(0, 1, 256)[:, None] ** gamma * balance
+    table = np.clip((ramp - 0.45) * contrast + 0.45 + brightness, 0, 1)
+    levelled = cv2.LUT(picture, np.rint(table * 255).astype(np.uint8)[None])
+    grey = cv2.cvtColor(cv2.cvtColor(levelled, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(levelled, saturation, grey, 1 - saturation, 0)
+
+
+def blur(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Out of focus, moved, or scaled down and up again, at random."""
+    kind = rng.integers(3)
+    height, width = picture.shape[:2]
+    if kind == 0:
+        return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
+    if kind == 1:
+        length = 2 * int(rng.integers(1, 5)) + 1  # odd: an even kernel has no middle and would shift the picture
+        kernel = np.zeros((length, length), np.float32)
+        end = (int(length // 2 * (1 + np.cos(a := rng.uniform(0, np.pi)))), int(length // 2 * (1 + np.sin(a))))
+        cv2.line(kernel, (length - 1 - end[0], length - 1 - end[1]), end, 1)
+        return cv2.filter2D(picture, -1, kernel / kernel.sum())
+    factor = rng.uniform(0.4, 0.9)
+    small = cv2.resize(
+        picture, (max(1, int(width * factor)), max(1, int(height * factor))), interpolation=cv2.INTER_AREA
+    )
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def add_noise(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sensor noise or the artefacts of strong JPEG compression."""
+    if rng.random() < 0.5:
+        noise = rng.standard_normal(picture.shape, np.float32) * rng.uniform(2, 14)
+        return np.clip(picture + noise, 0, 255).astype(np.uint8)
+    coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 75))])[1]
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED))
+
+
+def cut_out(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> None:
+    """Cover a random rectangle in place (DeVries & Taylor, arXiv 1708.04552); covered pixels are ignored."""
+    height, width = mask.shape
+    h, w = int(height * rng.uniform(0.05, 0.3)), int(width * rng.uniform(0.05, 0.3))
+    y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    picture[y : y + h, x : x + w] = rng.integers(0, 256, 3)
+    mask[y : y + h, x : x + w] = IGNORE_ID
+
+
+def augment(
+    picture: np.ndarray,
+    mask: np.ndarray,
+    placement: Placement,
+    config: AugmentConfig,
+    label_map: LabelMap,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A training pair at the network's size, changed at random.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB of the placement's frame size.
+        mask: (H', W') uint8 train ids over the same view.
+        placement: the geometry for this picture; the random map is composed with it, so pixels are sampled once.
+        config: what may change and how much.
+        label_map: for classes that swap when mirrored.
+        rng: the sample's own random stream.
+
+    Returns:
+        (h, w, 3) uint8 and (h, w) uint8 at the network's size.
+    """
+    change, flipped = random_matrix(config, placement.network, rng)
+    picture, mask = warp(picture, mask, change @ placement_matrix(placement), placement.network)
+    if flipped:
+        mask = swap_classes(mask, label_map)
+    if config.color:
+        picture = change_levels(picture, config.color, rng)
+    if rng.random() < config.blur:
+        picture = blur(picture, rng)
+    if rng.random() < config.noise:
+        picture = add_noise(picture, rng)
+    if rng.random() < config.cutout:
+        cut_out(picture, mask, rng)
+    return picture, mask

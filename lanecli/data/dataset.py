@@ -1,0 +1,185 @@
+"""What training and validation read: sources of labelled pictures, and the sets that draw from them.
+
+A sample depends on the seed, the epoch and its place in it, never on what was drawn before: a run can be resumed at
+any step, with any number of workers, and sees the very same pictures.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from lanecli.config import AugmentConfig
+from lanecli.data.augment import augment
+from lanecli.data.manifest import Sample
+from lanecli.errors import InputError
+from lanecli.geometry import Geometry
+from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.media.pictures import read_mask, read_picture
+
+SYNTHETIC_FRAME = (704, 396)
+"""Size procedural scenes are rendered at for training: a little above the network's, so that zooming in has detail."""
+
+
+class Source(Protocol):
+    """Labelled pictures by number."""
+
+    label_map: LabelMap
+
+    def __len__(self) -> int: ...
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, 3) uint8 RGB and its (H, W) uint8 train ids."""
+        ...
+
+
+class PreparedSource:
+    """Samples of a prepared dataset."""
+
+    def __init__(self, samples: Sequence[Sample], label_map: LabelMap) -> None:
+        """Args: samples: what `read_dataset` gives; label_map: the dataset's."""
+        self.samples = samples
+        self.label_map = label_map
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read one pair.
+
+        Raises:
+            InputError: a file cannot be read, or a mask holds an id that is no class or has another size.
+        """
+        sample = self.samples[index]
+        mask = read_mask(sample.mask)
+        classes = len(self.label_map.classes)
+        strange = cv2.inRange(mask, classes, IGNORE_ID - 1)
+        if not self.label_map.multilabel and cv2.countNonZero(strange):
+            ids = ", ".join(str(i) for i in np.unique(mask[strange > 0])[:5])
+            raise InputError(
+                f"{sample.mask}: id {ids} is no class of label map '{self.label_map.name}' "
+                f"(0 to {classes - 1}, {IGNORE_ID} ignored); prepare the dataset again"
+            )
+        picture = read_picture(sample.image)
+        if picture.shape[:2] != mask.shape:
+            raise InputError(f"{sample.mask}: the mask is {mask.shape[::-1]}, its picture {picture.shape[1::-1]}")
+        return picture, mask
+
+
+class SyntheticSource:
+    """Procedural road scenes, rendered when asked for."""
+
+    def __init__(self, count: int, seed: int, size: tuple[int, int] = SYNTHETIC_FRAME) -> None:
+        """Args: count: how many there are; seed: of the first one; size: they are rendered at."""
+        from lanecli.labelmaps import label_map
+
+        self.count, self.seed, self.size = count, seed, size
+        self.label_map = label_map("lane")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Render scene number `index`."""
+        from lanecli.data.synth import render_scene
+
+        scene = render_scene(self.seed + index, self.size)
+        return scene.image, scene.mask
+
+
+class EvaluationSet:
+    """Every sample once, as Geometry leaves it and nothing changed."""
+
+    def __init__(self, source: Source, geometry: Geometry) -> None:
+        """Args: source: the pictures; geometry: the model's."""
+        self.source, self.geometry = source, geometry
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(h, w, 3) uint8 RGB and (h, w) uint8 train ids at the network's size."""
+        picture, mask = self.source.load(index)
+        placement = self.geometry.place((picture.shape[1], picture.shape[0]))
+        return placement.picture(picture), placement.mask(mask)
+
+
+class TrainingSet:
+    """Samples of several sources, shuffled and augmented anew each epoch.
+
+    Item number ``epoch * len(set) + place`` is the sample at `place` of `epoch`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        geometry: Geometry,
+        augmentation: AugmentConfig | None,
+        *,
+        seed: int = 0,
+        samples: int | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        """Set up.
+
+        Args:
+            sources: where pictures come from; all of one label map.
+            geometry: the model's.
+            augmentation: random changes, or None for none.
+            seed: of order and changes.
+            samples: an epoch's length; None is all samples once.
+            weights: each source's share of an epoch; None is by its size.
+        """
+        self.sources, self.geometry, self.augmentation, self.seed = list(sources), geometry, augmentation, seed
+        self.label_map = self.sources[0].label_map
+        sizes = np.array([len(s) for s in self.sources])
+        self.samples = samples or int(sizes.sum())
+        shares = np.asarray(sizes if weights is None else weights, float)
+        self.shares = shares / shares.sum()
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def plan(self, epoch: int) -> np.ndarray:
+        """(len, 2) source number and index in it of each sample of an epoch.
+
+        Each source gives its share, to a sample; within a source nothing repeats before all have been drawn.
+        """
+        rng = np.random.default_rng([self.seed, epoch])
+        edges = np.rint(np.cumsum(np.concatenate([[0], self.shares])) * self.samples).astype(int)
+        parts = []
+        for number, (source, count) in enumerate(zip(self.sources, np.diff(edges), strict=True)):
+            rounds = -(-int(count) // len(source))
+            order = np.concatenate([rng.permutation(len(source)) for _ in range(rounds)] or [np.empty(0, int)])[:count]
+            parts.append(np.stack([np.full(count, number), order], axis=1))
+        return rng.permutation(np.concatenate(parts))
+
+    def __getitem__(self, item: int) -> tuple[np.ndarray, np.ndarray]:
+        """(h, w, 3) uint8 RGB and (h, w) uint8 train ids at the network's size."""
+        epoch, place = divmod(int(item), self.samples)
+        number, index = _plan(self, epoch)[place]
+        picture, mask = self.sources[number].load(int(index))
+        placement = self.geometry.place((picture.shape[1], picture.shape[0]))
+        if self.augmentation is None:
+            return placement.picture(picture), placement.mask(mask)
+        rng = np.random.default_rng([self.seed, epoch, place])
+        return augment(picture, mask, placement, self.augmentation, self.label_map, rng)
+
+
+@lru_cache(maxsize=2)
+def _plan(training_set: TrainingSet, epoch: int) -> np.ndarray:
+    return training_set.plan(epoch)
+
+
+def start_worker(_number: int) -> None:
+    """For loader workers: OpenCV's own threads would fight over the cores, and have deadlocked forked workers.
+
+    Ctrl-C reaches every process of a terminal; the main one decides when to stop.
+    """
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

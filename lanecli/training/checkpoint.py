@@ -1,0 +1,85 @@
+"""The resume state: a folder of safetensors and JSON (no pickle), replaced as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lanecli.errors import InputError
+
+_TENSOR = "tensor:"
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """JSON form of `value`; tensors are put aside under their path."""
+    if isinstance(value, torch.Tensor):
+        while path in tensors:  # 0 and "0", or "a.b" and b in a, are different keys
+            path += "'"
+        # clone: safetensors refuses tensors that share memory
+        tensors[path] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return _TENSOR + path
+    if isinstance(value, dict):
+        return {"keys": [[type(k).__name__, k, _flatten(v, f"{path}.{k}", tensors)] for k, v in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return [_flatten(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]
+    if isinstance(value, str) and value.startswith(_TENSOR):
+        return {"text": value}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{path}: a {type(value).__name__} cannot be stored")
+
+
+def _restore(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, str) and value.startswith(_TENSOR):
+        return tensors[value[len(_TENSOR) :]]
+    if isinstance(value, dict) and "text" in value:
+        return value["text"]
+    if isinstance(value, dict):
+        return {int(k) if kind == "int" else k: _restore(v, tensors) for kind, k, v in value["keys"]}
+    if isinstance(value, list):
+        return [_restore(v, tensors) for v in value]
+    return value
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write nested dicts and lists of tensors, numbers and strings to `folder`.
+
+    The new state is complete on disk before the old one goes; :func:`load_state` finds one of them at any moment.
+    """
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    tensors: dict[str, torch.Tensor] = {}
+    document = _flatten(state, "state", tensors)
+    save_file(tensors, fresh / "state.safetensors")
+    with (fresh / "state.safetensors").open("rb") as file:
+        os.fsync(file.fileno())
+    with (fresh / "state.json").open("w") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if folder.exists():  # if not, `old` is all there is: a save was interrupted between the two renames
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+    os.replace(fresh, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read what :func:`save_state` wrote. Raises InputError when there is none, or it is not readable."""
+    old = folder.with_name(folder.name + ".old")
+    place = folder if folder.exists() or not old.exists() else old
+    if not (place / "state.json").is_file():
+        raise InputError(f"{folder} holds no training state: nothing to resume")
+    try:
+        document = json.loads((place / "state.json").read_text())
+        return _restore(document, load_file(place / "state.safetensors"))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError, SafetensorError) as error:
+        raise InputError(f"{place}: the training state is not readable ({type(error).__name__}: {error})") from error

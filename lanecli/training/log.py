@@ -1,0 +1,88 @@
+"""What a run writes down: a row per epoch, a line per event, and the curves as a picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+
+class RunLog:
+    """The log files of a run folder. Times and speeds go to log.jsonl only, so metrics.csv repeats bit for bit."""
+
+    def __init__(self, folder: Path, resumed: tuple[int, int] | None = None) -> None:
+        """Open the log.
+
+        Args:
+            folder: the run.
+            resumed: step and finished epochs of the state taken up; what was logged behind them is dropped. None
+                starts anew.
+        """
+        self.metrics_path, self.events_path = folder / "metrics.csv", folder / "log.jsonl"
+        self.rows: list[dict[str, Any]] = []
+        if resumed is None:
+            return
+        step, epoch = resumed
+        if self.metrics_path.is_file():
+            with self.metrics_path.open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+            self._write_rows()
+        if self.events_path.is_file():
+            kept = [line for line in self.events_path.read_text().splitlines() if _step_of(line) <= step]
+            temporary = self.events_path.with_name("log.jsonl.part")
+            temporary.write_text("".join(line + "\n" for line in kept))
+            os.replace(temporary, self.events_path)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Add an epoch's row (it holds `epoch` and `step`)."""
+        self.rows.append({k: "" if v is None else v for k, v in row.items()})
+        self._write_rows()
+
+    def event(self, **values: Any) -> None:
+        """Append one line to log.jsonl."""
+        with self.events_path.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def _write_rows(self) -> None:
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        temporary = self.metrics_path.with_name("metrics.csv.part")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, names or ["epoch", "step"])
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(temporary, self.metrics_path)
+
+
+def _step_of(line: str) -> float:
+    """The step a line of log.jsonl belongs to; infinity for one cut short when the run was."""
+    try:
+        return float(json.loads(line).get("step", 0))
+    except (ValueError, AttributeError, TypeError):
+        return math.inf
+
+
+def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
+    """Loss, scores and learning rate over epochs, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = (
+        ("loss", [n for n in rows[0] if n.startswith(("train/", "val/loss"))]),
+        ("score", [n for n in rows[0] if n.startswith("val/") and n != "val/loss"]),
+        ("learning rate", ["lr"]),
+    )
+    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    epochs = [int(row["epoch"]) for row in rows]
+    for axis, (title, names) in zip(figure.subplots(1, 3), panels, strict=True):
+        for name in names:
+            values = [float(row[name]) if row.get(name) not in (None, "") else float("nan") for row in rows]
+            axis.plot(epochs, values, label=name, marker="." if len(rows) < 30 else None)
+        axis.set(title=title, xlabel="epoch")
+        axis.grid(alpha=0.3)
+        if len(names) > 1:
+            axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
