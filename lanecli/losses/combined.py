@@ -1,0 +1,97 @@
+"""A weighted sum of losses as one module, built from names and arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lanecli.errors import InputError, nearest
+from lanecli.losses import LOSSES
+from lanecli.losses.arguments import number
+from lanecli.losses.base import Loss
+from lanecli.losses.pixels import Pixels, Task
+
+if TYPE_CHECKING:
+    from lanecli.losses import Term
+
+
+class CombinedLoss(Loss):
+    """Sum of weight times loss over its terms.
+
+    Attributes:
+        last_terms: each term's value in the last call, before its weight: detached scalars on the logits' device,
+            under the losses' names (``dice``, a second one ``dice_2``), the same names at every call.
+    """
+
+    def __init__(self, task: Task, terms: Mapping[str, tuple[float, Loss]]) -> None:
+        """Args: task: see :class:`Task`. terms: weight and loss by the name it is logged under."""
+        super().__init__(task)
+        self.weights = {name: weight for name, (weight, _) in terms.items()}
+        self.terms = nn.ModuleDict({name: loss for name, (_, loss) in terms.items()})
+        self.needs_teacher = any(loss.needs_teacher for _, loss in terms.values())
+        teachers = {loss.teacher for _, loss in terms.values() if loss.teacher is not None}
+        if len(teachers) > 1:
+            raise InputError(f"a loss learns from one teacher, not from {', '.join(sorted(teachers))}")
+        self.teacher = teachers.pop() if teachers else None
+        self.last_terms: dict[str, Tensor] = {}
+
+    def compute(self, pixels: Pixels) -> Tensor:
+        values = {name: loss.compute(pixels) for name, loss in self.terms.items()}  # type: ignore[operator]
+        self.last_terms = {name: value.detach() for name, value in values.items()}
+        return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
+
+
+def build(
+    terms: Sequence[Term],
+    *,
+    classes: int,
+    mode: str,
+    ignore_id: int,
+    pixel_counts: Sequence[int] | None,
+    background: int | None,
+) -> CombinedLoss:
+    """What :func:`lanecli.losses.build_loss` says."""
+    counts = None if pixel_counts is None else tuple(int(n) for n in pixel_counts)
+    task = Task(classes, mode, ignore_id, counts, background)
+    if not terms:
+        raise InputError("a loss needs at least one term such as ce")
+    losses: dict[str, tuple[float, Loss]] = {}
+    seen: Counter[str] = Counter()
+    for term in terms:
+        name = LOSSES.canonical(term.name)
+        seen[name] += 1
+        losses[name if seen[name] == 1 else f"{name}_{seen[name]}"] = _build_one(name, task, term)
+    return CombinedLoss(task, losses)
+
+
+def _build_one(name: str, task: Task, term: Term) -> tuple[float, Loss]:
+    loss = LOSSES.get(name)
+    known = arguments(loss)
+    for word in term.args:
+        if word not in known:
+            hint = nearest(str(word), known) or f"; it takes {', '.join(known) or 'none'}"
+            raise InputError(f"loss '{name}' has no argument '{word}'{hint}")
+    try:
+        return number("weight", term.weight), loss(task, **term.args)
+    except InputError as error:
+        raise InputError(f"loss '{name}': {error}") from error
+
+
+def arguments(loss: type[Loss]) -> dict[str, Any]:
+    """Names and defaults of a loss's arguments, those it hands on to its base class too."""
+    found: dict[str, Any] = {}
+    for kind in loss.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        for parameter in parameters:
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                found.setdefault(parameter.name, parameter.default)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return found
