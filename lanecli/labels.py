@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 
 from lanecli.errors import InputError
@@ -87,6 +88,11 @@ class LabelMap:
                 if value in seen and (not self.multilabel or name == "ignored" or seen[value] == name):
                     raise InputError(f"label map '{self.name}': source {value} is in '{seen[value]}' and '{name}'")
                 seen[value] = name
+        for label in self.classes:
+            if not all(0 <= level <= 255 for level in label.color):
+                raise InputError(f"label map '{self.name}': colour {label.color} of '{label.name}' is outside 0..255")
+            if label.decode is not None and not 0 <= label.decode <= limit:
+                raise InputError(f"label map '{self.name}': '{label.name}' decodes to {label.decode}, not 0..{limit}")
         if len({c.name for c in self.classes}) < len(self.classes):
             raise InputError(f"label map '{self.name}' names a class twice")
         if self.background is not None and not 0 <= self.background < len(self.classes):
@@ -142,7 +148,9 @@ class LabelMap:
         if self.coding == "colors":
             wide = source.astype(np.uint32)
             source = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-        encoded = self._encode_table[source]
+            encoded = self._encode_table[source]
+        else:
+            encoded = cv2.LUT(source, self._encode_table)
         unknown = encoded == _UNKNOWN
         if unknown.any():
             raise InputError(f"{where}: {self._describe_unknown(source[unknown])}")
@@ -152,18 +160,20 @@ class LabelMap:
         found, counts = np.unique(values, return_counts=True)
         value, count = int(found[counts.argmax()]), int(counts.max())
         known = np.array(sorted({v for c in self.classes for v in c.sources} | set(self.ignored)))
+        text = f"id {value}" if self.coding == "ids" else f"colour {unpack_color(value)}"
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        unknown = f"{text} ({count} pixels){more} is not in label map '{self.name}'"
+        if not known.size:
+            return f"{unknown}, which names no source at all"
         if self.coding == "ids":
             closest = int(known[np.abs(known - value).argmin()])
-            text, near = f"id {value}", f"id {closest}"
+            near = f"id {closest}"
         else:
             rgb = np.array([unpack_color(int(v)) for v in known])
             closest = int(known[np.abs(rgb - np.array(unpack_color(value))).sum(1).argmin()])
-            text, near = f"colour {unpack_color(value)}", f"{unpack_color(closest)}"
+            near = f"{unpack_color(closest)}"
         owner = next((c.name for c in self.classes if closest in c.sources), "ignored")
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        return (
-            f"{text} ({count} pixels){more} is not in label map '{self.name}'; the nearest known is {near} ('{owner}')"
-        )
+        return f"{unknown}; the nearest known is {near} ('{owner}')"
 
     def decode(self, train_ids: np.ndarray) -> np.ndarray:
         """Train ids back to source labels: (H, W) uint8 ids, or (H, W, 3) uint8 RGB for a colour map.
@@ -192,10 +202,18 @@ class LabelMap:
             return decoded.astype(np.uint8)
         return np.stack([decoded >> 16 & 255, decoded >> 8 & 255, decoded & 255], axis=-1).astype(np.uint8)
 
-    def planes(self, mask: np.ndarray) -> np.ndarray:
-        """A multi-label mask, (H, W) uint8 bits, as (C, H, W) uint8 of 0 and 1; `IGNORE_ID` where it is ignored."""
+    def planes(self, masks: np.ndarray) -> np.ndarray:
+        """Masks of several labels at once, bit i for class i, as one plane a class.
+
+        Args:
+            masks: (…, H, W) uint8; `IGNORE_ID` where ignored.
+
+        Returns:
+            (…, C, H, W) uint8: 1 where the class holds, 0 where not, `IGNORE_ID` where ignored.
+        """
         bits = np.arange(len(self.classes), dtype=np.uint8)[:, None, None]
-        return np.where(mask == IGNORE_ID, np.uint8(IGNORE_ID), mask >> bits & 1)
+        wide = masks[..., None, :, :]
+        return np.where(wide == IGNORE_ID, np.uint8(IGNORE_ID), wide >> bits & 1).astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON and YAML friendly form; :meth:`from_dict` reads it back equal."""
@@ -233,5 +251,5 @@ class LabelMap:
                 swaps=tuple((int(a), int(b)) for a, b in data.get("swaps", ())),
                 multilabel=bool(data.get("multilabel", False)),
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise InputError(f"label map is not readable: {type(error).__name__} {error}") from error

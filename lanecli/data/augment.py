@@ -89,9 +89,14 @@ def swap_classes(mask: np.ndarray, label_map: LabelMap) -> np.ndarray:
     """Left classes become right ones and the other way round, where the label map says so."""
     if not label_map.swaps:
         return mask
-    table = np.arange(256, dtype=np.uint8)
+    table: np.ndarray = np.arange(256, dtype=np.uint8)
     for left, right in label_map.swaps:
-        table[[left, right]] = right, left
+        if label_map.multilabel:  # a mask holds one bit a class
+            others = table & np.uint8(255 - (1 << left | 1 << right))
+            table = (others | (table >> left & 1) << right | (table >> right & 1) << left).astype(np.uint8)
+        else:
+            table[[left, right]] = right, left
+    table[IGNORE_ID] = IGNORE_ID
     return table[mask]
 
 
@@ -119,6 +124,7 @@ def blur(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         kernel = np.zeros((length, length), np.float32)
         end = (int(length // 2 * (1 + np.cos(a := rng.uniform(0, np.pi)))), int(length // 2 * (1 + np.sin(a))))
         cv2.line(kernel, (length - 1 - end[0], length - 1 - end[1]), end, 1)
+        kernel += kernel[::-1, ::-1].copy()  # a drawn line leans to one side
         return cv2.filter2D(picture, -1, kernel / kernel.sum())
     factor = rng.uniform(0.4, 0.9)
     small = cv2.resize(

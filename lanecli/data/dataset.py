@@ -17,6 +17,7 @@ import numpy as np
 from lanecli.config import AugmentConfig
 from lanecli.data.augment import augment
 from lanecli.data.manifest import Sample
+from lanecli.data.sampling import bootstrap, sample_weights
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import IGNORE_ID, LabelMap
@@ -30,6 +31,7 @@ class Source(Protocol):
     """Labelled pictures by number."""
 
     label_map: LabelMap
+    weights: np.ndarray | None
 
     def __len__(self) -> int: ...
 
@@ -39,12 +41,26 @@ class Source(Protocol):
 
 
 class PreparedSource:
-    """Samples of a prepared dataset."""
+    """Samples of a prepared dataset.
 
-    def __init__(self, samples: Sequence[Sample], label_map: LabelMap) -> None:
-        """Args: samples: what `read_dataset` gives; label_map: the dataset's."""
-        self.samples = samples
+    Attributes:
+        weights: (samples,) probabilities of being drawn, or None for each once.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], label_map: LabelMap, sampler: str = "uniform", resample: int | None = None
+    ) -> None:
+        """Set up.
+
+        Args:
+            samples: what `read_dataset` gives.
+            label_map: the dataset's.
+            sampler: one of lanecli.data.sampling.SAMPLERS.
+            resample: seed of a bootstrap resample to use in place of the samples, or None.
+        """
+        self.samples = samples if resample is None else [samples[i] for i in bootstrap(len(samples), resample)]
         self.label_map = label_map
+        self.weights = sample_weights(sampler, self.samples, label_map)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -80,6 +96,7 @@ class SyntheticSource:
 
         self.count, self.seed, self.size = count, seed, size
         self.label_map = label_map("lane")
+        self.weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -148,14 +165,19 @@ class TrainingSet:
     def plan(self, epoch: int) -> np.ndarray:
         """(len, 2) source number and index in it of each sample of an epoch.
 
-        Each source gives its share, to a sample; within a source nothing repeats before all have been drawn.
+        Each source gives its share, to a sample. Within a source nothing repeats before all have been drawn, or, with
+        weights, each draw is independent.
         """
         rng = np.random.default_rng([self.seed, epoch])
         edges = np.rint(np.cumsum(np.concatenate([[0], self.shares])) * self.samples).astype(int)
         parts = []
         for number, (source, count) in enumerate(zip(self.sources, np.diff(edges), strict=True)):
-            rounds = -(-int(count) // len(source))
-            order = np.concatenate([rng.permutation(len(source)) for _ in range(rounds)] or [np.empty(0, int)])[:count]
+            if source.weights is not None:
+                order = rng.choice(len(source), count, p=source.weights)
+            else:
+                rounds = -(-int(count) // len(source))
+                order = np.concatenate([rng.permutation(len(source)) for _ in range(rounds)] or [np.empty(0, int)])
+            order = order[:count]
             parts.append(np.stack([np.full(count, number), order], axis=1))
         return rng.permutation(np.concatenate(parts))
 

@@ -1,0 +1,64 @@
+"""LLAMAS: ``color_images/<split>/<run>/X_color_rect.png`` with ``labels/<split>/<run>/X.json`` of projected markers.
+
+A lane is drawn through the ends of its markers, across the gaps. The lines beside the ego lane (l0, r0) and the next
+ones (l1, r1) are slots 2, 3, 1 and 4; others are 255. The test split has no public labels.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lanecli.data.lanes import EXTRA, draw_lanes
+from lanecli.data.layout import Layout, Pair, Request, by_key, files_below, first_folder, match
+from lanecli.data.rasterise import blank
+from lanecli.errors import InputError
+from lanecli.labels import LabelMap
+from lanecli.media.pictures import picture_size
+
+_SLOTS = {"l1": 1, "l0": 2, "r0": 3, "r1": 4}
+_SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
+_WIDTH = 16
+
+
+def read(request: Request) -> Layout:
+    """Pair pictures with label files by the path below both folders."""
+    root = request.source
+    pictures = request.images or first_folder(root, "color_images")
+    labels = first_folder(root, "labels")
+    found, notes = match(
+        root,
+        by_key(files_below(pictures), lambda p: _key(p.relative_to(pictures), "_color_rect")),
+        by_key(files_below(labels, (".json",)), lambda p: _key(p.relative_to(labels), "")),
+    )
+    width = request.line_width or _WIDTH
+
+    def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
+        lanes, values = read_lanes(pair.label)
+        return draw_lanes(blank(picture_size(pair.image), str(pair.image)), lanes, values, width)
+
+    pairs = tuple(
+        Pair(image, key, key.rpartition("/")[0], label, _SPLITS.get(key.split("/")[0])) for key, image, label in found
+    )
+    return Layout(pairs, "llamas", "llamas", load, notes=notes)
+
+
+def _key(path: Path, suffix: str) -> str:
+    return (path.parent / path.stem.removesuffix(suffix)).as_posix()
+
+
+def read_lanes(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    """(N, 2) x, y of each lane from top to bottom, and its slot. Raises InputError for a malformed file."""
+    lanes, values = [], []
+    try:
+        for lane in json.loads(path.read_text(encoding="utf-8"))["lanes"]:
+            ends = [m[end] for m in lane["markers"] for end in ("pixel_start", "pixel_end")]
+            points = np.array([(float(p["x"]), float(p["y"])) for p in ends]).reshape(-1, 2)
+            if len(points) > 1:
+                lanes.append(points[np.argsort(points[:, 1], kind="stable")])
+                values.append(_SLOTS.get(lane["lane_id"], EXTRA))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no LLAMAS label ({type(error).__name__}: {error})") from error
+    return lanes, values

@@ -1,0 +1,213 @@
+"""The prepared dataset on disk: ``manifest.csv``, ``dataset.yaml`` and ``masks/``, read and written in one place.
+
+``manifest.csv`` has the columns image, mask, split, group. Every path in it is relative, with forward slashes and
+without ``..``: ``mask`` to the dataset folder, ``image`` to the dataset folder too when ``dataset.yaml`` says
+``pictures: dataset`` (they were cropped or resized into ``images/``), and to the folder under ``source`` there when it
+says ``pictures: source`` (they are referenced where they lie). So no line of a manifest reaches outside these two.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import yaml
+
+import lanecli
+from lanecli.errors import InputError
+from lanecli.geometry import Geometry
+from lanecli.labels import LabelMap
+from lanecli.media.outputs import write_atomically
+
+MANIFEST = "manifest.csv"
+DESCRIPTION = "dataset.yaml"
+COLUMNS = ("image", "mask", "split", "group")
+IGNORED = "ignored"
+"""The key of ignored pixels among the pixel counts."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its mask of train ids.
+
+    Attributes:
+        image: absolute path of the picture.
+        mask: absolute path of the 8-bit PNG of train ids.
+        split: ``"train"``, ``"val"``, …
+        group: what must not straddle splits: a record, clip, sequence, city.
+    """
+
+    image: Path
+    mask: Path
+    split: str
+    group: str
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A prepared dataset.
+
+    Attributes:
+        root: the folder.
+        samples: in manifest order.
+        label_map: what the masks' ids mean and came from.
+        geometry: what was done to pictures and masks already; the identity when they keep their size.
+        pixel_counts: split -> class name -> pixels, ignored ones under ``"ignored"``.
+        format: the layout it was prepared from, or ``"synth"``.
+        source: the folder it was prepared from; pictures that were not resized are referenced there.
+    """
+
+    root: Path
+    samples: tuple[Sample, ...]
+    label_map: LabelMap
+    geometry: Geometry = field(default_factory=Geometry)
+    pixel_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    format: str = "folder"
+    source: Path | None = None
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split name -> number of samples, in order of first appearance."""
+        return dict(Counter(s.split for s in self.samples))
+
+    def of_split(self, split: str) -> tuple[Sample, ...]:
+        """The samples of one split. Raises InputError naming the splits there are when it has none."""
+        chosen = tuple(s for s in self.samples if s.split == split)
+        if not chosen:
+            there = ", ".join(f"{name} ({count})" for name, count in self.splits.items()) or "none"
+            raise InputError(f"{self.root}: no sample in split '{split}'; there are: {there}")
+        return chosen
+
+
+def safe_relative(text: str) -> PurePosixPath:
+    """`text` as a relative path that stays below its folder. Raises ValueError for any other."""
+    path = PurePosixPath(text)
+    windows = PureWindowsPath(text)
+    if not text or path.is_absolute() or windows.drive or windows.root or ".." in windows.parts or "\0" in text:
+        raise ValueError(f"'{text}' is not a relative path below its folder")
+    return path
+
+
+def _below(path: Path, folder: Path) -> str:
+    return safe_relative(Path(os.path.abspath(path)).relative_to(os.path.abspath(folder)).as_posix()).as_posix()
+
+
+def write_dataset(info: DatasetInfo) -> None:
+    """Write ``manifest.csv`` and ``dataset.yaml`` of `info` (its masks and pictures exist already), each atomically.
+
+    Raises InputError for a mask outside the dataset folder, or pictures neither all below it nor all below the source.
+    """
+    info.root.mkdir(parents=True, exist_ok=True)
+    pictures, base = "dataset", info.root
+    try:
+        for sample in info.samples:
+            _below(sample.image, base)
+    except ValueError:
+        if info.source is None:
+            raise InputError(f"{info.root}: pictures lie outside the dataset and it names no source folder") from None
+        pictures, base = "source", info.source
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    try:
+        for s in info.samples:
+            writer.writerow((_below(s.image, base), _below(s.mask, info.root), s.split, s.group))
+    except ValueError as error:
+        raise InputError(f"{info.root}: a path lies outside the dataset and its source: {error}") from error
+    description: dict[str, Any] = {
+        "format": info.format,
+        "source": str(info.source.absolute()) if info.source else None,
+        "pictures": pictures,
+        "lanecli": lanecli.__version__,
+        "splits": info.splits,
+        "geometry": info.geometry.to_dict(),
+        "pixel_counts": {split: dict(counts) for split, counts in info.pixel_counts.items()},
+        "label_map": info.label_map.to_dict(),
+    }
+    write_atomically(info.root / MANIFEST, text.getvalue().encode())
+    described = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, width=120)
+    write_atomically(info.root / DESCRIPTION, described.encode())
+
+
+def _read_description(root: Path) -> dict[str, Any]:
+    path = root / DESCRIPTION
+    if not path.is_file() or not (root / MANIFEST).is_file():
+        raise InputError(
+            f"{root}: not a prepared dataset ({DESCRIPTION} and {MANIFEST} are not both there); make one with "
+            "'lanecli prepare FORMAT SRC --out DIR'"
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(data, dict) or "label_map" not in data:
+        raise InputError(f"{path}: has no label_map; prepare the dataset again")
+    return data
+
+
+def read_dataset(root: Path) -> DatasetInfo:
+    """Read a prepared dataset.
+
+    Args:
+        root: the folder `lanecli prepare` or `lanecli synth` wrote.
+
+    Raises:
+        InputError: it is not one, or a manifest line is malformed, reaches outside, or names a missing file.
+    """
+    root = Path(os.path.abspath(root))
+    data = _read_description(root)
+    source = Path(data["source"]) if data.get("source") else None
+    base = root
+    if data.get("pictures") == "source":
+        if source is None or not source.is_dir():
+            raise InputError(
+                f"{root / DESCRIPTION}: its pictures are in '{source}', which is not there; put them back, correct "
+                "'source', or prepare it again"
+            )
+        base = source
+    try:
+        label_map = LabelMap.from_dict(data["label_map"])
+        geometry = Geometry.from_dict(data.get("geometry") or {})
+        counts = {
+            str(split): {str(name): int(n) for name, n in classes.items()}
+            for split, classes in (data.get("pixel_counts") or {}).items()
+        }
+    except (InputError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{root / DESCRIPTION}: {error}") from error
+    samples = _read_manifest(root, base)
+    return DatasetInfo(root, samples, label_map, geometry, counts, str(data.get("format", "folder")), source)
+
+
+def _read_manifest(root: Path, base: Path) -> tuple[Sample, ...]:
+    path = root / MANIFEST
+    samples = []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            if tuple(header) != COLUMNS:
+                raise InputError(f"{path}: its first line is '{','.join(header)}', not '{','.join(COLUMNS)}'")
+            for row in rows:
+                if not row:
+                    continue
+                if len(row) != len(COLUMNS):
+                    raise InputError(f"{path} line {rows.line_num}: {len(row)} columns, not {len(COLUMNS)}")
+                try:
+                    image, mask = base / safe_relative(row[0]), root / safe_relative(row[1])
+                except ValueError as error:
+                    raise InputError(f"{path} line {rows.line_num}: {error}") from error
+                for file_path in (image, mask):
+                    if not file_path.is_file():
+                        raise InputError(f"{path} line {rows.line_num}: {file_path} is not there")
+                samples.append(Sample(image, mask, row[2], row[3]))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not readable as CSV: {error}") from error
+    if not samples:
+        raise InputError(f"{path}: names no sample")
+    return tuple(samples)

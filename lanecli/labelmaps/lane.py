@@ -1,0 +1,125 @@
+"""The label map `lane`: what is a painted longitudinal line, in every layout's own ids, colours or words.
+
+A lane marking is a painted line that runs along the road and bounds or divides lanes: edge, dividing and guiding
+lines, solid or dashed, single or double. Arrows, words, crossings and stop lines are not. Where a set has one label
+for both, its pixels are ignored rather than taught as either; what was seen in each set is said beside its entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lanecli.errors import InputError
+from lanecli.labels import LabelClass, LabelMap
+
+BACKGROUND_COLOR = (0, 0, 0)
+LANE_COLOR = (0, 255, 0)
+
+
+class Sides(NamedTuple):
+    """Source values of one layout."""
+
+    lane: tuple[int, ...]
+    background: tuple[int, ...]
+    ignored: tuple[int, ...] = ()
+    coding: str = "ids"
+
+
+def _bdd100k() -> Sides:
+    # Bits 0-2 category (0 crosswalk and 4 curb are no lane line), bit 3 background, bit 4 dashed, bit 5 across the
+    # road: painted categories along the road are lane lines, stop lines (bit 5) are not.
+    lane = [v for v in range(64) if not v & 0b101000 and v & 7 in (1, 2, 3, 5, 6, 7)]
+    return Sides(tuple(lane), tuple(v for v in (*range(64), 255) if v not in lane))
+
+
+SOURCES: dict[str, Sides] = {
+    # 200 204 209 206 207 213 dividing, 201 203 208 211 guiding: lines along the road. Ignored: 218 219 chevrons, 223
+    # worn-off old lines, 249 noise; 210, the outline of parking bays, whose long side bounds the carriageway while
+    # its short sides lie across; 250, mostly the wide dashes that part a bus bay or an exit from the lane, sometimes
+    # marks across. 255 is the car's own bonnet, which must be learnt as no lane. In the labels it is one fixed
+    # polygon whose top edge, row 1310, lies a little above the bonnet, so that the nearest bit of paint is lost.
+    "apolloscape": Sides(
+        (200, 204, 209, 206, 207, 213, 201, 203, 208, 211),
+        (0, 255, 202, 205, 212, 214, 215, 216, 217, 220, 221, 222, 224, 225, 226, 227, 228, 229, 230, 231, 232, 233),
+        (210, 218, 219, 223, 249, 250),
+    ),
+    # LaneMkgsDriv holds lane and edge lines but also bus stop words, zigzags, box junctions and hatching; there is
+    # no telling them apart. LaneMkgsNonDriv is rare and, in the pictures that have it, the double yellow edge line.
+    "camvid": Sides(
+        (0x8000C0, 0xC00040),
+        (
+            *(0x804080, 0x8080C0, 0x0000C0, 0x808080, 0x800000, 0x400080, 0x404000, 0x0080C0, 0x808000, 0x408040),
+            *(0xC00080, 0x008040, 0x4000C0, 0xC08040, 0xC0C080, 0x404080, 0x808040, 0xC000C0, 0x804040, 0x40C080),
+            *(0xC08080, 0x4080C0, 0x000040, 0x004040, 0xC04080, 0xC080C0, 0x400040, 0xC0C000, 0x40C000),
+        ),
+        (0x000000,),
+        "colors",
+    ),
+    # Lane lines only: the set's own rules leave out arrows, words and crossings.
+    "comma10k": Sides((0xFF0000,), (0x402020, 0x808060, 0x00FF66, 0xCC00FF, 0x00CCFF), (), "colors"),
+    # Lines are drawn through the gaps between dashes, and through cars.
+    "tusimple": Sides((255, 1, 2, 3, 4, 5, 6), (0,)),
+    "culane": Sides((1, 2, 3, 4), (0,)),
+    "llamas": Sides((1, 2, 3, 4, 255), (0,)),
+    "bdd100k-lane": _bdd100k(),
+    "folder": Sides((1,), (0,), (255,)),
+    "binary": Sides((255,), (0,)),
+}
+
+_WITHOUT = {
+    "kitti-road": "road areas",
+    "bdd100k-drivable": "drivable areas",
+    "cityscapes": "no class for paint on the road",
+    "camvid-index": "lane markings merged into road",
+}
+_WORDS = ("lane", "line", "marking", "dash", "solid", "divid", "lsep", "guiding", "edge")
+_OTHER = ("stop", "crosswalk", "zebra", "arrow", "area", "drivable", "text", "word", "parking", "background", "not")
+
+
+def _build(sides: Sides) -> LabelMap:
+    return LabelMap(
+        "lane",
+        (
+            LabelClass("background", BACKGROUND_COLOR, sides.background),
+            LabelClass("lane marking", LANE_COLOR, sides.lane),
+        ),
+        sides.ignored,
+        sides.coding,
+    )
+
+
+def lane_map(layout: str | None = None) -> LabelMap:
+    """`lane` with the source side of one layout; without a layout it reads 0, 1 and 255 (ignored).
+
+    Raises InputError for a layout whose labels hold no lane markings.
+    """
+    if layout is None:
+        return _build(Sides((1,), (0,), (255,)))
+    if layout in _WITHOUT:
+        raise InputError(
+            f"{layout} labels have {_WITHOUT[layout]}, no lane markings: it cannot be prepared onto 'lane'; leave out "
+            "--classes or give a YAML file"
+        )
+    if layout not in SOURCES:
+        raise InputError(f"label map 'lane' does not know the layout '{layout}'; give --classes a YAML file")
+    return _build(SOURCES[layout])
+
+
+def lane_map_of_words(labels: Mapping[str, int], coding: str = "ids") -> LabelMap:
+    """`lane` for labels that are words (CVAT, LabelMe, COCO): those that speak of lines along the road.
+
+    Raises InputError when no label does.
+    """
+    chosen = {
+        value
+        for word, value in labels.items()
+        if any(w in word.lower() for w in _WORDS) and not any(w in word.lower() for w in _OTHER)
+    }
+    if not chosen:
+        raise InputError(
+            f"none of the labels ({', '.join(labels) or 'there are none'}) reads like a lane marking; give --classes a "
+            "YAML file that says which are"
+        )
+    rest = {*labels.values(), 0} - chosen
+    return _build(Sides(tuple(sorted(chosen)), tuple(sorted(rest)), (), coding))
