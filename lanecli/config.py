@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import re
+import reprlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lanecli.errors import InputError, nearest
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it, but ``1e-3`` is a number as in YAML 1.2: without a point it would be a word."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 class Section(BaseModel):
     """A part of the configuration; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -56,6 +68,13 @@ class AugmentConfig(Section):
     noise: float = Field(0.15, ge=0, le=1)
     cutout: float = Field(0.0, ge=0, le=1)
 
+    @field_validator("scale")
+    @classmethod
+    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("a range above 0, the smaller zoom first")
+        return value
+
 
 class DataConfig(Section):
     """`data`: what is learned from; with no root, procedural road scenes rendered on the fly."""
@@ -69,12 +88,21 @@ class DataConfig(Section):
     augment: AugmentConfig | None = AugmentConfig()
     samples: int | None = Field(None, ge=1)
     """Samples an epoch draws; None means every one once (2000 procedural scenes when there is no root)."""
+    sampler: Literal["uniform", "balanced", "rare"] = "uniform"
+    """uniform: each sample once; balanced: every class equally often; rare: samples with rare classes more often."""
     workers: int = Field(1, ge=0)
 
     @field_validator("root", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("weights")
+    @classmethod
+    def _shares(cls, value: list[float] | None) -> list[float] | None:
+        if value is not None and (min(value, default=0) < 0 or not sum(value) > 0):
+            raise ValueError("shares are not negative, and one is above 0")
+        return value
 
 
 class LossTerm(Section):
@@ -117,6 +145,8 @@ class TrainConfig(Section):
     """Decay of the exponential moving average of weights that is validated and kept."""
     seed: int = Field(0, ge=0)
     compile: bool = False
+    bootstrap: int | None = Field(None, ge=0)
+    """Train on a resample, drawn with replacement by this seed, of the training samples (for bagging)."""
 
 
 class Config(Section):
@@ -142,12 +172,14 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def load_config(path: Path | None = None, overrides: list[str] | None = None) -> Config:
-    """Configuration from a YAML file and ``dotted.key=value`` overrides (values are YAML).
+def load_config(
+    path: Path | None = None, overrides: list[str] | None = None, tree: dict[str, Any] | None = None
+) -> Config:
+    """Configuration from a YAML file (or a tree already read) and ``dotted.key=value`` overrides (values are YAML).
 
     Raises InputError naming the file, the key, and the nearest known key for an unknown one.
     """
-    tree = _read_yaml(path) if path else {}
+    tree = copy.deepcopy(tree) if tree is not None else _read_yaml(path) if path else {}
     for override in overrides or []:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -163,8 +195,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no such configuration file: {path}")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if tree is None:
         return {}
@@ -175,14 +207,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _parse_value(text: str, override: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise InputError(f"'{override}': the value is not readable as YAML") from error
 
 
 def _set(tree: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
     for key in keys[:-1]:
-        node = tree.setdefault(key, {})
+        if tree.get(key) is None:  # not there, or a heading with nothing under it
+            tree[key] = {}
+        node = tree[key]
         if not isinstance(node, dict):
             raise InputError(f"'{override}': '{key}' is not a section")
         tree = node
@@ -192,10 +226,10 @@ def _set(tree: dict[str, Any], keys: list[str], value: Any, override: str) -> No
 def _explain(error: ValidationError, where: str) -> str:
     """The first fault in one line; pydantic's own text spans several and names no neighbour."""
     fault = error.errors()[0]
-    place = ".".join(str(p) for p in fault["loc"])
+    place = " ".join(".".join(str(p) for p in fault["loc"]).split())
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown key '{place}'{nearest(place, known_keys())}"
-    return f"{where}: {place}: {fault['msg'].removeprefix('Value error, ')}, got {fault.get('input')!r}"
+    return f"{where}: {place}: {fault['msg'].removeprefix('Value error, ')}, got {reprlib.repr(fault.get('input'))}"
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:

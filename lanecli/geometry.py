@@ -19,6 +19,9 @@ from lanecli.errors import InputError
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
+MAX_SIDE = 16384
+"""Longest side a network's picture may have: a file that asks for more is damaged, and would only exhaust memory."""
+
 PAD_COLOR = 114
 """Grey level of the bars `fit="pad"` adds."""
 
@@ -33,9 +36,33 @@ def resize(picture: np.ndarray, size: Size, *, nearest: bool = False) -> np.ndar
     if (width, height) == size:
         return picture
     if nearest:
-        return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    shrinks = size[0] <= width and size[1] <= height
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return _nearest(picture, size)
+    smaller = min(width, size[0]), min(height, size[1])
+    if smaller != (width, height):  # one side may shrink while the other grows
+        picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
+    return picture if smaller == size else cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+
+
+def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W[, C]) at the pixel centres nearest to those of `size`, in whole numbers: OpenCV's fixed point drifts.
+
+    Halfway between two centres (every pixel, when a picture is halved) columns go left in even rows and right in odd
+    ones, rows up in even columns and down in odd ones; always taking one side would shift every mask by half a pixel.
+    """
+    columns, rows = _centres(ids.shape[1], size[0]), _centres(ids.shape[0], size[1])
+    if columns[0] is columns[1] and rows[0] is rows[1]:
+        return ids.take(rows[0], 0).take(columns[0], 1)
+    result = np.empty((size[1], size[0], *ids.shape[2:]), ids.dtype)
+    for y in (0, 1):
+        for x in (0, 1):
+            result[y::2, x::2] = ids.take(rows[x][y::2], 0).take(columns[y][x::2], 1)
+    return result
+
+
+def _centres(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the source centre nearest to each target centre; of two equally near ones the lower, and the higher."""
+    higher, rest = np.divmod((2 * np.arange(target) + 1) * source, 2 * target)
+    return (higher - (rest == 0), higher) if not rest.all() else (higher, higher)
 
 
 @dataclass(frozen=True)
@@ -147,11 +174,11 @@ class Geometry:
     fit: str = "stretch"
 
     def __post_init__(self) -> None:
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise InputError(f"geometry: size is (width, height) in pixels, got {self.size}")
+        if self.size is not None and (len(self.size) != 2 or not 1 <= min(self.size) <= max(self.size) <= MAX_SIDE):
+            raise InputError(f"geometry: size is (width, height) in pixels, each 1 to {MAX_SIDE}, got {self.size}")
         if self.fit not in ("stretch", "pad"):
             raise InputError(f"geometry: fit is 'stretch' or 'pad', not '{self.fit}'")
-        if len(self.crop) != 4 or min(self.crop) < 0 or any(m % 1 and m > 1 for m in self.crop):
+        if len(self.crop) != 4 or any(not m >= 0 or (m % 1 and m > 1) for m in self.crop):
             raise InputError(f"geometry: crop margins are whole pixels or shares below 1, got {self.crop}")
 
     def place(self, frame: Size) -> Placement:
@@ -187,7 +214,7 @@ class Geometry:
             return cls(
                 (int(size[0]), int(size[1])) if size else None, (left, top, right, bottom), data.get("fit", "stretch")
             )
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
             raise InputError(f"geometry is not readable: {error}") from error
 
 

@@ -7,6 +7,7 @@ same JSON in its metadata under the same key. Reading a spec loads neither torch
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 KEY = "lanecli"
 _MAX_HEADER = 64 << 20  # bytes: far above any real header, far below what would hurt to allocate
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What taking apart JSON of any shape raises: wrong kinds, missing parts, infinities, brackets without end."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -87,20 +90,22 @@ class ModelSpec:
         try:
             data: Mapping[str, Any] = json.loads(text)
             if int(data["format_version"]) > FORMAT_VERSION:
-                raise InputError(
-                    f"{where}: written by a newer lanecli (format {data['format_version']}); update lanecli"
-                )
-            norm = data["normalisation"]
+                raise InputError(f"written by a newer lanecli (format {data['format_version']}); update lanecli")
+            norm, temperature = data["normalisation"], float(data.get("temperature", 1.0))
+            if not (0 < temperature < math.inf and all(float(s) > 0 for s in norm["std"])):
+                raise ValueError("temperature and standard deviations are numbers above 0")
             return cls(
                 architecture=str(data["architecture"]),
                 arguments=dict(data["arguments"]),
                 label_map=LabelMap.from_dict(data["label_map"]),
                 geometry=Geometry.from_dict(data["geometry"]),
                 normalisation=Normalisation(_triple(norm["mean"]), _triple(norm["std"])),
-                temperature=float(data.get("temperature", 1.0)),
+                temperature=temperature,
                 provenance=dict(data.get("provenance", {})),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        except _MALFORMED as error:
             raise InputError(
                 f"{where}: its lanecli header is not readable ({type(error).__name__}: {error})"
             ) from error
@@ -139,7 +144,7 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
             header = json.loads(file.read(length))
             end = max((int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"), default=0)
             metadata = dict(header.get("__metadata__", {}))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _MALFORMED as error:
             raise InputError(f"{path}: not a safetensors file (its header is not readable)") from error
     if size < 8 + length + end:
         raise InputError(f"{path}: cut short: {size} bytes of {8 + length + end}; copy or download it again")
@@ -155,6 +160,8 @@ def _onnx_metadata(path: Path) -> dict[str, str]:
         while file.tell() < size:
             field_number, wire_type, length = _protobuf_field(file, size, path)
             if field_number == 14 and wire_type == 2:  # metadata_props: StringStringEntryProto {key = 1, value = 2}
+                if length > _MAX_HEADER:
+                    raise InputError(f"{path}: {length} bytes of metadata in one entry: damaged")
                 entry = file.read(length)
                 key, value = _protobuf_strings(entry, path)
                 metadata[key] = value
@@ -241,11 +248,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
     import onnx
     import torch
-    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
+    from onnx.external_data_helper import uses_external_data
 
     try:
         model = onnx.load(path, load_external_data=False)
+        if any(uses_external_data(w) for w in model.graph.initializer):
+            raise InputError(f"{path}: keeps its weights in other files; lanecli's are whole")
         return {w.name: torch.from_numpy(numpy_helper.to_array(w).copy()) for w in model.graph.initializer}
-    except (DecodeError, ValueError, OSError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged tensor fails in as many ways as it has fields
         raise InputError(f"{path}: weights are not readable ({error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lanecli.errors import InputError, nearest
@@ -42,11 +43,10 @@ def find_model(name: str, prefer: str = ".onnx") -> Path:
     Raises:
         InputError: it is none of these.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        best = path / "model.safetensors"
-        if best.is_file():
-            return best
+    path = Path(os.path.expanduser(name))
+    if (best := path / "model.safetensors").is_file():
+        return best
+    if path.is_dir() and name not in shipped_models():  # a folder called like the shipped model does not hide it
         raise InputError(f"{path} holds no model.safetensors: not a finished training run")
     if path.is_file():
         return path

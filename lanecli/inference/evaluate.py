@@ -15,7 +15,7 @@ from lanecli.inference.backends import Backend
 from lanecli.inference.predictor import Predictor
 from lanecli.media import Frame, read_mask, read_picture
 from lanecli.metrics.calibration import Calibration
-from lanecli.metrics.segmentation import ConfusionMatrix
+from lanecli.metrics.segmentation import ConfusionMatrix, LabelCounts
 
 
 def geometry_on(dataset: DatasetInfo, geometry: Geometry) -> Geometry:
@@ -46,7 +46,8 @@ def evaluate(
 
     Returns:
         The keys of ``lanecli evaluate --json``; definitions are in lanecli.metrics. ``ms_per_image`` is the mean wall
-        time from the decoded picture to probabilities at its own size, one picture at a time.
+        time from the decoded picture to probabilities at its own size, one picture at a time. Calibration is None
+        for models of several labels at once.
 
     Raises:
         InputError: dataset and model speak of different classes, or the split is empty.
@@ -61,7 +62,9 @@ def evaluate(
         raise InputError(
             f"{root} has classes {', '.join(dataset.label_map.names)}; the model knows {', '.join(label_map.names)}"
         )
-    counts, calibration = ConfusionMatrix(len(label_map.classes)), Calibration()
+    several = label_map.multilabel
+    counts = (LabelCounts if several else ConfusionMatrix)(len(label_map.classes))
+    calibration = Calibration()
     seconds = 0.0
     for number, sample in enumerate(samples):
         picture, target = read_picture(sample.image), read_mask(sample.mask)
@@ -72,8 +75,11 @@ def evaluate(
         started = time.perf_counter()
         prediction = predictor.predict(Frame.from_rgb(picture))
         seconds += time.perf_counter() - started
-        counts.update(prediction.class_map, target)
-        if prediction.probabilities is not None:
+        if prediction.labels is not None:
+            counts.update(label_map.planes(prediction.labels)[None] == 1, label_map.planes(target)[None])
+        else:
+            counts.update(prediction.class_map, target)
+        if prediction.probabilities is not None and not several:
             calibration.update(prediction.probabilities, prediction.class_map, target)
         progress(number + 1, len(samples))
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,13 @@ class Prediction:
         frame: the frame; it carries its index and time.
         class_map: (H, W) uint8 train ids at the frame's own size.
         probabilities: (C, H, W) float32 at the frame's own size, where they were asked for.
+        labels: (H, W) uint8, bit i where class i holds, for models of several labels at once.
     """
 
     frame: Frame
     class_map: np.ndarray
     probabilities: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
 
 class Predictor:
@@ -73,7 +76,8 @@ class Predictor:
         finally:  # cut short: what is under way is taken, so that a backend has its requests back
             for _, answers in waiting:
                 for _, answer in answers:
-                    answer.result()
+                    with contextlib.suppress(Exception):  # the reason it was cut short matters more
+                        answer.result()
 
     def predict(self, frame: Frame) -> Prediction:
         """The Prediction for one frame."""
@@ -96,9 +100,12 @@ class Predictor:
         background = self.label_map.background
         members = [p.inverse_probabilities(answer.result(), background) for p, answer in answers]
         probabilities = members[0] if len(members) == 1 else np.mean(members, axis=0)
-        return Prediction(
-            frame, class_map_of(probabilities, self.label_map), probabilities if self.keep_probabilities else None
-        )
+        class_map = class_map_of(probabilities, self.label_map)
+        labels = None
+        if self.label_map.multilabel:
+            bits = np.uint8(1) << np.arange(len(probabilities), dtype=np.uint8)
+            labels = ((probabilities > 0.5) * bits[:, None, None]).sum(0, dtype=np.uint8)
+        return Prediction(frame, class_map, probabilities if self.keep_probabilities else None, labels)
 
 
 def class_map_of(probabilities: np.ndarray, label_map: LabelMap) -> np.ndarray:

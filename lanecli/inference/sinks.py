@@ -76,7 +76,7 @@ class Masks:
 
     def write(self, prediction: Prediction) -> None:
         """Write the frame's mask."""
-        mask: np.ndarray = prediction.class_map
+        mask: np.ndarray = prediction.class_map if prediction.labels is None else prediction.labels
         if self._decode:
             mask = self._label_map.decode(mask)
         target = self.path if self._single else self.path / f"{prediction.frame.index:06d}.png"
@@ -87,6 +87,23 @@ class Masks:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def output_path(kind: str, source: Source, out: Path) -> Path:
+    """Where output `kind` of `source` goes below `out`: a file, or for a video's masks a folder."""
+    endings = {"overlay": ".overlay.png", "masks": ".mask.png"}
+    if source.kind != "image":
+        endings = {"overlay": ".overlay.mp4", "masks": ".masks"}
+    return out / source.relative / f"{source.stem}{endings[kind]}"
+
+
+def free_folder(base: Path, kinds: tuple[str, ...], sources: list[Source]) -> Path:
+    """`base`, or ``base-2``, ``base-3`` …: the first in which no output of `sources` exists yet."""
+    number, folder = 1, base
+    while any(output_path(kind, source, folder).exists() for source in sources for kind in kinds):
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
 
 
 def open_sinks(
@@ -101,17 +118,18 @@ def open_sinks(
     overwrite: bool,
 ) -> list[Sink]:
     """The sinks for one source; `reader` is None for a picture. Raises InputError where a place cannot be written."""
-    base = out / source.relative
     sinks: list[Sink] = []
     try:
         # masks first: the overlay is drawn on the frame itself
         if "masks" in kinds:
-            name = f"{source.stem}.mask.png" if reader is None else f"{source.stem}.masks"
-            sinks.append(Masks(base / name, label_map, decode, overwrite, single=reader is None))
-        if "overlay" in kinds and reader is None:
-            sinks.append(OverlayPicture(base / f"{source.stem}.overlay.png", painter, overwrite))
-        elif "overlay" in kinds:
-            sinks.append(OverlayVideo(base / f"{source.stem}.overlay.mp4", reader, painter, source, overwrite))
+            path = output_path("masks", source, out)
+            sinks.append(Masks(path, label_map, decode, overwrite, single=reader is None))
+        if "overlay" in kinds:
+            path = output_path("overlay", source, out)
+            if reader is None:
+                sinks.append(OverlayPicture(path, painter, overwrite))
+            else:
+                sinks.append(OverlayVideo(path, reader, painter, source, overwrite))
     except BaseException:
         for sink in sinks:
             sink.close()

@@ -33,9 +33,14 @@ class Calibration:
             probabilities: (C, H, W) float32, summing to one over C.
             predicted: (H, W) uint8, the most probable class.
             target: (H, W) uint8 train ids, `IGNORE_ID` where ignored.
+
+        Raises:
+            ValueError: an id is no class.
         """
         counted = target != IGNORE_ID
         truth = target[counted]
+        if max(truth.max(initial=0), predicted[counted].max(initial=0)) >= len(probabilities):
+            raise ValueError(f"an id is no class of {len(probabilities)}")
         values = probabilities[:, counted].astype(np.float64)
         place = np.arange(truth.size)
         right = values[truth, place]

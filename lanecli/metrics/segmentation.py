@@ -36,8 +36,10 @@ class ConfusionMatrix:
             target: same shape; `IGNORE_ID` where ignored.
 
         Raises:
-            ValueError: shapes differ, or an id is no class.
+            ValueError: shapes differ, one is not uint8, or an id is no class.
         """
+        if predicted.dtype != np.uint8 or target.dtype != np.uint8:
+            raise ValueError(f"train ids are uint8, got {predicted.dtype} and {target.dtype}")
         if predicted.shape != target.shape:
             raise ValueError(f"prediction {predicted.shape} and target {target.shape} differ in shape")
         # one 16-bit code a pixel: two orders of magnitude quicker to count than to mask and index
@@ -63,6 +65,45 @@ class ConfusionMatrix:
             "precision": _named(names, _ratio(hits, predicted)),
             "recall": _named(names, _ratio(hits, true)),
             "pixel_accuracy": _mean(_ratio(hits.sum(keepdims=True), self.counts.sum(keepdims=True).ravel())),
+        }
+
+
+class LabelCounts:
+    """Pixel counts of several labels at once, each on its own; ignored pixels count nowhere."""
+
+    def __init__(self, classes: int) -> None:
+        """Args: classes: how many labels there are."""
+        self.hits, self.predicted, self.true = (np.zeros(classes, np.int64) for _ in range(3))
+        self.right = self.counted = 0
+
+    def update(self, predicted: np.ndarray, target: np.ndarray) -> None:
+        """Count one batch.
+
+        Args:
+            predicted: (N, C, H, W) bool.
+            target: (N, C, H, W) uint8: 0, 1, or `IGNORE_ID`.
+        """
+        counted, truth = target != IGNORE_ID, target == 1
+        axes = (0, 2, 3)
+        self.hits += (predicted & truth).sum(axes)
+        self.predicted += (predicted & counted).sum(axes)
+        self.true += truth.sum(axes)
+        self.right += int(((predicted == truth) & counted).sum())
+        self.counted += int(counted.sum())
+
+    def scores(self, label_map: LabelMap) -> dict[str, Any]:
+        """The scores of :data:`DEFINITIONS`, each label against its absence; no label counts as background."""
+        hits = self.hits.astype(float)
+        iou = _ratio(hits, self.true + self.predicted - hits)
+        names = label_map.names
+        return {
+            "miou": _mean(iou),
+            "miou_foreground": _mean(iou),
+            "iou": _named(names, iou),
+            "dice": _named(names, _ratio(2 * hits, self.true + self.predicted)),
+            "precision": _named(names, _ratio(hits, self.predicted)),
+            "recall": _named(names, _ratio(hits, self.true)),
+            "pixel_accuracy": self.right / self.counted if self.counted else None,
         }
 
 

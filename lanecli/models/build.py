@@ -23,10 +23,11 @@ class Network(nn.Module):
     shift: torch.Tensor
 
     def __init__(self, architecture: nn.Module, spec: ModelSpec) -> None:
-        """Args: architecture: from the registry, with its ``stride``; spec: what it was built from."""
+        """Args: architecture: from the registry, with ``stride`` and ``minimum``; spec: what it was built from."""
         super().__init__()
         self.architecture = architecture
         self.stride = int(architecture.stride)  # type: ignore[arg-type]
+        self.minimum = int(architecture.minimum)  # type: ignore[arg-type]
         self.temperature = spec.temperature
         mean = torch.tensor(spec.normalisation.mean).view(1, 3, 1, 1)
         std = torch.tensor(spec.normalisation.std).view(1, 3, 1, 1)
@@ -40,6 +41,8 @@ class Network(nn.Module):
         height, width = pictures.shape[1], pictures.shape[2]
         features = levels * self.scale + self.shift
         below, right = -height % self.stride, -width % self.stride
+        if self.minimum:
+            below, right = max(below, self.minimum - height), max(right, self.minimum - width)
         if below or right:
             # edge pixels, not zeros, so that the border sees no false step
             features = F.pad(features, (0, right, 0, below), mode="replicate")

@@ -16,7 +16,7 @@ class Builder(Protocol):
     def __call__(self, *, classes: int, encoder: str | None, encoder_weights: str | None, **arguments: Any) -> Any:
         """Build a torch module from normalised (N, 3, H, W) pictures to (N, classes, H, W) logits.
 
-        The module has an attribute ``stride``: H and W it takes are multiples of it.
+        H and W it takes are multiples of its attribute ``stride`` and not below its attribute ``minimum``.
         """
         ...
 

@@ -14,6 +14,7 @@ from torch import nn
 from lanecli.errors import InputError, nearest
 from lanecli.models.weights import load_encoder_weights
 
+_MINIMA = {"pan": 128}
 _STRIDES = {"unet": 32, "pspnet": 8, "deeplabv3": 8, "deeplabv3plus": 16, "pan": 16}
 _DEFAULT_ENCODERS = {"segformer": "mit_b0", "dpt": "tu-vit_tiny_patch16_224"}
 _FILE_SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -22,11 +23,11 @@ _FILE_SUFFIXES = (".safetensors", ".pth", ".pt")
 class SmpNetwork(nn.Module):
     """One smp model under lanecli's contract: no auxiliary outputs, and its stride known."""
 
-    def __init__(self, model: nn.Module, stride: int) -> None:
-        """Args: model: the smp model; stride: what H and W must be multiples of."""
+    def __init__(self, model: nn.Module, stride: int, minimum: int) -> None:
+        """Args: model: the smp model; stride: what H and W must be multiples of; minimum: what they must reach."""
         super().__init__()
         self.model = model
-        self.stride = stride
+        self.stride, self.minimum = stride, minimum
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float to (N, C, H, W) logits."""
@@ -76,7 +77,7 @@ def _build(
         raise InputError(f"model '{architecture}' cannot be built with encoder '{encoder}': {_first(error)}") from error
     if local and encoder_weights is not None:
         load_encoder_weights(model.encoder, Path(encoder_weights).expanduser())
-    return SmpNetwork(model, _STRIDES.get(architecture, 32))
+    return SmpNetwork(model, _STRIDES.get(architecture, 32), _MINIMA.get(architecture, 0))
 
 
 def _first(error: BaseException) -> str:

@@ -59,7 +59,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     tensors: dict[str, torch.Tensor] = {}
     document = _flatten(state, "state", tensors)
     save_file(tensors, fresh / "state.safetensors")
-    with (fresh / "state.safetensors").open("rb") as file:
+    with (fresh / "state.safetensors").open("r+b") as file:
         os.fsync(file.fileno())
     with (fresh / "state.json").open("w") as file:
         json.dump(document, file)
@@ -70,6 +70,11 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         os.replace(folder, old)
     os.replace(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def has_state(folder: Path) -> bool:
+    """Whether :func:`load_state` would find one."""
+    return folder.exists() or folder.with_name(folder.name + ".old").exists()
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -61,7 +61,10 @@ class DataPlan:
             if config.data.split not in splits and config.data.val_split not in splits:
                 info.of_split(config.data.split)  # raises, naming the splits there are
             if config.data.split in splits:
-                self.training.append(PreparedSource(info.of_split(config.data.split), self.label_map))
+                samples = info.of_split(config.data.split)
+                self.training.append(
+                    PreparedSource(samples, self.label_map, config.data.sampler, config.train.bootstrap)
+                )
                 split_counts = info.pixel_counts.get(config.data.split, {})
                 counts = [n + split_counts.get(name, 0) for n, name in zip(counts, self.label_map.names, strict=True)]
             if config.data.val_split in splits:
@@ -97,6 +100,16 @@ def build_spec(config: Config, data: DataPlan) -> ModelSpec:
                 f"the configuration asks for {spec.architecture} {spec.arguments}"
             )
     return spec
+
+
+def provenance(config: Config, step: int, scores: dict[str, Any]) -> dict[str, Any]:
+    """What a model file says of where it comes from: the configuration, with names in place of this machine's paths."""
+    settings = config.model_dump(mode="json")
+    settings["data"]["root"] = [Path(root).name for root in config.data.root]
+    for key in ("weights", "encoder_weights"):
+        if settings["model"][key] is not None:
+            settings["model"][key] = Path(settings["model"][key]).name
+    return {"step": step, "scores": scores, "config": settings, "versions": versions()}
 
 
 def fresh_folder(base: Path) -> Path:

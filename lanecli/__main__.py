@@ -1,0 +1,5 @@
+"""``python -m lanecli``."""
+
+from lanecli.cli import main
+
+main()

@@ -1,0 +1,166 @@
+"""``lanecli prepare``: a public or tool layout into one dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.errors import InputError
+
+
+def prepare(
+    format_name: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="The layout; 'lanecli list formats' names them.")
+    ],
+    source: Annotated[Path | None, typer.Argument(metavar="SRC", help="Its folder, zip or file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The dataset's folder.")] = None,
+    crop_top: Annotated[
+        int | None,
+        typer.Option(
+            "--crop-top", min=0, help="Rows cut off at the top; default 0, and the layout's own with --decode."
+        ),
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Resize pictures and masks.")] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", metavar="MAP", help="Label map: a name, or a YAML file of your own.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            help="train=0.8,val=0.2 shares out whole groups; val=Road02,train=* names them. "
+            "Default: the official split where there is one.",
+        ),
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="Kept together in a split: group (record, clip, sequence, city), folder, frame.")
+    ] = "group",
+    seed: Annotated[int, typer.Option("--seed", help="Orders groups of equal size.")] = 0,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads; default one per core.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that is there.")] = False,
+    tolerance: Annotated[
+        int, typer.Option("--tolerance", min=0, max=127, help="How far each channel of a colour may be off.")
+    ] = 0,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Where the pictures are, when labels came without them.")
+    ] = None,
+    line_width: Annotated[
+        int | None, typer.Option("--line-width", min=1, help="Pixels lines are drawn with; default the layout's own.")
+    ] = None,
+    image_suffix: Annotated[str, typer.Option("--image-suffix", help="What picture names end with (folder).")] = "",
+    mask_suffix: Annotated[str, typer.Option("--mask-suffix", help="What mask names end with (folder).")] = "",
+    contact_sheet: Annotated[
+        int, typer.Option("--contact-sheet", min=0, help="Random pairs on contact_sheet.png and .html; 0 for none.")
+    ] = 12,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every file, list what is broken, write nothing.")
+    ] = False,
+    decode: Annotated[
+        Path | None,
+        typer.Option(
+            "--decode",
+            metavar="PRED_DIR",
+            help="The way back: predicted train ids to the layout's own ids and size, into --out.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a public or annotation tool's layout into one dataset: manifest.csv, dataset.yaml, masks."""
+    if decode is not None:
+        _decode(format_name, decode, out or Path("runs/submission"), classes, crop_top, overwrite, as_json)
+        return
+    if source is None or (out is None and not check):
+        raise InputError("prepare needs a source and --out DIR, as in: lanecli prepare camvid SRC --out DIR")
+    from lanecli.data.layout import Request
+    from lanecli.data.prepare import check_dataset, prepare_dataset
+    from lanecli.geometry import parse_size
+
+    request = Request(source, images, None, line_width, image_suffix, mask_suffix)
+    with progress_bar() as bar:
+
+        def begin(total: int) -> Callable[[], object]:
+            task = bar.add_task("checking" if check else "preparing", total=total)
+            return lambda: bar.advance(task)
+
+        if check:
+            total, broken = check_dataset(
+                format_name,
+                source,
+                label_map=classes,
+                workers=workers,
+                tolerance=tolerance,
+                request=request,
+                begin=begin,
+                note=note,
+            )
+        elif out is not None:
+            info = prepare_dataset(
+                format_name,
+                source,
+                out,
+                label_map=classes,
+                crop_top=crop_top or 0,
+                size=parse_size(size) if size else None,
+                split=split,
+                by=by,
+                seed=seed,
+                workers=workers,
+                overwrite=overwrite,
+                tolerance=tolerance,
+                contact_sheet=contact_sheet,
+                request=request,
+                begin=begin,
+                note=note,
+            )
+    if check:
+        emit({"checked": total, "broken": broken}, (*broken, f"{total} pairs read, {len(broken)} broken"), as_json)
+        if broken:
+            raise typer.Exit(1)
+        return
+    document = {
+        "dataset": str(info.root),
+        "format": info.format,
+        "label_map": info.label_map.name,
+        "samples": len(info.samples),
+        "splits": info.splits,
+        "pixel_counts": info.pixel_counts,
+    }
+    emit(document, _lines(document), as_json)
+
+
+def _decode(
+    format_name: str,
+    predictions: Path,
+    out: Path,
+    classes: str | None,
+    crop_top: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from lanecli.data.formats import FORMATS
+    from lanecli.data.submission import decode_folder
+    from lanecli.labelmaps import resolve_label_map
+
+    entry = FORMATS.entry(format_name)
+    name = classes or entry.facts.get("classes")
+    if name is None:
+        raise InputError(f"--decode: give --classes, the label map the {entry.name} predictions are in")
+    label_map = resolve_label_map(name, entry.name)
+    top = entry.facts.get("crop_top", 0) if crop_top is None else crop_top
+    written = decode_folder(predictions, out, label_map, entry.facts.get("frame"), top, overwrite)
+    document = {"out": str(out), "label_map": label_map.name, "files": [str(p) for p in written]}
+    emit(document, [f"{len(written)} masks of {label_map.name} source ids in {out}"], as_json)
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    splits = ", ".join(f"{name} {count}" for name, count in document["splits"].items())
+    lines = [f"{document['samples']} pairs ({splits}) in {document['dataset']}, label map {document['label_map']}"]
+    for split, counts in document["pixel_counts"].items():
+        total = sum(counts.values()) or 1
+        shares = ", ".join(f"{name} {100 * n / total:.2f} %" for name, n in counts.items() if n)
+        lines.append(f"{split}: {shares}")
+    return lines

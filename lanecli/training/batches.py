@@ -1,0 +1,76 @@
+"""Batches of pictures and targets, read ahead by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from lanecli.data.dataset import start_worker
+from lanecli.errors import LaneError
+from lanecli.labels import LabelMap
+
+
+class StepSampler:
+    """Item numbers of one epoch from a step on; the set turns them into samples."""
+
+    def __init__(self, length: int) -> None:
+        """Args: length: samples an epoch has."""
+        self.length, self.epoch, self.start = length, 0, 0
+
+    def __len__(self) -> int:
+        return self.length - self.start
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.epoch * self.length + self.start, (self.epoch + 1) * self.length))
+
+
+def collate(items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures (N, h, w, 3) uint8 and targets (N, h, w) uint8."""
+    pictures, masks = zip(*items, strict=True)
+    return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(masks))
+
+
+def batches(
+    items: Any, size: int, workers: int, *, sampler: StepSampler | None = None, pin: bool = False
+) -> Iterator[list[torch.Tensor]]:
+    """Pictures (N, h, w, 3) and masks (N, h, w), uint8.
+
+    Args:
+        items: a TrainingSet or EvaluationSet.
+        size: pictures a batch.
+        workers: processes that read ahead; 0 reads in this one.
+        sampler: which items, or None for all in order.
+        pin: keep batches in memory a GPU copies from directly.
+
+    Raises:
+        LaneError: what a worker raised, in one line.
+    """
+    workers = min(workers, len(items))
+    loader: DataLoader[Any] = DataLoader(
+        items,
+        batch_size=size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        generator=torch.Generator(),  # its own, or each start would draw from the dropout stream
+        worker_init_fn=start_worker,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+    )
+    try:
+        yield from loader
+    except LaneError as error:
+        # a worker's error arrives with its traceback as the message; its last line is what was raised
+        text = str(error).strip().splitlines()[-1]
+        raise type(error)(text.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
+
+
+def targets_of(masks: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
+    """Masks as losses want them: (N, h, w) train ids, or (N, C, h, w) of 0, 1 and ignored for several labels; int64."""
+    if not label_map.multilabel:
+        return masks.long()
+    return torch.from_numpy(label_map.planes(masks.cpu().numpy())).to(masks.device).long()

@@ -1,0 +1,82 @@
+"""Exported ONNX files: parity at other batches and sizes, metadata, half-precision weights, and refusal of bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from lanecli.errors import LaneError
+from lanecli.export import onnx as exporter
+from lanecli.geometry import Geometry
+from lanecli.labelmaps import label_map
+from lanecli.modelfile import ModelSpec, read_spec, read_weights
+from lanecli.models.build import Network, build_network
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelSpec:
+    """A small lane model's."""
+    return ModelSpec("linknet", {"encoder": "resnet18"}, label_map("lane"), Geometry((96, 64)), temperature=1.5)
+
+
+@pytest.fixture(scope="module")
+def network(spec: ModelSpec) -> Network:
+    """With random weights, and batch norm statistics that are not the initial ones."""
+    torch.manual_seed(0)
+    network = build_network(spec)
+    with torch.no_grad():
+        network(torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(network: Network, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file, with half-precision weights."""
+    path = tmp_path_factory.mktemp("export") / "m.onnx"
+    parity = exporter.export_onnx(network, spec, path, precision="fp16")
+    assert parity.relative < 1e-3
+    assert parity.equal_pixels > 0.999
+    return path
+
+
+def test_any_batch_and_size(network: Network, exported: Path) -> None:
+    session = onnxruntime.InferenceSession(str(exported))
+    [takes], [gives] = session.get_inputs(), session.get_outputs()
+    assert takes.shape == ["batch", "height", "width", 3]
+    assert gives.shape == ["batch", 2, "height", "width"]
+    rng = np.random.default_rng(0)
+    for shape in ((1, 64, 96, 3), (3, 50, 70, 3), (2, 33, 31, 3)):
+        pictures = rng.integers(0, 256, shape, np.uint8)
+        theirs = session.run(None, {"pictures": pictures})[0]
+        with torch.inference_mode():
+            ours = network(torch.from_numpy(pictures)).numpy()
+        np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())
+
+
+def test_file_is_whole_model(network: Network, spec: ModelSpec, exported: Path) -> None:
+    assert read_spec(exported) == spec
+    weights = read_weights(exported)
+    for name, tensor in network.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(weights[name], tensor, atol=0, rtol=0)  # export rounded both
+
+
+def test_half_precision_halves_the_file(network: Network, spec: ModelSpec, exported: Path, tmp_path: Path) -> None:
+    exporter.export_onnx(network, spec, tmp_path / "full.onnx", static=True)
+    assert exported.stat().st_size < 0.6 * (tmp_path / "full.onnx").stat().st_size
+    shape = onnx.load(tmp_path / "full.onnx").graph.input[0].type.tensor_type.shape
+    assert [d.dim_value for d in shape.dim] == [1, 64, 96, 3]
+
+
+def test_a_file_that_disagrees_is_not_kept(
+    network: Network, spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "compare", lambda *_: exporter.Parity(0.5, 1.0, 0.9, 100))
+    with pytest.raises(LaneError, match="disagrees"):
+        exporter.export_onnx(network, spec, tmp_path / "m.onnx", static=True)
+    assert not list(tmp_path.iterdir())

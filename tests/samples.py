@@ -1,0 +1,72 @@
+"""Test material: where the real data is, what a command did, a model to be worked out by hand, a small video."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lanecli.geometry import Geometry
+from lanecli.labelmaps import label_map
+from lanecli.modelfile import KEY, ModelSpec
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Real road data, where it is; tests that use it skip where it is not."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> object:
+        """Standard output as one JSON document."""
+        return json.loads(self.out)
+
+
+def brightness_model(path: Path, *, size: tuple[int, int] = (64, 32), level: float = 128.0) -> Path:
+    """A model file that calls a pixel lane marking above a mean level: logits are +-(mean - level)."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = np.array([-1 / 3] * 3 + [1 / 3] * 3, np.float32).reshape(2, 3, 1, 1)
+    nodes = [
+        helper.make_node("Cast", ["pictures"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "weight", "bias"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["batch", "height", "width", 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2, "height", "width"])],
+        [
+            numpy_helper.from_array(weight, "weight"),
+            numpy_helper.from_array(np.array([level, -level], np.float32), "bias"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    spec = ModelSpec("brightness", {}, label_map("lane"), Geometry(size))
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, spec.to_json()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+def write_video(path: Path, frames: int = 12, size: tuple[int, int] = (128, 64), rate: int = 25) -> Path:
+    """A video of a white stripe that moves two pixels to the right each frame, on black."""
+    from lanecli.media import Frame, VideoWriter
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, size, rate, crf=10) as writer:
+        for number in range(frames):
+            picture = np.zeros((size[1], size[0], 3), np.uint8)
+            picture[:, 20 + 2 * number : 36 + 2 * number] = 255
+            writer.write(Frame.from_rgb(picture, number))
+    return path
