@@ -169,7 +169,10 @@ class Config(Section):
 
     def to_yaml(self) -> str:
         """The resolved configuration as YAML; :func:`load_config` reads it back equal."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        tree = self.model_dump(mode="json")
+        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+        # PyYAML takes some control characters for line breaks when it reads them bare: those it must escape
+        return text if yaml.safe_load(text) == tree else yaml.safe_dump(tree, sort_keys=False)
 
 
 def load_config(

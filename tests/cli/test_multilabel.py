@@ -48,7 +48,7 @@ def test_from_dataset_to_masks(cli: Callable[..., Outcome], tmp_path: Path) -> N
         "loss=bce+dice",
         "optim.lr=3e-3",
         "train.batch=4",
-        "train.epochs=40",
+        "train.epochs=25",
         "train.precision=fp32",
     ]
     done = cli("train", *settings, "--data", data, "--out", tmp_path / "run", "--json")
