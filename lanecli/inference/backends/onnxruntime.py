@@ -26,6 +26,14 @@ def to_probabilities(logits: np.ndarray, task: str) -> np.ndarray:
     return powers / powers.sum(0)
 
 
+def _session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    # spinning threads would take the decoder's and the encoder's core while they wait
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
 class OnnxRuntimeBackend(Backend):
     """A .onnx model file under ONNX Runtime, on the CPU or a CUDA device."""
 
@@ -46,7 +54,7 @@ class OnnxRuntimeBackend(Backend):
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.partition(":")[2] or "0"}))
             self.device = device
         try:
-            self._session = ort.InferenceSession(str(path), providers=providers)
+            self._session = ort.InferenceSession(str(path), _session_options(), providers=providers)
         except Exception as error:  # the runtime has one class per status code and no common one
             raise InputError(f"{path}: ONNX Runtime cannot read it ({str(error).splitlines()[0]})") from error
         self._input = self._session.get_inputs()[0].name
