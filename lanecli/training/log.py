@@ -64,14 +64,19 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
+# background is nearly all there is: these stay near one whatever is learnt, and would flatten the others
+_FLAT = ("val/pixel_accuracy", "val/iou/background", "val/miou")
+
+
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Loss, scores and learning rate over epochs, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     panels = (
-        ("loss", [n for n in rows[0] if n.startswith(("train/", "val/loss"))]),
-        ("score", [n for n in rows[0] if n.startswith("val/") and n != "val/loss"]),
+        ("loss", [n for n in rows[0] if n.startswith("train/")]),
+        ("score", [n for n in rows[0] if n.startswith("val/") and n not in _FLAT]),
         ("learning rate", ["lr"]),
     )
     figure = Figure(figsize=(13, 3.6), layout="constrained")
@@ -83,6 +88,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
             axis.plot(epochs, values, label=name, marker="." if len(rows) < 30 else None)
         axis.set(title=title, xlabel="epoch")
         axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(names) > 1:
             axis.legend(fontsize=8)
     figure.savefig(path, dpi=110)
