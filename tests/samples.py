@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def brightness_model(path: Path, *, size: tuple[int, int] = (64, 32), level: flo
     return path
 
 
-def write_video(path: Path, frames: int = 12, size: tuple[int, int] = (128, 64), rate: int = 25) -> Path:
+def write_video(path: Path, frames: int = 12, size: tuple[int, int] = (128, 64), rate: int | Fraction = 25) -> Path:
     """A video of a white stripe that moves two pixels to the right each frame, on black."""
     from lanecli.media import Frame, VideoWriter
 

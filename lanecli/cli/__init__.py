@@ -46,10 +46,15 @@ def root(
         os.environ["LANECLI_DEBUG"] = "1"
 
 
-for _command in (predict, prepare, synth, train, evaluate, show, sweep):
-    app.command()(_command)
-app.command("list")(listing)
-app.add_typer(export.app, name="export")
+app.command(short_help="Draw lanes on pictures and video; write masks.")(predict)
+app.command(short_help="Train a model.")(train)
+app.command(short_help="Score a model on a dataset.")(evaluate)
+app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
+app.command(short_help="Turn a public layout into one dataset.")(prepare)
+app.command(short_help="Render procedural road scenes.")(synth)
+app.command(short_help="Train variants alike and compare them.")(sweep)
+app.command(short_help="Say what a model file holds.")(show)
+app.command("list", short_help="List models, losses, formats, …")(listing)
 
 
 def main() -> None:
