@@ -37,7 +37,7 @@ class ModelConfig(Section):
     encoder_weights: str | None = None
     """None starts from random weights; a file is loaded; any other word is fetched by name from the network."""
     weights: str | None = None
-    """A model file (or shipped model) whose weights training starts from."""
+    """A model file or shipped model whose weights training starts from; with other classes, all but the head."""
     args: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -78,14 +78,37 @@ def network_from_file(path: Path) -> tuple[Network, ModelSpec]:
     return network.eval(), spec
 
 
-def load_weights(network: Network, path: Path) -> None:
-    """Load the weights of a model file into `network`. Raises InputError naming the first one that does not fit."""
+def load_weights(network: Network, path: Path, classes: tuple[int, int] | None = None) -> None:
+    """Load the weights of a model file into `network`.
+
+    Args:
+        network: to load into.
+        path: the model file.
+        classes: class counts of the file's model and of `network` where they differ on purpose: tensors of one entry
+            a class, which is the head, then keep their fresh values.
+
+    Raises:
+        InputError: a weight is missing or does not fit; the first one is named.
+    """
     state = read_weights(path)
     wanted: dict[str, torch.Tensor] = network.state_dict()
     if path.suffix.lower() == ".onnx":  # a graph leaves out what it does not use: step counters, idle encoder stages
         wanted = {name: tensor for name, tensor in wanted.items() if name in state}
+    if classes is not None and classes[0] != classes[1]:
+        wanted = {n: t for n, t in wanted.items() if not _is_head(state.get(n), t, classes)}
     for name, tensor in wanted.items():
         if name not in state or state[name].shape != tensor.shape:
             found = "none" if name not in state else str(tuple(state[name].shape))
             raise InputError(f"{path}: weight '{name}' should be {tuple(tensor.shape)}, the file has {found}")
+    if not wanted:
+        raise InputError(f"{path}: holds no weight of a {type(network.architecture).__name__}: not exported by lanecli")
     network.load_state_dict({name: state[name] for name in wanted}, strict=False)
+
+
+def _is_head(theirs: torch.Tensor | None, ours: torch.Tensor, classes: tuple[int, int]) -> bool:
+    return (
+        theirs is not None
+        and theirs.ndim == ours.ndim > 0
+        and (len(theirs), len(ours)) == classes
+        and theirs.shape[1:] == ours.shape[1:]
+    )

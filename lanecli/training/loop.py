@@ -17,7 +17,7 @@ from lanecli.config import Config, load_config
 from lanecli.data.dataset import EvaluationSet, TrainingSet
 from lanecli.errors import InputError, LaneError
 from lanecli.losses import build_loss
-from lanecli.modelfile import write_safetensors
+from lanecli.modelfile import read_spec, write_safetensors
 from lanecli.models.build import Network, build_network, load_weights, network_from_file
 from lanecli.shipped import find_model
 from lanecli.training.average import ExponentialAverage
@@ -60,7 +60,9 @@ class Run:
         self.spec = build_spec(config, data)
         self.network: Network = build_network(self.spec, config.model.encoder_weights)
         if config.model.weights is not None:
-            load_weights(self.network, find_model(config.model.weights, prefer=".safetensors"))
+            start = find_model(config.model.weights, prefer=".safetensors")
+            counts = len(read_spec(start).label_map.classes), len(self.spec.label_map.classes)
+            load_weights(self.network, start, counts)
         self.network.to(self.device)
         self.average = ExponentialAverage(self.network, config.train.ema) if config.train.ema else None
         geometry = data.network_geometry(config)

@@ -11,7 +11,7 @@ from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelClass, LabelMap
 from lanecli.modelfile import ModelSpec, write_safetensors
-from lanecli.models.build import build_network, network_from_file
+from lanecli.models.build import build_network, load_weights, network_from_file
 from lanecli.models.registry import MODELS
 
 THREE = LabelMap("three", tuple(LabelClass(name, (0, 0, i)) for i, name in enumerate("abc")))
@@ -97,3 +97,29 @@ def test_unknown_arguments_name_the_nearest() -> None:
     spec = ModelSpec("unet", {"encoder": "resnet18", "decoder_chanels": [1]}, THREE, Geometry((64, 64)))
     with pytest.raises(InputError, match="decoder_channels"):
         build_network(spec)
+
+
+def test_starting_from_another_set_of_classes_keeps_all_but_the_head(tmp_path: Path) -> None:
+    two = LabelMap("two", THREE.classes[:2])
+    spec = ModelSpec("linknet", {"encoder": "resnet18"}, two, Geometry((64, 64)))
+    torch.manual_seed(5)
+    donor = build_network(spec)
+    write_safetensors(tmp_path / "two.safetensors", donor.state_dict(), spec)
+    network = build_network(spec_of("linknet"))
+    with pytest.raises(InputError, match="segmentation_head"):
+        load_weights(network, tmp_path / "two.safetensors")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    load_weights(network, tmp_path / "two.safetensors", (2, 3))
+    theirs = donor.state_dict()
+    fresh = [name for name, tensor in network.state_dict().items() if tensor.shape != theirs[name].shape]
+    assert fresh
+    assert all("segmentation_head" in name for name in fresh)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name] if name in fresh else theirs[name]), name
+
+
+def test_a_file_without_a_weight_of_the_network_is_refused(tmp_path: Path) -> None:
+    from samples import brightness_model
+
+    with pytest.raises(InputError, match="holds no weight"):
+        load_weights(build_network(spec_of("linknet")), brightness_model(tmp_path / "b.onnx"))
