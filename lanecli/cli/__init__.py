@@ -10,6 +10,7 @@ import typer
 
 from lanecli import __version__
 from lanecli.cli import export
+from lanecli.cli.bench import bench
 from lanecli.cli.evaluate import evaluate
 from lanecli.cli.listing import listing
 from lanecli.cli.predict import predict
@@ -53,6 +54,7 @@ app.add_typer(export.app, name="export", short_help="Write a model as one deploy
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)
 app.command(short_help="Train variants alike and compare them.")(sweep)
+app.command(short_help="Measure speed on this machine.")(bench)
 app.command(short_help="Say what a model file holds.")(show)
 app.command("list", short_help="List models, losses, formats, …")(listing)
 
