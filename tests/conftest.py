@@ -7,13 +7,21 @@ import os
 # one thread a process: the suite runs in as many processes as there are cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from samples import Outcome, brightness_model, write_video
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_for_children() -> Iterator[None]:
+    """Take back the SIGCHLD handler of torch's loader: run for other tests' children, it crashed the suite."""
+    yield
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture

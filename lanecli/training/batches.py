@@ -61,12 +61,15 @@ def batches(
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
     )
+    iterator = iter(loader)
     try:
-        yield from loader
+        yield from iterator
     except LaneError as error:
         # a worker's error arrives with its traceback as the message; its last line is what was raised
         text = str(error).strip().splitlines()[-1]
         raise type(error)(text.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
+    finally:
+        del iterator  # an iterator left to the garbage collector ends its workers at some later, worse moment
 
 
 def targets_of(masks: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
