@@ -18,7 +18,7 @@ HEAVY = ("torch", "cv2", "numpy", "av", "onnx", "onnxruntime", "openvino", "matp
 LAYERS = (
     ("errors", "registry", "hardware", "labels", "geometry", "config"),
     ("modelfile", "labelmaps", "shipped"),
-    ("metrics", "media", "draw", "losses", "models", "lanes"),
+    ("metrics", "media", "draw", "losses", "models", "lanes", "postprocess"),
     ("data", "uncertainty"),
     ("inference",),
     ("training", "export", "report"),

@@ -16,6 +16,7 @@ from lanecli.models.registry import MODELS
 
 THREE = LabelMap("three", tuple(LabelClass(name, (0, 0, i)) for i, name in enumerate("abc")))
 ENCODERS = {"segformer": "mit_b0", "dpt": "tu-vit_tiny_patch16_224"}
+SMP = [name for name in MODELS if MODELS.entry(name).facts["family"] == "smp"]
 SLOW = {"dpt", "upernet", "unetplusplus", "manet", "deeplabv3"}
 
 
@@ -24,7 +25,7 @@ def spec_of(name: str) -> ModelSpec:
     return ModelSpec(name, {"encoder": ENCODERS.get(name, "resnet18")}, THREE, Geometry((64, 64)))
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in MODELS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in SMP])
 def test_model_contract(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build_network(spec_of(name))

@@ -1,0 +1,159 @@
+"""BiSeNetV2: Yu, Gao, Wang, Yu, Shen, Sang, "BiSeNet V2: Bilateral Network with Guided Aggregation for Real-time
+Semantic Segmentation", International Journal of Computer Vision 129, 2021, arXiv 2004.02147.
+
+Channels, strides and repetitions are Table 1 of the paper, the stem, gather-expand and context blocks its Figures 4 and
+5, the aggregation layer its Figure 6. Deviation: the booster (auxiliary) heads of training are left out, since a model
+here gives one logit map.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lanecli.models.building import refuse_encoder, refuse_unknown, scaled
+
+_EXPANSION = 6
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution and batch norm."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)
+    )
+
+
+def _conv_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(_conv(inputs, outputs, kernel, stride), nn.ReLU())
+
+
+def _upsample(x: torch.Tensor, factor: int) -> torch.Tensor:
+    return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
+
+
+class Stem(nn.Module):
+    """To 1/4 by a strided convolution beside max pooling."""
+
+    def __init__(self, channels: int) -> None:
+        """Args: channels: out."""
+        super().__init__()
+        self.first = _conv_relu(3, channels, stride=2)
+        self.left = nn.Sequential(_conv_relu(channels, channels // 2, 1), _conv_relu(channels // 2, channels, stride=2))
+        self.right = nn.MaxPool2d(3, 2, 1)
+        self.fuse = _conv_relu(2 * channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) to (N, channels, H/4, W/4)."""
+        x = self.first(x)
+        return self.fuse(torch.cat([self.left(x), self.right(x)], 1))
+
+
+class GatherExpand(nn.Module):
+    """Gather-and-expansion layer: 3x3 convolution, depthwise expansion by six, projection, and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        """Args: inputs, outputs: channels; stride: 1 or 2 (a second depthwise convolution, projected shortcut)."""
+        super().__init__()
+        wide = inputs * _EXPANSION
+        expand = [_conv(inputs, wide, stride=stride, groups=inputs)]
+        if stride > 1:
+            expand.append(_conv(wide, wide, groups=wide))
+        self.body = nn.Sequential(_conv_relu(inputs, inputs), *expand, _conv(wide, outputs, 1))
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1:
+            self.shortcut = nn.Sequential(
+                _conv(inputs, inputs, stride=stride, groups=inputs), _conv(inputs, outputs, 1)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+class ContextEmbedding(nn.Module):
+    """The mean of the whole map, added to every place of it."""
+
+    def __init__(self, channels: int) -> None:
+        """Args: channels: in and out."""
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.project = _conv_relu(channels, channels, 1)
+        self.fuse = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, channels, H, W) to the same shape."""
+        return self.fuse(x + self.project(self.norm(x.mean((2, 3), keepdim=True))))
+
+
+class Aggregation(nn.Module):
+    """Bilateral guided aggregation: each branch gates the other, at 1/8 and at 1/32."""
+
+    def __init__(self, channels: int) -> None:
+        """Args: channels: of both branches."""
+        super().__init__()
+        c = channels
+        self.detail_keep = nn.Sequential(_conv(c, c, groups=c), nn.Conv2d(c, c, 1))
+        self.detail_down = nn.Sequential(_conv(c, c, stride=2), nn.AvgPool2d(3, 2, 1, count_include_pad=False))
+        self.semantic_up = _conv(c, c)
+        self.semantic_keep = nn.Sequential(_conv(c, c, groups=c), nn.Conv2d(c, c, 1))
+        self.fuse = _conv(c, c)
+
+    def forward(self, detail: torch.Tensor, semantic: torch.Tensor) -> torch.Tensor:
+        """(N, C, H/8, W/8) and (N, C, H/32, W/32) to (N, C, H/8, W/8)."""
+        fine = self.detail_keep(detail) * torch.sigmoid(_upsample(self.semantic_up(semantic), 4))
+        coarse = self.detail_down(detail) * torch.sigmoid(self.semantic_keep(semantic))
+        return self.fuse(fine + _upsample(coarse, 4))
+
+
+class BiSeNetV2(nn.Module):
+    """A wide shallow branch for detail, a narrow deep one for meaning, and their guided aggregation."""
+
+    stride = 32
+    minimum = 0
+
+    def __init__(self, classes: int, width: float = 1.0, head_channels: int = 1024) -> None:
+        """Args: classes: output channels; width: factor of all channels; head_channels: of the head, before width."""
+        super().__init__()
+        low, high = scaled(64, width), scaled(128, width)
+        stem, third, fourth = scaled(16, width), scaled(32, width), scaled(64, width)
+        head = scaled(head_channels, width)
+        self.detail = nn.Sequential(
+            _conv_relu(3, low, stride=2),
+            _conv_relu(low, low),
+            _conv_relu(low, low, stride=2),
+            *[_conv_relu(low, low) for _ in range(2)],
+            _conv_relu(low, high, stride=2),
+            *[_conv_relu(high, high) for _ in range(2)],
+        )
+        self.semantic = nn.Sequential(
+            Stem(stem),
+            GatherExpand(stem, third, 2),
+            GatherExpand(third, third),
+            GatherExpand(third, fourth, 2),
+            GatherExpand(fourth, fourth),
+            GatherExpand(fourth, high, 2),
+            *[GatherExpand(high, high) for _ in range(3)],
+            ContextEmbedding(high),
+        )
+        self.aggregation = Aggregation(high)
+        self.head = nn.Sequential(_conv_relu(high, head), nn.Conv2d(head, classes, 1))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
+        return _upsample(self.head(self.aggregation(self.detail(pictures), self.semantic(pictures))), 8)
+
+
+def bisenetv2(
+    *, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any
+) -> BiSeNetV2:
+    """Build BiSeNetV2. Arguments: ``width`` (1.0), ``head_channels`` (1024).
+
+    Raises:
+        InputError: an encoder (it has its own) or an unknown argument.
+    """
+    refuse_encoder("bisenetv2", encoder, encoder_weights)
+    refuse_unknown("bisenetv2", arguments, ("width", "head_channels"))
+    return BiSeNetV2(classes, **arguments)

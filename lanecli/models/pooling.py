@@ -1,0 +1,56 @@
+"""Adaptive average pooling that exports to ONNX with the picture's size left open."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class ExportableAdaptiveAvgPool2d(nn.Module):
+    """`torch.nn.AdaptiveAvgPool2d` as two matrix products whose bins come from the size at run time.
+
+    torch's operator is exported as pooling with the example's bin sizes, which no other picture size can run.
+    Bin ``i`` of ``s`` over length ``n`` is ``floor(i n / s)`` up to ``ceil((i + 1) n / s)``, as in torch.
+    """
+
+    def __init__(self, output_size: tuple[int, int]) -> None:
+        """Args: output_size: (rows, columns)."""
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) float to (N, C, rows, columns), equal to torch's pooling up to rounding."""
+        rows, columns = self.output_size
+        down = _bins(rows, features.shape[-2], features)
+        right = _bins(columns, features.shape[-1], features)
+        return down @ (features @ right.T)
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        return f"output_size={self.output_size}"
+
+
+def _bins(count: int, length: int, like: torch.Tensor) -> torch.Tensor:
+    """(count, length) averaging weights: each row is one bin and sums to one."""
+    number = torch.arange(count, device=like.device)
+    first = number * length // count
+    last = ((number + 1) * length + count - 1) // count
+    position = torch.arange(length, device=like.device)
+    inside = (position >= first[:, None]) & (position < last[:, None])
+    return inside.to(like.dtype) / (last - first)[:, None].to(like.dtype)
+
+
+def make_pooling_exportable(module: nn.Module) -> nn.Module:
+    """Replace every adaptive average pooling to more than one bin inside `module`, in place.
+
+    It has no weights, so state dicts stay as they were. Pooling to a single bin exports as it is.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, nn.AdaptiveAvgPool2d):
+            size = child.output_size
+            rows, columns = size if isinstance(size, tuple) else (size, size)
+            if rows is not None and columns is not None and rows * columns > 1:
+                setattr(module, name, ExportableAdaptiveAvgPool2d((rows, columns)))
+        else:
+            make_pooling_exportable(child)
+    return module

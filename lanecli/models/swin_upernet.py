@@ -1,0 +1,74 @@
+"""Swin Transformer with UPerNet: Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows",
+ICCV 2021, arXiv 2103.14030; decoder: Xiao et al., "Unified Perceptual Parsing", ECCV 2018, arXiv 1807.10221.
+
+The encoder is timm's, the decoder segmentation-models-pytorch's, with 512 channels. Windows are shifted in every second
+block, the last stage included, whatever the picture's size. Deviation: the auxiliary head of training is left out,
+since a model here gives one logit map.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+
+from lanecli.errors import InputError, nearest
+from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
+from lanecli.models.pooling import make_pooling_exportable
+from lanecli.models.smp_models import SmpNetwork
+from lanecli.models.weights import load_encoder_weights
+
+_DEFAULT = "tu-swin_tiny_patch4_window7_224"
+_STRIDE = 32
+_HEAD_CHANNELS = 32  # per attention head at full width, in every Swin
+
+
+def swin_upernet(
+    *, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any
+) -> SmpNetwork:
+    """Build Swin with UPerNet.
+
+    Args:
+        classes: output channels.
+        encoder: ``tu-`` and the name of a timm Swin; Swin-T by default.
+        encoder_weights: None, a local file, or a name to fetch.
+        arguments: ``decoder_channels`` (512), ``width`` (1.0, factor of all channels).
+
+    Raises:
+        InputError: another kind of encoder, an unknown argument, or weights that cannot be had.
+    """
+    refuse_unknown("swin_upernet", arguments, ("decoder_channels", "width"))
+    encoder = encoder or _DEFAULT
+    swins = [f"tu-{name}" for name in timm.list_models("swin_*")]
+    if encoder.split(".")[0] not in swins:
+        hint = nearest(encoder, swins) or f", such as '{_DEFAULT}'"
+        raise InputError(f"model 'swin_upernet' takes timm's Swin encoders, not '{encoder}'{hint}")
+    width = arguments.get("width", 1.0)
+    local = is_weight_file(encoder_weights)
+    options: dict[str, Any] = {"strict_img_size": False, "always_partition": True}
+    if width != 1.0:
+        heads = _heads(encoder)
+        options["embed_dim"] = heads * scaled(_HEAD_CHANNELS, width)
+    with encoder_errors("swin_upernet", encoder, encoder_weights):
+        model = smp.UPerNet(
+            encoder,
+            encoder_weights=None if local else encoder_weights,
+            classes=classes,
+            decoder_channels=scaled(arguments.get("decoder_channels", 512), width),
+            **options,
+        )
+    if local and encoder_weights is not None:
+        load_encoder_weights(model.encoder, Path(encoder_weights).expanduser())
+    make_pooling_exportable(model)
+    return SmpNetwork(model, _STRIDE, 0)
+
+
+def _heads(encoder: str) -> int:
+    """Attention heads of the first stage."""
+    import torch
+
+    with torch.device("meta"):
+        swin = timm.create_model(encoder.removeprefix("tu-"))
+    return int(swin.layers[0].blocks[0].attn.num_heads)

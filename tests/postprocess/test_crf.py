@@ -1,0 +1,118 @@
+"""Dense CRF refinement against the same mean field with every pair of pixels written out."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lanecli.errors import InputError
+from lanecli.postprocess.crf import BilateralGrid, refine
+
+Doubles = NDArray[np.float64]
+
+
+def brute(
+    probabilities: NDArray[np.float32],
+    rgb: NDArray[np.uint8],
+    iterations: int,
+    smoothness: tuple[float, float],
+    appearance: tuple[float, float, float],
+) -> Doubles:
+    """Mean field with (N, N) kernels in double precision; smoothness: weight, sigma; appearance: weight, sigmas."""
+    classes, height, width = probabilities.shape
+    rows, columns = np.mgrid[:height, :width]
+    place = np.stack([rows.ravel(), columns.ravel()], 1).astype(float)
+    colour = rgb.reshape(-1, 3).astype(float)
+    near = ((place[:, None] - place[None]) ** 2).sum(-1)
+    alike = ((colour[:, None] - colour[None]) ** 2).sum(-1)
+    total = np.zeros_like(near)
+    for weight, kernel in (
+        (smoothness[0], np.exp(-near / (2 * smoothness[1] ** 2))),
+        (appearance[0], np.exp(-near / (2 * appearance[1] ** 2) - alike / (2 * appearance[2] ** 2))),
+    ):
+        root = np.sqrt(kernel.sum(1))
+        total += weight * kernel / root[:, None] / root[None]
+    unary = np.log(probabilities.reshape(classes, -1).astype(float))
+    q = probabilities.reshape(classes, -1).astype(float)
+    for _ in range(iterations):
+        scores = np.exp(unary + q @ total)
+        q = scores / scores.sum(0)
+    return q.reshape(probabilities.shape)
+
+
+def stripe(noise: float, classes: int = 2, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A bright stripe on a road, and unsure probabilities of it two pixels off."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((32, 40, 3), 70, np.uint8)
+    cv2.line(picture, (8, 31), (28, 0), (200, 200, 190), 4)
+    rgb = np.clip(picture + rng.normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
+    mask = np.zeros(rgb.shape[:2], np.float32)
+    cv2.line(mask, (10, 31), (30, 0), (1.0,), 5)
+    mask = np.clip(cv2.GaussianBlur(mask, (0, 0), 1.5) * 0.8 + 0.1 + rng.normal(0, 0.1, mask.shape), 0.02, 0.9)
+    shares = np.full((classes - 1, *mask.shape), 0.1)  # of the road: one part of the width each
+    for k, columns in enumerate(np.array_split(np.arange(mask.shape[1]), classes - 1)):
+        shares[k, :, columns] = 1
+    rest = (1 - mask) * shares / shares.sum(axis=0)
+    return np.concatenate([rest, mask[None]]).astype(np.float32), rgb
+
+
+@pytest.mark.parametrize("sigmas", [(50.0, 13.0), (10.0, 13.0), (10.0, 30.0)])
+@pytest.mark.parametrize(("noise", "classes"), [(0.0, 2), (4.0, 2), (6.0, 3)])
+def test_agrees_with_every_pair_written_out(noise: float, classes: int, sigmas: tuple[float, float]) -> None:
+    probabilities, rgb = stripe(noise, classes)
+    ours = refine(probabilities, rgb, appearance_sigma=sigmas[0], colour_sigma=sigmas[1])
+    exact = brute(probabilities, rgb, 5, (3.0, 3.0), (5.0, *sigmas))
+    assert np.abs(exact - probabilities).mean() > 0.05  # there is something to agree on
+    assert np.abs(ours - exact).mean() < 0.005
+    assert np.abs(ours - exact).max() < 0.15
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours.sum(axis=0), 1, atol=1e-5)
+
+
+def test_strong_noise_stays_close_on_average() -> None:
+    probabilities, rgb = stripe(20.0)
+    exact = brute(probabilities, rgb, 5, (3.0, 3.0), (5.0, 50.0, 13.0))
+    assert np.abs(refine(probabilities, rgb) - exact).mean() < 0.01
+
+
+def test_the_smoothness_kernel_alone_is_exact() -> None:
+    probabilities, rgb = stripe(8.0)
+    ours = refine(probabilities, rgb, appearance_weight=0, iterations=3)
+    np.testing.assert_allclose(ours, brute(probabilities, rgb, 3, (3.0, 3.0), (0.0, 50.0, 13.0)), atol=5e-4)
+
+
+def test_a_class_follows_the_edge_of_the_picture() -> None:
+    rgb = np.full((24, 40, 3), 60, np.uint8)
+    rgb[:, 20:] = 200
+    bright = np.full((24, 40), 0.4, np.float32)
+    bright[:, 23:] = 0.8  # three pixels late
+    refined = refine(np.stack([1 - bright, bright]), rgb)
+    assert (refined[1, :, 20:] > 0.5).all()
+    assert (refined[1, :, :20] < 0.5).all()
+
+
+def test_the_grid_is_symmetric() -> None:
+    rgb = stripe(8.0)[1]
+    grid = BilateralGrid(rgb, 10.0, 13.0)
+    rng = np.random.default_rng(1)
+    a, b = rng.random((2, 1, *rgb.shape[:2]), dtype=np.float32)
+    assert float((grid(a) * b).sum()) == pytest.approx(float((grid(b) * a).sum()), rel=1e-4)
+
+
+def test_no_iteration_changes_nothing() -> None:
+    probabilities, rgb = stripe(4.0)
+    np.testing.assert_array_equal(refine(probabilities, rgb, iterations=0), probabilities)
+
+
+def test_bad_input_is_one_line() -> None:
+    probabilities, rgb = stripe(4.0)
+    with pytest.raises(InputError, match="do not belong"):
+        refine(probabilities, rgb[1:])
+    with pytest.raises(InputError, match="must be positive"):
+        refine(probabilities, rgb, colour_sigma=0)
+    with pytest.raises(InputError, match="too small"):
+        refine(probabilities, rgb, colour_sigma=0.5)
+    with pytest.raises(InputError, match="not be negative"):
+        refine(probabilities, rgb, iterations=-1)
