@@ -266,30 +266,30 @@ def test_one_bad_picture_does_not_stop_the_others(cli: Cli, bright: Path, tmp_pa
     assert (tmp_path / "o" / "good.overlay.png").is_file()
 
 
-def test_interruption_leaves_a_playable_overlay(bright: Path, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "long.mp4", frames=2000, size=(640, 352))
+def test_interruption_leaves_a_playable_overlay(tmp_path: Path) -> None:
+    video = Path(__file__).parents[2] / "assets" / "road.mp4"
     command = [
         sys.executable,
         "-m",
         "lanecli",
         "predict",
         str(video),
-        "--model",
-        str(bright),
+        "--precision",
+        "fp32",
         "--out",
         str(tmp_path / "o"),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    # some frames are encoded when the partial file holds a few kilobytes
+    # the header is 48 bytes: a larger partial file holds the first frames
     while process.poll() is None and not any(p.stat().st_size > 4096 for p in (tmp_path / "o").glob(".*partial*")):
         pass
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    with VideoReader(tmp_path / "o" / "long.overlay.mp4") as reader:
+    with VideoReader(tmp_path / "o" / "road.overlay.mp4") as reader:
         count = sum(1 for _ in reader)
-    assert 0 < count < 2000
+    assert 0 < count < 150
 
 
 def test_start_up_imports_no_torch(bright: Path, stripe_picture: Path, tmp_path: Path) -> None:
