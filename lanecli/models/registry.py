@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from lanecli.models.classic import register as _register_classic
 from lanecli.models.modern import register as _register_modern
 from lanecli.registry import Registry
 
@@ -41,4 +42,5 @@ _SMP = (
 
 for _name, _summary, _paper, _year in _SMP:
     MODELS.add(_name, f"lanecli.models.smp_models:{_name}", summary=_summary, paper=_paper, year=_year, family="smp")
+_register_classic(MODELS)
 _register_modern(MODELS)

@@ -1,0 +1,81 @@
+"""DeconvNet: Noh, Hong & Han, "Learning Deconvolution Network for Semantic Segmentation", ICCV 2015,
+arXiv 1505.04366, table 2: VGG16 with its fully connected layers as convolutions, and its mirror image of unpoolings by
+stored indices and transposed convolutions, batch normalisation throughout.
+
+Unlike the paper: fc6 and its mirror pad by 3, so that their map stays 1/32 of any picture (the paper's 7x7 map of a
+224x224 picture shrinks to 1x1), whole pictures are trained instead of object proposals, and dropout (none in the
+paper) can be had after fc6 and fc7.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lanecli.models.building import refuse_unknown, scaled
+from lanecli.models.vgg import VGG16, build_vgg16, initialise
+
+
+def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True)]
+
+
+class DeconvNet(nn.Module):
+    """VGG16, two wide layers, and VGG16 mirrored."""
+
+    stride = 32
+    minimum = 0
+
+    def __init__(self, classes: int, encoder: VGG16, width: float = 1.0, dropout: float = 0.0) -> None:
+        """Args: encoder: with batch norm, made for `width`; dropout: after fc6 and fc7."""
+        super().__init__()
+        self.encoder = encoder
+        hidden, top = scaled(4096, width), encoder.channels[4]
+        self.bottleneck = nn.Sequential(
+            *_normed(nn.Conv2d(top, hidden, 7, padding=3)),
+            nn.Dropout(dropout),
+            *_normed(nn.Conv2d(hidden, hidden, 1)),
+            nn.Dropout(dropout),
+            *_normed(nn.ConvTranspose2d(hidden, top, 7, padding=3)),
+        )
+        self.decoder = nn.ModuleList()
+        below = [encoder.channels[0], *encoder.channels[:-1]]
+        for channels, next_channels, count in reversed(
+            list(zip(encoder.channels, below, (2, 2, 3, 3, 3), strict=True))
+        ):
+            sizes = [channels] * count + [next_channels]
+            layers = [m for i, o in pairwise(sizes) for m in _normed(nn.ConvTranspose2d(i, o, 3, padding=1))]
+            self.decoder.append(nn.Sequential(*layers))
+        self.classifier = nn.Conv2d(below[0], classes, 1)
+        for part in (self.bottleneck, self.decoder, self.classifier):
+            initialise(part)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
+        features, indices = pictures, []
+        for layers in self.encoder.stages():
+            features, places = F.max_pool2d(layers(features), 2, return_indices=True)
+            indices.append(places)
+        features = self.bottleneck(features)
+        for stage, places in zip(self.decoder, reversed(indices), strict=True):
+            features = stage(F.max_unpool2d(features, places, [2, 2]))
+        return self.classifier(features)
+
+
+def deconvnet(
+    *, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any
+) -> DeconvNet:
+    """Build DeconvNet. Encoder: ``vgg16_bn``. Arguments: ``width`` (1.0), ``dropout`` (0.0).
+
+    Raises:
+        InputError: another encoder, its weights cannot be had, or an unknown argument.
+    """
+    refuse_unknown("deconvnet", arguments, ("width", "dropout"))
+    vgg = build_vgg16(
+        "deconvnet", encoder or "vgg16_bn", encoder_weights, arguments.get("width", 1.0), allowed=("vgg16_bn",)
+    )
+    return DeconvNet(classes, vgg, **arguments)

@@ -1,0 +1,101 @@
+"""FCN: Long, Shelhamer & Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015,
+arXiv 1411.4038: VGG16 with its fully connected layers as convolutions, class scores upsampled by transposed
+convolutions that start as bilinear interpolation, and scores of earlier stages summed on the way.
+
+Unlike the paper: the first convolution pads by 1 and fc6 by 3 instead of padding the picture by 100, so that nothing
+is cropped; scores are extended by one replicated cell before each upsampling, so that it is bilinear up to the border;
+each class is upsampled on its own; all upsamplings are learned, and all scores trained at once from small random
+weights instead of stage by stage from zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lanecli.models.building import refuse_unknown, scaled
+from lanecli.models.vgg import VGG16, build_vgg16, initialise, small
+
+
+class Upsampling(nn.ConvTranspose2d):
+    """Learned upsampling of every channel on its own; exactly bilinear (half-pixel centres) before training."""
+
+    def __init__(self, channels: int, factor: int) -> None:
+        """Args: channels: in and out; factor: even, of both sides."""
+        super().__init__(
+            channels,
+            channels,
+            2 * factor,
+            stride=factor,
+            padding=factor + factor // 2,  # one replicated cell, and half a cell to the first centre
+            groups=channels,
+            bias=False,
+        )
+        ramp = 1 - (torch.arange(2 * factor) + 0.5 - factor).abs() / factor
+        with torch.no_grad():
+            self.weight.copy_((ramp[:, None] * ramp).expand_as(self.weight))
+
+    def forward(self, scores: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """(N, channels, h, w) to (N, channels, factor h, factor w)."""
+        return super().forward(F.pad(scores, (1, 1, 1, 1), mode="replicate"), output_size)
+
+
+class FCN(nn.Module):
+    """VGG16, fc6 and fc7 as convolutions, and class scores from one to three stages."""
+
+    stride = 32
+    minimum = 0
+
+    def __init__(self, classes: int, encoder: VGG16, skips: int, width: float = 1.0, dropout: float = 0.5) -> None:
+        """Args: encoder: made for `width`; skips: 0 (32s), 1 (16s) or 2 (8s); dropout: after fc6 and fc7."""
+        super().__init__()
+        self.encoder = encoder
+        hidden = scaled(4096, width)
+        self.head = nn.Sequential(
+            nn.Conv2d(encoder.channels[4], hidden, 7, padding=3),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Conv2d(hidden, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+        )
+        initialise(self.head)
+        sources = [hidden, encoder.channels[3], encoder.channels[2]][: skips + 1]
+        self.scores = nn.ModuleList(small(nn.Conv2d(channels, classes, 1)) for channels in sources)
+        self.upsamplings = nn.ModuleList(Upsampling(classes, factor) for factor in [2] * skips + [32 >> skips])
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
+        *_, pool3, pool4, pool5 = self.encoder(pictures)
+        logits = self.upsamplings[0](self.scores[0](self.head(pool5)))
+        for pooled, score, upsampling in zip((pool4, pool3), self.scores[1:], self.upsamplings[1:], strict=False):
+            logits = upsampling(logits + score(pooled))
+        return logits
+
+
+def _build(model: str, skips: int, classes: int, encoder: str | None, weights: str | None, arguments: Any) -> FCN:
+    refuse_unknown(model, arguments, ("width", "dropout"))
+    vgg = build_vgg16(model, encoder or "vgg16", weights, arguments.get("width", 1.0))
+    return FCN(classes, vgg, skips, **arguments)
+
+
+def fcn32s(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> FCN:
+    """Build FCN-32s. Encoder: ``vgg16`` or ``vgg16_bn``. Arguments: ``width`` (1.0), ``dropout`` (0.5).
+
+    Raises:
+        InputError: another encoder, its weights cannot be had, or an unknown argument.
+    """
+    return _build("fcn32s", 0, classes, encoder, encoder_weights, arguments)
+
+
+def fcn16s(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> FCN:
+    """Build FCN-16s, which sums the scores of pool4. Otherwise as :func:`fcn32s`."""
+    return _build("fcn16s", 1, classes, encoder, encoder_weights, arguments)
+
+
+def fcn8s(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> FCN:
+    """Build FCN-8s, which sums the scores of pool4 and pool3. Otherwise as :func:`fcn32s`."""
+    return _build("fcn8s", 2, classes, encoder, encoder_weights, arguments)

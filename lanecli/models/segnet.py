@@ -1,0 +1,73 @@
+"""SegNet: Badrinarayanan, Kendall & Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image
+Segmentation", IEEE TPAMI 39(12), 2017, arXiv 1511.00561: the thirteen convolutions of VGG16 without its fully connected
+layers, and thirteen more that densify maps unpooled at the encoder's pooling indices.
+
+The decoder's last convolution gives the class logits. Dropout, where asked for, is that of Bayesian SegNet
+(Kendall et al., arXiv 1511.02680): after the three deepest encoder stages and decoder stages.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lanecli.models.building import refuse_unknown
+from lanecli.models.vgg import VGG16, build_vgg16, initialise
+
+_DEEP = 3  # stages with dropout on either side
+
+
+class SegNet(nn.Module):
+    """VGG16's convolutions with batch norm, and their mirror image on unpooled maps."""
+
+    stride = 32
+    minimum = 0
+
+    def __init__(self, classes: int, encoder: VGG16, dropout: float = 0.0) -> None:
+        """Args: encoder: with batch norm; dropout: of the central six stages (0.5 in Bayesian SegNet)."""
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.decoder = nn.ModuleList()
+        below = [encoder.channels[0], *encoder.channels[:-1]]
+        for channels, next_channels, count in reversed(
+            list(zip(encoder.channels, below, (1, 2, 3, 3, 3), strict=True))
+        ):
+            layers: list[nn.Module] = []
+            for inputs, outputs in pairwise([channels] * count + [next_channels]):
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+            self.decoder.append(nn.Sequential(*layers))
+        self.classifier = nn.Conv2d(below[0], classes, 3, padding=1)
+        initialise(self.decoder)
+        initialise(self.classifier)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
+        features, indices = pictures, []
+        for number, layers in enumerate(self.encoder.stages()):
+            features, places = F.max_pool2d(layers(features), 2, return_indices=True)
+            indices.append(places)
+            if number >= 5 - _DEEP:
+                features = self.dropout(features)
+        for number, (stage, places) in enumerate(zip(self.decoder, reversed(indices), strict=True)):
+            features = stage(F.max_unpool2d(features, places, [2, 2]))
+            if number < _DEEP:
+                features = self.dropout(features)
+        return self.classifier(features)
+
+
+def segnet(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> SegNet:
+    """Build SegNet. Encoder: ``vgg16_bn``. Arguments: ``width`` (1.0), ``dropout`` (0.0; 0.5 for Bayesian SegNet).
+
+    Raises:
+        InputError: another encoder, its weights cannot be had, or an unknown argument.
+    """
+    refuse_unknown("segnet", arguments, ("width", "dropout"))
+    vgg = build_vgg16(
+        "segnet", encoder or "vgg16_bn", encoder_weights, arguments.pop("width", 1.0), allowed=("vgg16_bn",)
+    )
+    return SegNet(classes, vgg, **arguments)
