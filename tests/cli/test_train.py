@@ -33,6 +33,7 @@ SMALL = [
     "train.precision=fp32",
     "train.epochs=2",
     "train.ema=0.9",
+    "loss=ce+dice",
 ]
 
 
