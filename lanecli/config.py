@@ -33,7 +33,7 @@ class ModelConfig(Section):
     """`model`: what is trained."""
 
     name: str = "linknet"
-    encoder: str | None = "tu-efficientnet_lite0"
+    encoder: str | None = None
     encoder_weights: str | None = None
     """None starts from random weights; a file is loaded; any other word is fetched by name from the network."""
     weights: str | None = None

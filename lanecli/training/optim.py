@@ -84,7 +84,9 @@ def build_optimiser(config: OptimConfig, parameters: Any) -> Any:
         if parameter.requires_grad:
             (decayed if parameter.ndim > 1 else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    arguments = {**_DEFAULTS.get(name, {}), **config.args}
+    # one kernel over all weights instead of several passes; what it cannot do (such as foreach) the user asked for
+    fused = {"fused": True} if "fused" in known and not config.args else {}
+    arguments = {**_DEFAULTS.get(name, {}), **fused, **config.args}
     try:
         return constructor([g for g in groups if g["params"]], lr=config.lr, **arguments)
     except (TypeError, ValueError) as error:

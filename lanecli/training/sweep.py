@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -95,13 +96,13 @@ def run_sweep(
 
 def _one(name: str, config: Config, folder: Path, watch: Callable[[str], Watcher], device: str) -> dict[str, Any]:
     result = folder / "result.json"
-    text = config.to_yaml()
-    if folder.exists() and (folder / "config.yaml").is_file() and (folder / "config.yaml").read_text() != text:
+    written = folder / "config.yaml"
+    if written.is_file() and load_config(written) != config:
         raise InputError(f"{folder} holds a run of another configuration; name a new --out")
     if result.is_file():
         return dict(json.loads(result.read_text()))
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "config.yaml", text.encode())
+    write_atomically(written, config.to_yaml().encode())
     run = Run(config, folder, device=device, resume=has_state(folder / "last"))
     started = time.perf_counter()
     before = run.step
@@ -123,6 +124,7 @@ def _one(name: str, config: Config, folder: Path, watch: Callable[[str], Watcher
         "seconds": round(seconds, 1),
     }
     write_atomically(result, json.dumps(row).encode())
+    shutil.rmtree(folder / "last", ignore_errors=True)  # gigabytes for the large ones, and nothing left to resume
     return row
 
 
