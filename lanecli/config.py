@@ -34,10 +34,15 @@ class ModelConfig(Section):
 
     name: str = "linknet"
     encoder: str | None = None
+    """None is the architecture's own, or the first it names."""
     encoder_weights: str | None = None
     """None starts from random weights; a file is loaded; any other word is fetched by name from the network."""
     weights: str | None = None
     """A model file or shipped model whose weights training starts from; with other classes, all but the head."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Share of channels dropped in training, and when Monte-Carlo dropout samples; None is the architecture's own."""
+    spectral_norm: bool = False
+    """Divide the encoder's weights by their largest singular value, so that feature density tells the unfamiliar."""
     args: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -120,6 +125,12 @@ class OptimConfig(Section):
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     args: dict[str, Any] = Field(default_factory=dict)
+    encoder_lr: float = Field(1.0, gt=0)
+    """Factor of the rate for the encoder."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Factor of the rate from each layer of the encoder to the one below it."""
+    freeze_encoder: bool = False
+    """Leave the encoder's weights and its norm statistics as they are."""
 
 
 class ScheduleConfig(Section):
@@ -145,8 +156,25 @@ class TrainConfig(Section):
     """Decay of the exponential moving average of weights that is validated and kept."""
     seed: int = Field(0, ge=0)
     compile: bool = False
+    """Compile the network; minutes at the start, faster steps after on a GPU."""
+    checkpoint_gradients: bool = False
+    """Compute the encoder's activations twice in place of keeping them: less memory, about a third more time."""
     bootstrap: int | None = Field(None, ge=0)
     """Train on a resample, drawn with replacement by this seed, of the training samples (for bagging)."""
+    weigh_errors_of: str | None = None
+    """A model whose mistakes are drawn more often (for boosting)."""
+    best: str = "miou_foreground"
+    """The validation score whose highest value decides which epoch's model is kept."""
+    save_steps: int = Field(500, ge=1)
+    """Steps between saves of the resume state within an epoch; one is saved at each epoch's end anyway."""
+    sample_epochs: int = Field(5, ge=0)
+    """Epochs between sheets of sample predictions; 0 for none."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: whole copies of the network (ddp), or its weights spread over the processes (fsdp)."""
+    sync_batchnorm: bool = True
+    """Under torchrun: batch norm over the pictures of all processes."""
+    sync_loss: bool = True
+    """Under torchrun: the loss over the pictures of all processes together, else the mean of each one's own."""
 
 
 class Config(Section):
@@ -158,6 +186,10 @@ class Config(Section):
     optim: OptimConfig = OptimConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
+    teacher: str | None = None
+    """A model whose answers are learned from too: `loss` gains a kl term with weight 1 unless it has one."""
+    stages: list[dict[str, Any]] = Field(default_factory=list)
+    """Trained one after the other, each from the last one's weights: the keys in which each differs from the rest."""
 
     @field_validator("loss", mode="before")
     @classmethod
@@ -175,6 +207,51 @@ class Config(Section):
         return text if yaml.safe_load(text) == tree else yaml.safe_dump(tree, sort_keys=False)
 
 
+_FIXED = ("model", "teacher")
+_FIXED_TRAIN = (
+    "precision",
+    "ema",
+    "seed",
+    "compile",
+    "checkpoint_gradients",
+    "parallel",
+    "sync_batchnorm",
+    "sync_loss",
+)
+
+
+def stage_configs(config: Config) -> list[Config]:
+    """A whole configuration for each stage of training, one where `config` names no stages.
+
+    Raises InputError naming the stage: an unknown key or bad value, or a key no stage can change.
+    """
+    base = config.model_dump(mode="json", exclude={"stages"})
+    stages = []
+    for number, own in enumerate(config.stages or [{}], start=1):
+        try:
+            stage = Config.model_validate(_merged(base, own))
+        except ValidationError as error:
+            raise InputError(_explain(error, f"stage {number}")) from error
+        if stage.stages:
+            raise InputError(f"stage {number}: a stage has no stages of its own")
+        for key in (*_FIXED, *(f"train.{name}" for name in _FIXED_TRAIN)):
+            section, _, name = key.rpartition(".")
+            before, after = (getattr(c, section) if section else c for c in (config, stage))
+            if getattr(before, name) != getattr(after, name):
+                raise InputError(f"stage {number}: {key} is one for the whole run")
+        stages.append(stage)
+    return stages
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `own`, sections merged key by key; other values, lists too, are replaced."""
+    merged = dict(base)
+    for key, value in own.items():
+        section = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "args"
+        merged[key] = _merged(base[key], value) if section else value
+    return merged
+
+
 def load_config(
     path: Path | None = None, overrides: list[str] | None = None, tree: dict[str, Any] | None = None
 ) -> Config:
@@ -188,10 +265,16 @@ def load_config(
         if not separator or not key:
             raise InputError(f"'{override}' is no KEY=VALUE such as train.epochs=20")
         _set(tree, key.strip().split("."), _parse_value(text, override), override)
+    where = str(path) if path else "configuration"
     try:
-        return Config.model_validate(tree)
+        config = Config.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_explain(error, str(path) if path else "configuration")) from error
+        raise InputError(_explain(error, where)) from error
+    try:
+        stage_configs(config)
+    except InputError as error:
+        raise InputError(f"{where}, {error}") from error
+    return config
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -17,6 +17,21 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real road data, where it is; tests that use it skip where it is not."""
 
 
+SMALL_RUN = [
+    "model.name=unet",
+    "model.encoder=resnet18",
+    "model.args={encoder_depth: 3, decoder_channels: [16, 8, 8]}",
+    "data.geometry.size=[64, 32]",
+    "data.workers=0",
+    "train.batch=2",
+    "train.precision=fp32",
+    "train.epochs=2",
+    "train.ema=null",
+    "loss=ce+dice",
+]
+"""Overrides that make a training run one of seconds."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command did."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+
+if TYPE_CHECKING:
+    from lanecli.config import Config
 
 
 def train(
@@ -22,44 +25,81 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder; a number is added when it exists.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check data, labels, memory and one step; write nothing.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Train a model; with nothing given, a small one on procedural road scenes."""
+    """Train a model; with nothing given, a small one on procedural road scenes.
+
+    On several GPUs: torchrun --nproc-per-node 4 -m lanecli train ...
+    """
     # passive waiting keeps torch's threads from spinning against the loader's (measured up to 18 times slower)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from lanecli.errors import InputError
+
+    if resume is not None:
+        if config or data or dry_run:
+            raise InputError(
+                "--resume goes on with the run's own configuration; leave CONFIG, KEY=VALUE, --data and --dry-run out"
+            )
+        _train(None, resume, device, json)
+        return
+    settings = _settings(config or [], data or [])
+    if dry_run:
+        from lanecli.training.dry_run import try_run
+
+        document, lines = try_run(settings, device)
+        emit(document, lines, json)
+        return
+    _train(settings, out, device, json)
+
+
+def _settings(words: list[str], data: list[Path]) -> Config:
+    """The configuration of a new run."""
     from lanecli.config import load_config
     from lanecli.errors import InputError
     from lanecli.shipped import configs_folder
-    from lanecli.training.loop import Run, resume_config
-    from lanecli.training.setup import fresh_folder
 
-    words = config or []
-    if resume is not None:
-        if words or data:
-            raise InputError(
-                "--resume goes on with the run's own configuration; leave CONFIG, KEY=VALUE and --data out"
-            )
-        run = Run(resume_config(resume), resume, device=device, resume=True)
+    files = [w for w in words if "=" not in w]
+    if len(files) > 1:
+        raise InputError(f"one CONFIG at most; got {' and '.join(files)}")
+    overrides = [w for w in words if "=" in w]
+    path = Path(files[0]) if files else configs_folder() / "default.yaml"
+    if not path.is_file() and (configs_folder() / f"{path.name}.yaml").is_file():
+        path = configs_folder() / f"{path.name}.yaml"
+    settings = load_config(path, overrides)
+    if data:
+        settings.data.root = [str(folder) for folder in data]
+    elif not files and not settings.data.root:
+        settings = load_config(configs_folder() / "synthetic.yaml", overrides)
+    return settings
+
+
+def _train(settings: Config | None, folder: Path, device: str, json: bool) -> None:
+    """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
+    from lanecli.training.group import join
+    from lanecli.training.loop import Run
+    from lanecli.training.setup import fresh_folder, resume_config
+
+    group, _ = join(device)
+    if settings is None:
+        run = Run(resume_config(folder), folder, device=device, resume=True)
     else:
-        files = [w for w in words if "=" not in w]
-        if len(files) > 1:
-            raise InputError(f"one CONFIG at most; got {' and '.join(files)}")
-        overrides = [w for w in words if "=" in w]
-        path = Path(files[0]) if files else configs_folder() / "default.yaml"
-        if not path.is_file() and (configs_folder() / f"{path.name}.yaml").is_file():
-            path = configs_folder() / f"{path.name}.yaml"
-        settings = load_config(path, overrides)
-        if data:
-            settings.data.root = [str(folder) for folder in data]
-        elif not files and not settings.data.root:
-            settings = load_config(configs_folder() / "synthetic.yaml", overrides)
-        folder = fresh_folder(out)
+        if group.main:
+            folder = fresh_folder(folder)
+            # before anything else: a run killed at any moment can be resumed
+            (folder / "config.yaml").write_text(settings.to_yaml(), encoding="utf-8")
+        folder = Path(group.agree(str(folder)))
         try:
             run = Run(settings, folder, device=device)
         except BaseException:
-            folder.rmdir()
+            if group.main:
+                _discard(folder)
             raise
-        (folder / "config.yaml").write_text(settings.to_yaml(), encoding="utf-8")
+    if not group.main:
+        run.train(SilentWatcher())
+        return
     with progress_bar(*progress_columns()) as bar:
         watcher = TerminalWatcher(bar)
         try:
@@ -67,6 +107,17 @@ def train(
         except KeyboardInterrupt:
             note(f"interrupted; go on with: lanecli train --resume {run.folder}")
             raise
+    _conclude(run, time.perf_counter() - watcher.started, json)
+
+
+def _discard(folder: Path) -> None:
+    """Remove the folder of a run that could not begin."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _conclude(run: Any, seconds: float, json: bool) -> None:
     document: dict[str, Any] = {
         "run": str(run.folder),
         "model": str(run.folder / "model.safetensors"),
@@ -74,20 +125,25 @@ def train(
         "best": run.best,
         "epochs": run.log.rows,
     }
-    best = "" if run.best is None else f", best foreground IoU {run.best:.4f}"
+    score = run.stages[-1].config.train.best
+    best = "" if run.best is None else f", best {SCORES.get(score, score)} {run.best:.4f}"
     lines = [
-        f"trained {run.steps} steps in {time.perf_counter() - watcher.started:.0f} s{best}",
+        f"trained {run.steps} steps in {seconds:.0f} s{best}",
         f"model:  {run.folder / 'model.safetensors'}",
         f"next:   lanecli predict VIDEO --model {run.folder}",
     ]
     emit(document, lines, json)
 
 
+SCORES = {"miou_foreground": "foreground IoU", "miou": "mIoU", "dice": "foreground Dice"}
+"""Scores under the names people say."""
+
+
 def progress_columns() -> tuple[Any, ...]:
     """What the training bar shows besides rich's own."""
     from rich.progress import TextColumn
 
-    return (TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:.1f} images/s"),)
+    return (TextColumn("loss {task.fields[loss]:.4f}{task.fields[score]}  {task.fields[speed]:.1f} images/s"),)
 
 
 class TerminalWatcher:
@@ -98,20 +154,32 @@ class TerminalWatcher:
         self.bar, self.started = bar, time.perf_counter()
         self.task: Any = None
         self.loss = self.speed = 0.0
+        self.score = ""
 
     def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
         """Smooth and show."""
         first = self.task is None
         if first:
-            self.task = self.bar.add_task("training", total=steps, completed=step - 1, loss=loss, speed=0.0)
+            self.task = self.bar.add_task("training", total=steps, completed=step - 1, loss=loss, score="", speed=0.0)
         self.loss = loss if first else 0.95 * self.loss + 0.05 * loss
         self.speed = images_per_second if first else 0.9 * self.speed + 0.1 * images_per_second
-        self.bar.update(self.task, completed=step, loss=self.loss, speed=self.speed)
+        self.bar.update(self.task, completed=step, loss=self.loss, score=self.score, speed=self.speed)
 
     def epoch(self, row: dict[str, Any], best: bool) -> None:
         """One line."""
-        score = row.get("val/miou_foreground")
-        shown = "" if score is None else f"  val IoU {score:.4f}{' (best)' if best else ''}"
+        score, mean = row.get("val/miou_foreground"), row.get("val/miou")
+        shown = "" if score is None else f"  val IoU {score:.4f}  mIoU {mean:.4f}{' (best)' if best else ''}"
+        self.score = "" if mean is None else f"  mIoU {mean:.4f}"
         elapsed = time.perf_counter() - self.started
         line = f"epoch {row['epoch']}  step {row['step']}  loss {row['train/loss']:.4f}{shown}  {elapsed:.0f} s"
         self.bar.console.print(line, highlight=False)
+
+
+class SilentWatcher:
+    """For processes beside the main one."""
+
+    def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
+        """Nothing."""
+
+    def epoch(self, row: dict[str, Any], best: bool) -> None:
+        """Nothing."""

@@ -6,22 +6,19 @@ import base64
 import html
 import random
 from collections.abc import Sequence
-from fractions import Fraction
 
 import cv2
 import numpy as np
 
 from lanecli.data.manifest import DatasetInfo, Sample
-from lanecli.draw.overlay import OverlayPainter, OverlayStyle
+from lanecli.draw.sheet import IGNORED_COLOR, grid, labelled
 from lanecli.geometry import resize
-from lanecli.labels import IGNORE_ID, LabelMap
-from lanecli.media.frame import Frame
+from lanecli.labels import LabelMap
 from lanecli.media.outputs import write_atomically
 from lanecli.media.pictures import read_mask, read_picture, write_picture
 
 PNG, HTML = "contact_sheet.png", "contact_sheet.html"
-_WIDTH, _COLUMNS, _GAP = 640, 3, 6
-_IGNORED_COLOR = (110, 60, 220)
+_WIDTH, _COLUMNS = 640, 3
 
 
 def write_contact_sheet(info: DatasetInfo, count: int = 12, seed: int = 0) -> None:
@@ -29,7 +26,7 @@ def write_contact_sheet(info: DatasetInfo, count: int = 12, seed: int = 0) -> No
     chosen = sorted(random.Random(seed).sample(range(len(info.samples)), min(count, len(info.samples))))
     samples = [info.samples[i] for i in chosen]
     tiles = [_tile(sample, info.label_map) for sample in samples]
-    write_picture(info.root / PNG, _grid(tiles))
+    write_picture(info.root / PNG, grid(tiles, _COLUMNS))
     write_atomically(info.root / HTML, _page(info, samples, tiles).encode())
 
 
@@ -39,33 +36,7 @@ def _tile(sample: Sample, label_map: LabelMap) -> np.ndarray:
     mask = read_mask(sample.mask)
     size = (_WIDTH, max(1, round(_WIDTH * mask.shape[0] / mask.shape[1])))
     picture, mask = resize(picture, size), resize(mask, size, nearest=True)
-    overlay = picture.copy()
-    overlay[mask == IGNORE_ID] = overlay[mask == IGNORE_ID] // 2 + np.array(_IGNORED_COLOR, np.uint8) // 2
-    if label_map.multilabel:
-        # Of several labels at a pixel the last is drawn.
-        planes = label_map.planes(mask) == 1
-        mask = np.where(planes.any(0), len(planes) - 1 - planes[::-1].argmax(0), IGNORE_ID).astype(np.uint8)
-    frame = Frame.from_rgb(overlay, 0, 0, Fraction(1, 25))
-    painter = OverlayPainter(
-        label_map.palette,
-        names=label_map.names,
-        background=label_map.background,
-        style=OverlayStyle(alpha=0.55, contour=0),
-    )
-    painter.paint(frame, mask)
-    return np.vstack([picture, frame.rgb()])
-
-
-def _grid(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    rows = []
-    for start in range(0, len(tiles), _COLUMNS):
-        row = tiles[start : start + _COLUMNS]
-        sheet = np.full((max(t.shape[0] for t in row) + _GAP, _COLUMNS * (_WIDTH + _GAP), 3), 255, np.uint8)
-        for column, tile in enumerate(row):
-            left = column * (_WIDTH + _GAP)
-            sheet[: tile.shape[0], left : left + _WIDTH] = tile
-        rows.append(sheet)
-    return np.vstack(rows)
+    return np.vstack([picture, labelled(picture, mask, label_map)])
 
 
 def _page(info: DatasetInfo, samples: Sequence[Sample], tiles: Sequence[np.ndarray]) -> str:
@@ -94,7 +65,7 @@ def _table(info: DatasetInfo) -> str:
     rows = []
     colors = {c.name: c.color for c in info.label_map.classes}
     for name in next(iter(info.pixel_counts.values()), {}):
-        red, green, blue = colors.get(name, _IGNORED_COLOR)
+        red, green, blue = colors.get(name, IGNORED_COLOR)
         cells = []
         for split in splits:
             counts = info.pixel_counts[split]

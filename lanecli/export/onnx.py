@@ -18,6 +18,7 @@ from lanecli.errors import LaneError
 from lanecli.geometry import Size
 from lanecli.modelfile import KEY, ModelSpec
 from lanecli.models.build import Network
+from lanecli.models.spectral import folded, plain_spec
 
 INPUT, OUTPUT = "pictures", "logits"
 TOLERANCE = 1e-3
@@ -52,7 +53,8 @@ def export_onnx(
     """Write `network` to `path` and compare it with torch; a file that disagrees is not kept.
 
     The graph takes ``pictures`` (N, H, W, 3) uint8 RGB, normalises them itself, and gives ``logits`` (N, C, H, W)
-    float32. Its weights keep their names, so the file is a model file like any other.
+    float32. Its weights keep their names, so the file is a model file like any other. Spectrally normalised weights are
+    written as they are used, and the file's specification is that of a model without; auxiliary heads are left out.
 
     Args:
         network: in eval mode, on the CPU.
@@ -69,6 +71,7 @@ def export_onnx(
 
     width, height = spec.geometry.size or (512, 256)
     path.parent.mkdir(parents=True, exist_ok=True)
+    network, spec = folded(network), plain_spec(spec)
     halved = _round_weights(network) if precision == "fp16" else set()
     # an example no stride divides, and a batch above one: otherwise padding and batch are fixed without a word
     example = torch.zeros((1, height, width, 3) if static else (2, 101, 165, 3), dtype=torch.uint8)

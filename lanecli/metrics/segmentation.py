@@ -21,7 +21,11 @@ DEFINITIONS = {
 
 
 class ConfusionMatrix:
-    """Pixel counts, true class by predicted class; ignored pixels count nowhere."""
+    """Pixel counts, true class by predicted class; ignored pixels count nowhere.
+
+    Attributes:
+        counts: (classes, classes) int64; those of several parts of a set add up.
+    """
 
     def __init__(self, classes: int) -> None:
         """Args: classes: how many there are."""
@@ -69,12 +73,16 @@ class ConfusionMatrix:
 
 
 class LabelCounts:
-    """Pixel counts of several labels at once, each on its own; ignored pixels count nowhere."""
+    """Pixel counts of several labels at once, each on its own; ignored pixels count nowhere.
+
+    Attributes:
+        counts: (5, classes) int64: hits, predicted, true, right and counted pixels; those of several parts of a set
+            add up.
+    """
 
     def __init__(self, classes: int) -> None:
         """Args: classes: how many labels there are."""
-        self.hits, self.predicted, self.true = (np.zeros(classes, np.int64) for _ in range(3))
-        self.right = self.counted = 0
+        self.counts = np.zeros((5, classes), np.int64)
 
     def update(self, predicted: np.ndarray, target: np.ndarray) -> None:
         """Count one batch.
@@ -85,25 +93,22 @@ class LabelCounts:
         """
         counted, truth = target != IGNORE_ID, target == 1
         axes = (0, 2, 3)
-        self.hits += (predicted & truth).sum(axes)
-        self.predicted += (predicted & counted).sum(axes)
-        self.true += truth.sum(axes)
-        self.right += int(((predicted == truth) & counted).sum())
-        self.counted += int(counted.sum())
+        kinds = (predicted & truth, predicted & counted, truth, (predicted == truth) & counted, counted)
+        self.counts += np.stack([kind.sum(axes) for kind in kinds])
 
     def scores(self, label_map: LabelMap) -> dict[str, Any]:
         """The scores of :data:`DEFINITIONS`, each label against its absence; no label counts as background."""
-        hits = self.hits.astype(float)
-        iou = _ratio(hits, self.true + self.predicted - hits)
+        hits, predicted, true, right, counted = self.counts.astype(float)
+        iou = _ratio(hits, true + predicted - hits)
         names = label_map.names
         return {
             "miou": _mean(iou),
             "miou_foreground": _mean(iou),
             "iou": _named(names, iou),
-            "dice": _named(names, _ratio(2 * hits, self.true + self.predicted)),
-            "precision": _named(names, _ratio(hits, self.predicted)),
-            "recall": _named(names, _ratio(hits, self.true)),
-            "pixel_accuracy": self.right / self.counted if self.counted else None,
+            "dice": _named(names, _ratio(2 * hits, true + predicted)),
+            "precision": _named(names, _ratio(hits, predicted)),
+            "recall": _named(names, _ratio(hits, true)),
+            "pixel_accuracy": _mean(_ratio(right.sum(keepdims=True), counted.sum(keepdims=True))),
         }
 
 

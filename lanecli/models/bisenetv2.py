@@ -2,8 +2,8 @@
 Semantic Segmentation", International Journal of Computer Vision 129, 2021, arXiv 2004.02147.
 
 Channels, strides and repetitions are Table 1 of the paper, the stem, gather-expand and context blocks its Figures 4 and
-5, the aggregation layer its Figure 6. Deviation: the booster (auxiliary) heads of training are left out, since a model
-here gives one logit map.
+5, the aggregation layer its Figure 6. The booster heads of training stand behind the semantic branch's stages at 1/4,
+1/8, 1/16 and 1/32; each loss counts as much as the main one, as in public implementations (mmsegmentation, CoinCheung).
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lanecli.models.architecture import Architecture, fcn_head
 from lanecli.models.building import refuse_encoder, refuse_unknown, scaled
+from lanecli.models.checkpointing import checkpoint_module
 
 _EXPANSION = 6
+_BOOSTER_CHANNELS = 128
+_STAGE_ENDS = (0, 2, 4, 8)  # of the semantic branch: 1/4, 1/8, 1/16, 1/32
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -108,18 +112,33 @@ class Aggregation(nn.Module):
         return self.fuse(fine + _upsample(coarse, 4))
 
 
-class BiSeNetV2(nn.Module):
+class BiSeNetV2(Architecture):
     """A wide shallow branch for detail, a narrow deep one for meaning, and their guided aggregation."""
 
     stride = 32
-    minimum = 0
+    feature_stride = 8
 
-    def __init__(self, classes: int, width: float = 1.0, head_channels: int = 1024) -> None:
-        """Args: classes: output channels; width: factor of all channels; head_channels: of the head, before width."""
+    def __init__(
+        self,
+        classes: int,
+        width: float = 1.0,
+        head_channels: int = 1024,
+        dropout: float = 0.0,
+        auxiliary: bool = True,
+    ) -> None:
+        """Build it.
+
+        Args:
+            classes: output channels.
+            width: factor of all channels.
+            head_channels: of the head, before width.
+            dropout: share of channels dropped before each classifier.
+            auxiliary: with the booster heads.
+        """
         super().__init__()
         low, high = scaled(64, width), scaled(128, width)
         stem, third, fourth = scaled(16, width), scaled(32, width), scaled(64, width)
-        head = scaled(head_channels, width)
+        self.feature_channels = head = scaled(head_channels, width)
         self.detail = nn.Sequential(
             _conv_relu(3, low, stride=2),
             _conv_relu(low, low),
@@ -140,20 +159,46 @@ class BiSeNetV2(nn.Module):
         )
         self.aggregation = Aggregation(high)
         self.head = nn.Sequential(_conv_relu(high, head), nn.Conv2d(head, classes, 1))
+        self.dropout = nn.Dropout2d(dropout)
+        if auxiliary:
+            channels = scaled(_BOOSTER_CHANNELS, width)
+            heads = [fcn_head(inputs, channels, classes, dropout) for inputs in (stem, third, fourth, high)]
+            self.add_auxiliary(list(heads), 1.0)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
-        return _upsample(self.head(self.aggregation(self.detail(pictures), self.semantic(pictures))), 8)
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to the head's features at 1/8, and the ends of the semantic branch's stages."""
+        semantic, ends = pictures, []
+        for number, block in enumerate(self.semantic):
+            semantic = block(semantic)
+            if number in _STAGE_ENDS:
+                ends.append(semantic)
+        aggregated = self.aggregation(self.detail(pictures), semantic)
+        return self.dropout(self.head[0](aggregated)), ends
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """Scores at 1/8, enlarged."""
+        return _upsample(self.head[1](features), 8)
+
+    def encoders(self) -> list[nn.Module]:
+        """Both branches."""
+        return [self.detail, self.semantic]
+
+    def checkpoint_gradients(self) -> int:
+        """Every block of both branches."""
+        blocks = [*self.detail, *self.semantic]
+        for block in blocks:
+            checkpoint_module(block)
+        return len(blocks)
 
 
 def bisenetv2(
     *, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any
 ) -> BiSeNetV2:
-    """Build BiSeNetV2. Arguments: ``width`` (1.0), ``head_channels`` (1024).
+    """Build BiSeNetV2. Arguments: ``width`` (1.0), ``head_channels`` (1024), ``dropout`` (0.0), ``auxiliary`` (true).
 
     Raises:
         InputError: an encoder (it has its own) or an unknown argument.
     """
     refuse_encoder("bisenetv2", encoder, encoder_weights)
-    refuse_unknown("bisenetv2", arguments, ("width", "head_channels"))
+    refuse_unknown("bisenetv2", arguments, ("width", "head_channels", "dropout", "auxiliary"))
     return BiSeNetV2(classes, **arguments)

@@ -10,24 +10,37 @@ from torch import nn
 
 from lanecli.errors import InputError
 from lanecli.modelfile import ModelSpec, read_spec, read_weights
-from lanecli.models.registry import MODELS
+from lanecli.models.architecture import Architecture
+from lanecli.models.dropout import check_rate
+from lanecli.models.norms import tolerate_single_values
+from lanecli.models.registry import MODELS, default_encoder
+from lanecli.models.spectral import normalise_spectrum
+
+_AUXILIARY = "architecture.auxiliary."
 
 
 class Network(nn.Module):
     """Normalisation, an architecture, and the padding that lets it take any size.
 
     One module for training, prediction and export, so that what is deployed is what was trained.
+
+    Attributes:
+        auxiliary_weight: factor of the loss of each auxiliary head's logits; 0 where there are none.
+        feature_channels: D of :meth:`features`.
+        feature_stride: pixels a side of a feature's cell.
     """
 
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, architecture: nn.Module, spec: ModelSpec) -> None:
-        """Args: architecture: from the registry, with ``stride`` and ``minimum``; spec: what it was built from."""
+    def __init__(self, architecture: Architecture, spec: ModelSpec) -> None:
+        """Args: architecture: from the registry; spec: what it was built from."""
         super().__init__()
         self.architecture = architecture
-        self.stride = int(architecture.stride)  # type: ignore[arg-type]
-        self.minimum = int(architecture.minimum)  # type: ignore[arg-type]
+        self.name = spec.architecture
+        self.stride, self.minimum = architecture.stride, architecture.minimum
+        self.auxiliary_weight = architecture.auxiliary_weight
+        self.feature_channels, self.feature_stride = architecture.feature_channels, architecture.feature_stride
         self.temperature = spec.temperature
         mean = torch.tensor(spec.normalisation.mean).view(1, 3, 1, 1)
         std = torch.tensor(spec.normalisation.std).view(1, 3, 1, 1)
@@ -35,35 +48,90 @@ class Network(nn.Module):
         self.register_buffer("scale", 1.0 / (255.0 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, H, W, 3) RGB levels 0..255, uint8 or float, to (N, C, H, W) float logits at the same size."""
+    def forward(self, pictures: torch.Tensor, auxiliary: bool = False) -> torch.Tensor | list[torch.Tensor]:
+        """Logits of every pixel and class.
+
+        Args:
+            pictures: (N, H, W, 3) RGB levels 0..255, uint8 or float.
+            auxiliary: for the loss: give a list, the logits first, then those of each auxiliary head.
+
+        Returns:
+            (N, C, H, W) float, or a list of such.
+        """
+        height, width = pictures.shape[1], pictures.shape[2]
+        found = self.architecture(self._prepared(pictures), auxiliary)
+        logits, *others = found if auxiliary else [found]
+        logits = logits[..., :height, :width]
+        logits = logits if self.temperature == 1.0 else logits / self.temperature
+        return [logits, *(other[..., :height, :width] for other in others)] if auxiliary else logits
+
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """What the last classifying layer takes, for the density of features.
+
+        Args:
+            pictures: as :meth:`forward` takes them.
+
+        Returns:
+            (N, feature_channels, ceil(H / s), ceil(W / s)) float with ``feature_stride`` s: cell (i, j) belongs to the
+            pixels from (i s, j s) to (i s + s, j s + s), of which the last may lie outside.
+        """
+        features = self.architecture.features(self._prepared(pictures))
+        rows, columns = (-(-side // self.feature_stride) for side in pictures.shape[1:3])
+        return features[..., :rows, :columns]
+
+    def checkpoint_gradients(self) -> None:
+        """Train with less memory and more time: keep no activations of the encoder's blocks, compute them twice.
+
+        Raises:
+            InputError: the encoder has no blocks that this could work on.
+        """
+        if not self.architecture.checkpoint_gradients():
+            raise InputError(f"model '{self.name}' has no blocks in this encoder to checkpoint gradients of")
+
+    def _prepared(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, 3) levels to normalised (N, 3, H', W'), padded to what the architecture takes."""
         levels = pictures.permute(0, 3, 1, 2).to(self.scale.dtype)  # stays channels_last in memory
         height, width = pictures.shape[1], pictures.shape[2]
-        features = levels * self.scale + self.shift
-        below, right = -height % self.stride, -width % self.stride
-        if self.minimum:
-            below, right = max(below, self.minimum - height), max(right, self.minimum - width)
+        prepared = levels * self.scale + self.shift
+        below, right = self._padded(height) - height, self._padded(width) - width
         if below or right:
             # edge pixels, not zeros, so that the border sees no false step
-            features = F.pad(features, (0, right, 0, below), mode="replicate")
-        logits = self.architecture(features)[..., :height, :width]
-        return logits if self.temperature == 1.0 else logits / self.temperature
+            prepared = F.pad(prepared, (0, right, 0, below), mode="replicate")
+        return prepared
+
+    def _padded(self, side: int) -> int:
+        """The least side from `side` up that the architecture takes."""
+        # whole strides in this form, not by a remainder: export simplifies every size that follows from it
+        strides = (side + self.stride - 1) // self.stride
+        if self.minimum:
+            strides = torch.sym_max(strides, -(-self.minimum // self.stride))
+        return strides * self.stride
 
 
 def build_network(spec: ModelSpec, encoder_weights: str | None = None) -> Network:
     """A network with fresh weights, built as `spec` says.
 
     Args:
-        spec: architecture, arguments, label map, normalisation.
+        spec: architecture, arguments, label map, normalisation. Of the arguments ``encoder``, ``dropout`` and
+            ``spectral_norm`` mean the same for every architecture.
         encoder_weights: None, a local file, or a name to fetch.
+
+    Raises:
+        InputError: an argument is unknown or unfit, or the weights cannot be had.
     """
     arguments = dict(spec.arguments)
+    encoder = arguments.pop("encoder", None) or default_encoder(spec.architecture)
+    spectral_norm = arguments.pop("spectral_norm", False)
+    if arguments.get("dropout", 0.0) is None:
+        del arguments["dropout"]
+    check_rate(arguments.get("dropout", 0.0))
     architecture = MODELS.get(spec.architecture)(
-        classes=len(spec.label_map.classes),
-        encoder=arguments.pop("encoder", None),
-        encoder_weights=encoder_weights,
-        **arguments,
+        classes=len(spec.label_map.classes), encoder=encoder, encoder_weights=encoder_weights, **arguments
     )
+    tolerate_single_values(architecture)
+    if spectral_norm:
+        for part in architecture.encoders():
+            normalise_spectrum(part)
     return Network(architecture, spec).to(memory_format=torch.channels_last)
 
 
@@ -79,7 +147,7 @@ def network_from_file(path: Path) -> tuple[Network, ModelSpec]:
 
 
 def load_weights(network: Network, path: Path, classes: tuple[int, int] | None = None) -> None:
-    """Load the weights of a model file into `network`.
+    """Load the weights of a model file into `network`. Auxiliary heads the file has not keep their fresh values.
 
     Args:
         network: to load into.
@@ -94,6 +162,7 @@ def load_weights(network: Network, path: Path, classes: tuple[int, int] | None =
     wanted: dict[str, torch.Tensor] = network.state_dict()
     if path.suffix.lower() == ".onnx":  # a graph leaves out what it does not use: step counters, idle encoder stages
         wanted = {name: tensor for name, tensor in wanted.items() if name in state}
+    wanted = {name: tensor for name, tensor in wanted.items() if name in state or not name.startswith(_AUXILIARY)}
     if classes is not None and classes[0] != classes[1]:
         wanted = {n: t for n, t in wanted.items() if not _is_head(state.get(n), t, classes)}
     for name, tensor in wanted.items():

@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_unknown, scaled
+from lanecli.models.registry import default_encoder
 from lanecli.models.vgg import VGG16, build_vgg16, initialise
 
 
@@ -24,11 +26,11 @@ def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
     return [layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True)]
 
 
-class DeconvNet(nn.Module):
+class DeconvNet(Architecture):
     """VGG16, two wide layers, and VGG16 mirrored."""
 
     stride = 32
-    minimum = 0
+    feature_stride = 1
 
     def __init__(self, classes: int, encoder: VGG16, width: float = 1.0, dropout: float = 0.0) -> None:
         """Args: encoder: with batch norm, made for `width`; dropout: after fc6 and fc7."""
@@ -50,19 +52,24 @@ class DeconvNet(nn.Module):
             sizes = [channels] * count + [next_channels]
             layers = [m for i, o in pairwise(sizes) for m in _normed(nn.ConvTranspose2d(i, o, 3, padding=1))]
             self.decoder.append(nn.Sequential(*layers))
+        self.feature_channels = below[0]
         self.classifier = nn.Conv2d(below[0], classes, 1)
         for part in (self.bottleneck, self.decoder, self.classifier):
             initialise(part)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to what the decoder ends with, at full size."""
         features, indices = pictures, []
-        for layers in self.encoder.stages():
-            features, places = F.max_pool2d(layers(features), 2, return_indices=True)
+        for number in range(5):
+            features, places = F.max_pool2d(self.encoder.stage(number, features), 2, return_indices=True)
             indices.append(places)
         features = self.bottleneck(features)
         for stage, places in zip(self.decoder, reversed(indices), strict=True):
             features = stage(F.max_unpool2d(features, places, [2, 2]))
+        return features, []
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """One score a pixel and class."""
         return self.classifier(features)
 
 
@@ -75,7 +82,6 @@ def deconvnet(
         InputError: another encoder, its weights cannot be had, or an unknown argument.
     """
     refuse_unknown("deconvnet", arguments, ("width", "dropout"))
-    vgg = build_vgg16(
-        "deconvnet", encoder or "vgg16_bn", encoder_weights, arguments.get("width", 1.0), allowed=("vgg16_bn",)
-    )
+    encoder = encoder or str(default_encoder("deconvnet"))
+    vgg = build_vgg16("deconvnet", encoder, encoder_weights, arguments.get("width", 1.0), allowed=("vgg16_bn",))
     return DeconvNet(classes, vgg, **arguments)

@@ -17,17 +17,14 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from lanecli.errors import InputError, nearest
+from lanecli.models.architecture import Architecture, enlarged
 from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
+from lanecli.models.registry import default_encoder
 from lanecli.models.vgg import VGG16, build_vgg16, initialise, small
 from lanecli.models.weights import load_encoder_weights
-
-
-def _upsampled(logits: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
-    return F.interpolate(logits, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _outputs(encoder: Any) -> int:
@@ -43,11 +40,11 @@ def _dilate(module: nn.Module, rate: int) -> None:
             layer.padding = (rate * (layer.kernel_size[0] // 2), rate * (layer.kernel_size[1] // 2))
 
 
-class DeepLabV1(nn.Module):
+class DeepLabV1(Architecture):
     """VGG16 at stride 8, and fc6 as a 3x3 convolution of rate 12: DeepLab-LargeFOV."""
 
     stride = 8
-    minimum = 0
+    feature_stride = 8
 
     def __init__(self, classes: int, encoder: VGG16, width: float = 1.0, dropout: float = 0.5) -> None:
         """Args: encoder: made for `width`, changed in place; dropout: after fc6 and fc7."""
@@ -57,7 +54,7 @@ class DeepLabV1(nn.Module):
         for number, pool in enumerate(pools):
             pool.kernel_size, pool.padding, pool.stride = 3, 1, 2 if number < 3 else 1
         _dilate(encoder.stages()[4], 2)
-        hidden = scaled(1024, width)
+        self.feature_channels = hidden = scaled(1024, width)
         self.head = nn.Sequential(
             nn.Conv2d(encoder.channels[4], hidden, 3, padding=12, dilation=12),
             nn.ReLU(inplace=True),
@@ -69,39 +66,45 @@ class DeepLabV1(nn.Module):
         initialise(self.head)
         self.classifier = small(nn.Conv2d(hidden, classes, 1))
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 8."""
-        return _upsampled(self.classifier(self.head(self.encoder(pictures)[-1])), pictures)
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to fc7 at 1/8."""
+        return self.head(self.encoder(pictures)[-1]), []
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """Scores at 1/8, enlarged."""
+        return enlarged(self.classifier(features), size)
 
 
-class DeepLabV2(nn.Module):
+class DeepLabV2(Architecture):
     """A ResNet at stride 8, and 3x3 convolutions of several rates to class logits, summed."""
 
     stride = 8
-    minimum = 0
+    feature_stride = 8
 
     def __init__(self, classes: int, encoder: nn.Module, rates: tuple[int, ...], dropout: float = 0.0) -> None:
         """Args: encoder: an smp one at stride 8; rates: of the pyramid; dropout: before it."""
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
+        self.feature_channels = _outputs(encoder)
         self.pyramid = nn.ModuleList(
-            small(nn.Conv2d(_outputs(encoder), classes, 3, padding=rate, dilation=rate)) for rate in rates
+            small(nn.Conv2d(self.feature_channels, classes, 3, padding=rate, dilation=rate)) for rate in rates
         )
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 8."""
-        features = self.dropout(self.encoder(pictures)[-1])
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to the encoder's last map, at 1/8."""
+        return self.dropout(self.encoder(pictures)[-1]), []
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """The branches' scores, summed and enlarged."""
         logits = self.pyramid[0](features)
         for branch in self.pyramid[1:]:
             logits = logits + branch(features)
-        return _upsampled(logits, pictures)
+        return enlarged(logits, size)
 
 
-class DeepLabV3Cascade(nn.Module):
+class DeepLabV3Cascade(Architecture):
     """A ResNet whose last block is repeated as blocks 5 to 7, each at twice the rate of the one before."""
-
-    minimum = 0
 
     def __init__(
         self,
@@ -114,7 +117,7 @@ class DeepLabV3Cascade(nn.Module):
     ) -> None:
         """Args: encoder: at `stride`; block4: its last, dilated in place; multi_grid: factor of the rate, by unit."""
         super().__init__()
-        self.stride = stride
+        self.stride = self.feature_stride = stride
         self.encoder = encoder
         # units behind the first keep channels and size: what blocks 5 to 7 consist of
         self.cascade = nn.Sequential(*[nn.Sequential(*[copy.deepcopy(block4[-1]) for _ in block4]) for _ in range(3)])
@@ -123,12 +126,20 @@ class DeepLabV3Cascade(nn.Module):
             for factor, part in zip(multi_grid, block, strict=False):
                 _dilate(part, factor * (32 // stride) << number)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Conv2d(_outputs(encoder), classes, 1)
+        self.feature_channels = _outputs(encoder)
+        self.classifier = nn.Conv2d(self.feature_channels, classes, 1)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of ``stride``."""
-        features = self.cascade(self.encoder(pictures)[-1])
-        return _upsampled(self.classifier(self.dropout(features)), pictures)
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to the cascade's last map, at 1/``stride``."""
+        return self.dropout(self.cascade(self.encoder(pictures)[-1])), []
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """Scores, enlarged."""
+        return enlarged(self.classifier(features), size)
+
+    def encoders(self) -> list[nn.Module]:
+        """The ResNet and the blocks behind it."""
+        return [self.encoder, self.cascade]
 
 
 def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float, stride: int) -> nn.Module:
@@ -159,7 +170,9 @@ def deeplabv1(
         InputError: another encoder, its weights cannot be had, or an unknown argument.
     """
     refuse_unknown("deeplabv1", arguments, ("width", "dropout"))
-    vgg = build_vgg16("deeplabv1", encoder or "vgg16", encoder_weights, arguments.get("width", 1.0))
+    vgg = build_vgg16(
+        "deeplabv1", encoder or str(default_encoder("deeplabv1")), encoder_weights, arguments.get("width", 1.0)
+    )
     return DeepLabV1(classes, vgg, **arguments)
 
 
@@ -190,7 +203,7 @@ def deeplabv2(
     refuse_unknown("deeplabv2", arguments, ("width", "rates", "dropout"))
     if not rates or any(not isinstance(rate, int) or rate < 1 for rate in rates):
         raise InputError(f"model.rates must be whole numbers from 1 up, not {rates}")
-    built = _resnet("deeplabv2", encoder or "resnet101", encoder_weights, width, 8)
+    built = _resnet("deeplabv2", encoder or str(default_encoder("deeplabv2")), encoder_weights, width, 8)
     return DeepLabV2(classes, built, tuple(rates), dropout)
 
 
@@ -224,7 +237,7 @@ def deeplabv3_cascade(
     refuse_unknown(model, arguments, ("width", "multi_grid", "output_stride", "dropout"))
     if output_stride not in (8, 16):
         raise InputError(f"model.output_stride must be 8 or 16, not {output_stride}")
-    encoder = encoder or "resnet101"
+    encoder = encoder or str(default_encoder(model))
     built = _resnet(model, encoder, encoder_weights, width, output_stride)
     block4 = getattr(built, "layer4", None) or getattr(getattr(built, "model", None), "layer4", None)
     if not isinstance(block4, nn.Sequential) or getattr(block4[-1], "downsample", None) is not None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_encoder, refuse_unknown, scaled
 
 _EPSILON = 1e-3  # of batch norm
@@ -62,11 +63,11 @@ def _upsampler(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class ERFNet(nn.Module):
+class ERFNet(Architecture):
     """Encoder to 1/8, light decoder of transposed convolutions."""
 
     stride = 8
-    minimum = 0
+    feature_stride = 2
 
     def __init__(self, classes: int, width: float = 1.0, dropout: float = 0.3) -> None:
         """Args: classes: output channels; width: factor of all channels; dropout: of the 1/8 stage, a tenth at 1/4."""
@@ -85,11 +86,16 @@ class ERFNet(nn.Module):
             _upsampler(middle, low),
             *[Factorized(low, 0.0, 1) for _ in range(2)],
         )
+        self.feature_channels = low
         self.classifier = nn.ConvTranspose2d(low, classes, 2, stride=2)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 8."""
-        return self.classifier(self.decoder(self.encoder(pictures)))
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to what the decoder ends with, at 1/2."""
+        return self.decoder(self.encoder(pictures)), []
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """A transposed convolution by two."""
+        return self.classifier(features)
 
 
 def erfnet(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> ERFNet:

@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_unknown, scaled
+from lanecli.models.registry import default_encoder
 from lanecli.models.vgg import VGG16, build_vgg16, initialise, small
 
 
@@ -43,17 +45,17 @@ class Upsampling(nn.ConvTranspose2d):
         return super().forward(F.pad(scores, (1, 1, 1, 1), mode="replicate"), output_size)
 
 
-class FCN(nn.Module):
+class FCN(Architecture):
     """VGG16, fc6 and fc7 as convolutions, and class scores from one to three stages."""
 
     stride = 32
-    minimum = 0
+    feature_stride = 32
 
     def __init__(self, classes: int, encoder: VGG16, skips: int, width: float = 1.0, dropout: float = 0.5) -> None:
         """Args: encoder: made for `width`; skips: 0 (32s), 1 (16s) or 2 (8s); dropout: after fc6 and fc7."""
         super().__init__()
         self.encoder = encoder
-        hidden = scaled(4096, width)
+        self.feature_channels = hidden = scaled(4096, width)
         self.head = nn.Sequential(
             nn.Conv2d(encoder.channels[4], hidden, 7, padding=3),
             nn.ReLU(inplace=True),
@@ -67,18 +69,22 @@ class FCN(nn.Module):
         self.scores = nn.ModuleList(small(nn.Conv2d(channels, classes, 1)) for channels in sources)
         self.upsamplings = nn.ModuleList(Upsampling(classes, factor) for factor in [2] * skips + [32 >> skips])
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to fc7 at 1/32, and pool4 and pool3."""
         *_, pool3, pool4, pool5 = self.encoder(pictures)
-        logits = self.upsamplings[0](self.scores[0](self.head(pool5)))
-        for pooled, score, upsampling in zip((pool4, pool3), self.scores[1:], self.upsamplings[1:], strict=False):
+        return self.head(pool5), [pool4, pool3]
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """fc7 and the pooled maps to (N, classes, H, W) logits."""
+        logits = self.upsamplings[0](self.scores[0](features))
+        for pooled, score, upsampling in zip(maps, self.scores[1:], self.upsamplings[1:], strict=False):
             logits = upsampling(logits + score(pooled))
         return logits
 
 
 def _build(model: str, skips: int, classes: int, encoder: str | None, weights: str | None, arguments: Any) -> FCN:
     refuse_unknown(model, arguments, ("width", "dropout"))
-    vgg = build_vgg16(model, encoder or "vgg16", weights, arguments.get("width", 1.0))
+    vgg = build_vgg16(model, encoder or str(default_encoder(model)), weights, arguments.get("width", 1.0))
     return FCN(classes, vgg, skips, **arguments)
 
 

@@ -13,16 +13,21 @@ class ExportableAdaptiveAvgPool2d(nn.Module):
     Bin ``i`` of ``s`` over length ``n`` is ``floor(i n / s)`` up to ``ceil((i + 1) n / s)``, as in torch.
     """
 
+    down: torch.Tensor
+    right: torch.Tensor
+
     def __init__(self, output_size: tuple[int, int]) -> None:
         """Args: output_size: (rows, columns)."""
         super().__init__()
         self.output_size = output_size
+        # no torch.arange on the way, here and below: ONNX Runtime warns of each that it cannot fold it
+        self.register_buffer("down", torch.arange(output_size[0]), persistent=False)
+        self.register_buffer("right", torch.arange(output_size[1]), persistent=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) float to (N, C, rows, columns), equal to torch's pooling up to rounding."""
-        rows, columns = self.output_size
-        down = _bins(rows, features.shape[-2], features)
-        right = _bins(columns, features.shape[-1], features)
+        down = _bins(self.down, features[0, 0, :, 0])
+        right = _bins(self.right, features[0, 0, 0])
         return down @ (features @ right.T)
 
     def extra_repr(self) -> str:
@@ -30,14 +35,15 @@ class ExportableAdaptiveAvgPool2d(nn.Module):
         return f"output_size={self.output_size}"
 
 
-def _bins(count: int, length: int, like: torch.Tensor) -> torch.Tensor:
-    """(count, length) averaging weights: each row is one bin and sums to one."""
-    number = torch.arange(count, device=like.device)
+def _bins(number: torch.Tensor, line: torch.Tensor) -> torch.Tensor:
+    """(count, length) averaging weights for bins of `number` 0 to count - 1 over a `line` of features: each row is one
+    bin and sums to one."""
+    count, length = number.shape[0], line.shape[0]  # len() would fix the length at export
     first = number * length // count
     last = ((number + 1) * length + count - 1) // count
-    position = torch.arange(length, device=like.device)
+    position = torch.ones_like(line, dtype=torch.long).cumsum(0) - 1
     inside = (position >= first[:, None]) & (position < last[:, None])
-    return inside.to(like.dtype) / (last - first)[:, None].to(like.dtype)
+    return inside.to(line.dtype) / (last - first)[:, None].to(line.dtype)
 
 
 def make_pooling_exportable(module: nn.Module) -> nn.Module:

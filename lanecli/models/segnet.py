@@ -15,17 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_unknown
+from lanecli.models.registry import default_encoder
 from lanecli.models.vgg import VGG16, build_vgg16, initialise
 
 _DEEP = 3  # stages with dropout on either side
 
 
-class SegNet(nn.Module):
+class SegNet(Architecture):
     """VGG16's convolutions with batch norm, and their mirror image on unpooled maps."""
 
     stride = 32
-    minimum = 0
+    feature_stride = 1
 
     def __init__(self, classes: int, encoder: VGG16, dropout: float = 0.0) -> None:
         """Args: encoder: with batch norm; dropout: of the central six stages (0.5 in Bayesian SegNet)."""
@@ -41,15 +43,16 @@ class SegNet(nn.Module):
             for inputs, outputs in pairwise([channels] * count + [next_channels]):
                 layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
             self.decoder.append(nn.Sequential(*layers))
+        self.feature_channels = below[0]
         self.classifier = nn.Conv2d(below[0], classes, 3, padding=1)
         initialise(self.decoder)
         initialise(self.classifier)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 32."""
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to what the decoder ends with, at full size."""
         features, indices = pictures, []
-        for number, layers in enumerate(self.encoder.stages()):
-            features, places = F.max_pool2d(layers(features), 2, return_indices=True)
+        for number in range(5):
+            features, places = F.max_pool2d(self.encoder.stage(number, features), 2, return_indices=True)
             indices.append(places)
             if number >= 5 - _DEEP:
                 features = self.dropout(features)
@@ -57,6 +60,10 @@ class SegNet(nn.Module):
             features = stage(F.max_unpool2d(features, places, [2, 2]))
             if number < _DEEP:
                 features = self.dropout(features)
+        return features, []
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """The decoder's last convolution."""
         return self.classifier(features)
 
 
@@ -67,7 +74,6 @@ def segnet(*, classes: int, encoder: str | None = None, encoder_weights: str | N
         InputError: another encoder, its weights cannot be had, or an unknown argument.
     """
     refuse_unknown("segnet", arguments, ("width", "dropout"))
-    vgg = build_vgg16(
-        "segnet", encoder or "vgg16_bn", encoder_weights, arguments.pop("width", 1.0), allowed=("vgg16_bn",)
-    )
+    encoder = encoder or str(default_encoder("segnet"))
+    vgg = build_vgg16("segnet", encoder, encoder_weights, arguments.pop("width", 1.0), allowed=("vgg16_bn",))
     return SegNet(classes, vgg, **arguments)

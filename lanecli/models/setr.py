@@ -4,9 +4,10 @@ CVPR 2021, arXiv 2012.15840, section 3.3: a plain Vision Transformer and one of 
 Naive and MLA only interpolate from patches, so their outlines are as coarse as a patch; PUP's are not.
 
 The encoder is timm's ViT; its position embeddings are interpolated to the picture's grid of patches. The paper's is
-ViT-Large (``encoder: tu-vit_large_patch16_224``); the default is the small ViT-Ti. Deviations: the class token stays in
-the sequence (its output is unused), intermediate features pass through the encoder's last layer norm, and the auxiliary
-heads of training are left out, since a model here gives one logit map.
+ViT-Large (``encoder: tu-vit_large_patch16_224``); the default is the small ViT-Ti. Auxiliary losses are the paper's:
+two-layer heads behind blocks 10, 15 and 20 of 24 (naive), also 24 (PUP), or 6, 12, 18 and 24 (MLA), at the same shares
+of another depth; their weight, 0.4, is that of public implementations (mmsegmentation). Deviations: the class token
+stays in the sequence (its output is unused), and intermediate features pass through the encoder's last layer norm.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from lanecli.errors import InputError
+from lanecli.models.architecture import Architecture, fcn_head
 from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
+from lanecli.models.registry import default_encoder
 from lanecli.models.weights import load_encoder_weights
 
-_DEFAULT = "tu-vit_tiny_patch16_224"
-_ARGUMENTS = ("decoder_channels", "width", "depth")
+_ARGUMENTS = ("decoder_channels", "width", "depth", "dropout", "auxiliary")
+_AUXILIARY_WEIGHT = 0.4
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
@@ -42,43 +45,65 @@ def _upsample(x: torch.Tensor, factor: float) -> torch.Tensor:
 class Naive(nn.Module):
     """Two 1x1 convolutions, then one bilinear upsampling to the picture."""
 
+    taken = (24,)  # blocks of 24 it takes, and those with an auxiliary head
+    auxiliary = (10, 15, 20)
+    auxiliary_kernel = 1
+
     def __init__(self, inputs: int, channels: int, classes: int, patch: int) -> None:
         """Args: inputs: of the encoder; channels: between; classes: out; patch: side in pixels."""
         super().__init__()
         self.patch = patch
+        self.feature_channels, self.feature_stride = channels, patch
         self.layers = nn.Sequential(_conv(inputs, channels, 1), nn.Conv2d(channels, classes, 1))
 
-    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """The last of `features`, (N, inputs, H/patch, W/patch), to (N, classes, H, W)."""
-        return _upsample(self.layers(features[-1]), float(self.patch))
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """One map (N, inputs, H/patch, W/patch) to (N, channels, H/patch, W/patch)."""
+        return self.layers[0](maps[0])
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, channels, H/patch, W/patch) to (N, classes, H, W)."""
+        return _upsample(self.layers[1](features), float(self.patch))
 
 
 class Progressive(nn.Module):
     """PUP: 3x3 convolutions and upsampling by two in turn, four times for patches of 16."""
 
+    taken = (24,)
+    auxiliary = (10, 15, 20, 24)
+    auxiliary_kernel = 3
+
     def __init__(self, inputs: int, channels: int, classes: int, patch: int) -> None:
         """Args: inputs: of the encoder; channels: between; classes: out; patch: side in pixels, a power of two."""
         super().__init__()
         steps = patch.bit_length() - 1
+        self.feature_channels, self.feature_stride = channels, 1
         self.layers = nn.ModuleList(_conv(inputs if i == 0 else channels, channels, 3) for i in range(steps))
         self.classifier = nn.Conv2d(channels, classes, 1)
 
-    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """The last of `features`, (N, inputs, H/patch, W/patch), to (N, classes, H, W)."""
-        x = features[-1]
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """One map (N, inputs, H/patch, W/patch) to (N, channels, H, W)."""
+        x = maps[0]
         for layer in self.layers:
             x = _upsample(layer(x), 2.0)
-        return self.classifier(x)
+        return x
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, channels, H, W) to (N, classes, H, W)."""
+        return self.classifier(features)
 
 
 class MultiLevel(nn.Module):
     """MLA: features of four depths, summed from the deepest up, each refined, concatenated."""
+
+    taken = auxiliary = (6, 12, 18, 24)
+    auxiliary_kernel = 1
 
     def __init__(self, inputs: int, channels: int, classes: int, patch: int) -> None:
         """Args: inputs: of the encoder; channels: of each stream, halved at its end; classes: out; patch: in pixels."""
         super().__init__()
         self.factor = patch / 4
         half = max(1, channels // 2)
+        self.feature_channels, self.feature_stride = 4 * half, patch // 4
         self.reduce = nn.ModuleList(_conv(inputs, channels, 1) for _ in range(4))
         self.merge = nn.ModuleList(_conv(channels, channels, 3) for _ in range(4))
         self.refine = nn.ModuleList(
@@ -86,37 +111,65 @@ class MultiLevel(nn.Module):
         )
         self.classifier = nn.Conv2d(4 * half, classes, 1)
 
-    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Four maps (N, inputs, H/patch, W/patch), shallow to deep, to (N, classes, H, W)."""
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """Four maps (N, inputs, H/patch, W/patch), shallow to deep, to (N, 4 half, 4 H/patch, 4 W/patch)."""
         total: torch.Tensor | None = None
         streams = []
         for level in (3, 2, 1, 0):
-            reduced = self.reduce[level](features[level])
+            reduced = self.reduce[level](maps[level])
             total = reduced if total is None else total + reduced
             streams.append(_upsample(self.refine[level](self.merge[level](total)), 4.0))
+        return torch.cat(streams, 1)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """What :meth:`forward` gave to (N, classes, H, W)."""
         # classified before the last upsampling: both are linear, and this way round is cheaper
-        return _upsample(self.classifier(torch.cat(streams, 1)), self.factor)
+        return _upsample(self.classifier(features), self.factor)
 
 
-class SETR(nn.Module):
+class SETR(Architecture):
     """A Vision Transformer and a decoder of its patch features."""
 
-    minimum = 0
+    def __init__(self, encoder: VisionTransformer, decoder: Any, patch: int, dropout: float = 0.0) -> None:
+        """Build it, without auxiliary heads.
 
-    def __init__(self, encoder: VisionTransformer, decoder: nn.Module, patch: int) -> None:
-        """Args: encoder: with ``dynamic_img_size``; decoder: one of the three; patch: side in pixels."""
+        Args:
+            encoder: with ``dynamic_img_size``.
+            decoder: one of the three above.
+            patch: side in pixels.
+            dropout: share of channels dropped before the classifier.
+        """
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
+        self.dropout = nn.Dropout2d(dropout)
         self.stride = patch
+        self.feature_channels, self.feature_stride = decoder.feature_channels, decoder.feature_stride
         depth = len(encoder.blocks)
-        self.taken = [depth * (i + 1) // 4 - 1 for i in range(4)] if isinstance(decoder, MultiLevel) else [depth - 1]
+        self.taken = [depth * block // 24 - 1 for block in decoder.taken]
+        self.tapped = [depth * block // 24 - 1 for block in decoder.auxiliary]
+        self.wanted = sorted({*self.taken, *self.tapped})
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of the patch's side."""
-        features = self.encoder.forward_intermediates(
-            pictures, indices=self.taken, norm=True, output_fmt="NCHW", intermediates_only=True
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to the decoder's features, and the tokens that auxiliary heads take."""
+        tokens = self.encoder.forward_intermediates(
+            pictures, indices=self.wanted, norm=False, output_fmt="NLC", intermediates_only=True
         )
-        return self.decoder(features)
+        of_block = dict(zip(self.wanted, tokens, strict=True))
+        maps = [self._map(of_block[block], pictures.shape[-2:]) for block in self.taken]
+        return self.dropout(self.decoder(maps)), [of_block[block] for block in self.tapped]
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """Scores, enlarged where the decoder's features are smaller."""
+        return self.decoder.classify(features)
+
+    def auxiliary_logits(self, maps: list[torch.Tensor], size: torch.Size) -> list[torch.Tensor]:
+        """Each head's (N, classes, H, W) logits."""
+        return super().auxiliary_logits([self._map(tokens, size) for tokens in maps], size)
+
+    def _map(self, tokens: torch.Tensor, size: torch.Size) -> torch.Tensor:
+        """(N, patches, C) tokens, normalised, as (N, C, H/patch, W/patch)."""
+        grid = size[0] // self.stride, size[1] // self.stride
+        return self.encoder.norm(tokens).transpose(1, 2).unflatten(2, grid)
 
 
 def _build(
@@ -136,13 +189,15 @@ def _build(
         classes: output channels.
         encoder: a timm ViT, with or without ``tu-`` before its name; ViT-Ti by default.
         encoder_weights: None, a local file, or a name to fetch.
-        arguments: ``decoder_channels`` (256), ``width`` (1.0, factor of all channels), ``depth`` (the encoder's).
+        arguments: ``decoder_channels`` (256), ``width`` (1.0, factor of all channels), ``depth`` (the encoder's),
+            ``dropout`` (0.0, before the classifier), ``auxiliary`` (true: with auxiliary heads).
 
     Raises:
         InputError: another kind of encoder, an unknown argument, or weights that cannot be had.
     """
     refuse_unknown(name, arguments, _ARGUMENTS)
-    encoder = encoder or _DEFAULT
+    default = str(default_encoder(name))
+    encoder = encoder or default
     vit_name = encoder.removeprefix("tu-")
     width, depth = arguments.get("width", 1.0), arguments.get("depth")
     if depth is not None and depth < 4:
@@ -155,7 +210,7 @@ def _build(
         with torch.device("meta"):
             plain = timm.create_model(vit_name)
         if not isinstance(plain, VisionTransformer):
-            raise InputError(f"model '{name}' takes timm's Vision Transformers, such as '{_DEFAULT}', not '{encoder}'")
+            raise InputError(f"model '{name}' takes timm's Vision Transformers, such as '{default}', not '{encoder}'")
         if width != 1.0:
             heads = plain.blocks[0].attn.num_heads
             options["embed_dim"] = heads * scaled(plain.embed_dim // heads, width)
@@ -166,7 +221,13 @@ def _build(
     if local and encoder_weights is not None:
         load_encoder_weights(vit, Path(encoder_weights).expanduser())
     channels = scaled(arguments.get("decoder_channels", 256), width)
-    return SETR(vit, decoder(vit.embed_dim, channels, classes, patch), patch)
+    dropout = arguments.get("dropout", 0.0)
+    network = SETR(vit, decoder(vit.embed_dim, channels, classes, patch), patch, dropout)
+    if arguments.get("auxiliary", True):
+        kernel: int = network.decoder.auxiliary_kernel
+        heads = [fcn_head(vit.embed_dim, channels, classes, dropout, kernel) for _ in network.tapped]
+        network.add_auxiliary(list(heads), _AUXILIARY_WEIGHT)
+    return network
 
 
 setr_naive = partial(_build, "setr_naive", Naive)

@@ -2,8 +2,8 @@
 ICCV 2021, arXiv 2103.14030; decoder: Xiao et al., "Unified Perceptual Parsing", ECCV 2018, arXiv 1807.10221.
 
 The encoder is timm's, the decoder segmentation-models-pytorch's, with 512 channels. Windows are shifted in every second
-block, the last stage included, whatever the picture's size. Deviation: the auxiliary head of training is left out,
-since a model here gives one logit map.
+block, the last stage included, whatever the picture's size. The auxiliary head is that of the authors' configuration
+(github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation): behind the third stage, with weight 0.4.
 """
 
 from __future__ import annotations
@@ -17,33 +17,37 @@ import timm
 from lanecli.errors import InputError, nearest
 from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
 from lanecli.models.pooling import make_pooling_exportable
-from lanecli.models.smp_models import SmpNetwork
+from lanecli.models.registry import default_encoder
+from lanecli.models.smp_models import SmpArchitecture, add_stage4_head
+from lanecli.models.swin_blocks import use_paper_windows
 from lanecli.models.weights import load_encoder_weights
 
-_DEFAULT = "tu-swin_tiny_patch4_window7_224"
 _STRIDE = 32
 _HEAD_CHANNELS = 32  # per attention head at full width, in every Swin
 
 
 def swin_upernet(
     *, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any
-) -> SmpNetwork:
+) -> SmpArchitecture:
     """Build Swin with UPerNet.
 
     Args:
         classes: output channels.
         encoder: ``tu-`` and the name of a timm Swin; Swin-T by default.
         encoder_weights: None, a local file, or a name to fetch.
-        arguments: ``decoder_channels`` (512), ``width`` (1.0, factor of all channels).
+        arguments: ``decoder_channels`` (512), ``width`` (1.0, factor of all channels), ``depths`` (blocks of each of
+            the four stages; the encoder's), ``dropout`` (0.0, before the classifier), ``auxiliary`` (true: with the
+            auxiliary head).
 
     Raises:
         InputError: another kind of encoder, an unknown argument, or weights that cannot be had.
     """
-    refuse_unknown("swin_upernet", arguments, ("decoder_channels", "width"))
-    encoder = encoder or _DEFAULT
+    refuse_unknown("swin_upernet", arguments, ("decoder_channels", "width", "depths", "dropout", "auxiliary"))
+    default = str(default_encoder("swin_upernet"))
+    encoder = encoder or default
     swins = [f"tu-{name}" for name in timm.list_models("swin_*")]
     if encoder.split(".")[0] not in swins:
-        hint = nearest(encoder, swins) or f", such as '{_DEFAULT}'"
+        hint = nearest(encoder, swins) or f", such as '{default}'"
         raise InputError(f"model 'swin_upernet' takes timm's Swin encoders, not '{encoder}'{hint}")
     width = arguments.get("width", 1.0)
     local = is_weight_file(encoder_weights)
@@ -51,6 +55,8 @@ def swin_upernet(
     if width != 1.0:
         heads = _heads(encoder)
         options["embed_dim"] = heads * scaled(_HEAD_CHANNELS, width)
+    if arguments.get("depths") is not None:
+        options["depths"] = tuple(arguments["depths"])
     with encoder_errors("swin_upernet", encoder, encoder_weights):
         model = smp.UPerNet(
             encoder,
@@ -62,7 +68,12 @@ def swin_upernet(
     if local and encoder_weights is not None:
         load_encoder_weights(model.encoder, Path(encoder_weights).expanduser())
     make_pooling_exportable(model)
-    return SmpNetwork(model, _STRIDE, 0)
+    use_paper_windows(model)
+    dropout = arguments.get("dropout", 0.0)
+    network = SmpArchitecture(model, _STRIDE, dropout=dropout)
+    if arguments.get("auxiliary", True):
+        add_stage4_head(network, classes, dropout, width)
+    return network
 
 
 def _heads(encoder: str) -> int:

@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_encoder, refuse_unknown, scaled
+from lanecli.models.checkpointing import checkpoint_module
 from lanecli.models.vgg import initialise
 
 _MARGIN = 94  # unpadded, a side of 16 k + 188 gives 16 k + 4: 92 pixels lost, and 2 for a multiple of 16
@@ -35,10 +37,11 @@ def _double(inputs: int, outputs: int, padding: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class UNet(nn.Module):
+class UNet(Architecture):
     """Contracting path, bottleneck, expanding path with concatenated skips."""
 
     stride = 16
+    feature_stride = 1
 
     def __init__(
         self, classes: int, width: float = 1.0, dropout: float = 0.5, cropped: bool = False, inputs: int = 3
@@ -56,11 +59,12 @@ class UNet(nn.Module):
         upwards = sizes[::-1]
         self.upsamplings = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in pairwise(upwards))
         self.expanding = nn.ModuleList(_double(2 * o, o, padding) for o in upwards[1:])
+        self.feature_channels = sizes[0]
         self.classifier = nn.Conv2d(sizes[0], classes, 1)
         initialise(self)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, inputs, H, W) float to (N, classes, H, W) logits; H and W multiples of 16, at least ``minimum``."""
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, inputs, H, W) to what the expanding path ends with, at full size."""
         features = F.pad(pictures, (_MARGIN,) * 4, mode="reflect") if self.cropped else pictures
         skips = []
         for level in self.contracting:
@@ -74,8 +78,22 @@ class UNet(nn.Module):
             if self.cropped:
                 skip = skip[..., crop:-crop, crop:-crop]
             features = level(torch.cat([skip, upsampling(features)], 1))
-        logits = self.classifier(features)
-        return logits[..., _SURPLUS:-_SURPLUS, _SURPLUS:-_SURPLUS] if self.cropped else logits
+        return features[..., _SURPLUS:-_SURPLUS, _SURPLUS:-_SURPLUS] if self.cropped else features, []
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """One score a pixel and class."""
+        return self.classifier(features)
+
+    def encoders(self) -> list[nn.Module]:
+        """The contracting path and the bottleneck."""
+        return [*self.contracting, self.bottleneck]
+
+    def checkpoint_gradients(self) -> int:
+        """Every level of either path."""
+        levels = [*self.contracting, self.bottleneck, *self.expanding]
+        for level in levels:
+            checkpoint_module(level)
+        return len(levels)
 
 
 def unet_classic(

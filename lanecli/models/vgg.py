@@ -15,6 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from lanecli.errors import InputError, nearest
 from lanecli.models.building import encoder_errors, is_weight_file, scaled
+from lanecli.models.checkpointing import checkpointed
 from lanecli.models.weights import load_encoder_weights
 
 ENCODERS = ("vgg16", "vgg16_bn")
@@ -27,6 +28,7 @@ class VGG16(nn.Module):
         """Args: width: factor of all channels; batch_norm: after every convolution."""
         super().__init__()
         self.features = make_layers([w if isinstance(w, str) else scaled(w, width) for w in cfgs["D"]], batch_norm)
+        self.checkpointing = False
         initialise(self)
 
     @property
@@ -40,13 +42,23 @@ class VGG16(nn.Module):
         ends = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
         return [self.features[start:end] for start, end in zip([0, *(e + 1 for e in ends)], ends, strict=False)]
 
+    def checkpoint_stages(self) -> int:
+        """Checkpoint each stage from now on; how many there are."""
+        self.checkpointing = True
+        return 5
+
+    def stage(self, number: int, features: torch.Tensor) -> torch.Tensor:
+        """What stage `number`, from 0, makes of `features` before its pooling."""
+        layers = self.stages()[number]
+        return checkpointed(self, layers, features) if self.checkpointing else layers(features)
+
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """(N, 3, H, W) to the output of each of the five poolings, at 1/2 … 1/32."""
+        pools = [layer for layer in self.features if isinstance(layer, nn.MaxPool2d)]
         pooled = []
-        for layer in self.features:
-            pictures = layer(pictures)
-            if isinstance(layer, nn.MaxPool2d):
-                pooled.append(pictures)
+        for number, pool in enumerate(pools):
+            pictures = pool(self.stage(number, pictures))
+            pooled.append(pictures)
         return pooled
 
 

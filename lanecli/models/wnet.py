@@ -3,8 +3,8 @@ a chain, trained with labels as Galdran et al., "The Little W-Net That Could", a
 picture and the first one's logits, and corrects them.
 
 Unlike the papers: both nets are the original U-Net with batch norm, with plain instead of depthwise separable
-convolutions; the unsupervised reconstruction and normalised-cut losses are not part of it; and the first net learns
-through the second one only, without a loss of its own.
+convolutions; and the unsupervised reconstruction and normalised-cut losses are not part of it. As Galdran et al.
+train it (github.com/agaldran/lwnet), the first net's logits have a loss of their own, with weight 1.
 """
 
 from __future__ import annotations
@@ -14,33 +14,54 @@ from typing import Any
 import torch
 from torch import nn
 
+from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_encoder, refuse_unknown
 from lanecli.models.unet_classic import UNet
 
 
-class WNet(nn.Module):
+class WNet(Architecture):
     """A U-Net, and a second one on the picture and the first one's logits."""
 
     stride = 16
-    minimum = 0
+    feature_stride = 1
 
-    def __init__(self, classes: int, width: float = 1.0, dropout: float = 0.5) -> None:
-        """Args: width: factor of all channels of both nets; dropout: of both bottlenecks."""
+    def __init__(self, classes: int, width: float = 1.0, dropout: float = 0.5, auxiliary: bool = True) -> None:
+        """Args: width: of both nets; dropout: of both bottlenecks; auxiliary: the first net has a loss of its own."""
         super().__init__()
         self.first = UNet(classes, width, dropout)
         self.second = UNet(classes, width, dropout, inputs=3 + classes)
+        self.feature_channels = self.second.feature_channels
+        self.auxiliary_weight = 1.0 if auxiliary else 0.0
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; H and W multiples of 16."""
-        return self.second(torch.cat([pictures, self.first(pictures)], 1))
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to the second net's features, at full size, and the first one's logits."""
+        first = self.first(pictures)
+        features, _ = self.second.describe(torch.cat([pictures, first], 1))
+        return features, [first]
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """The second net's logits."""
+        return self.second.classify(features, maps, size)
+
+    def auxiliary_logits(self, maps: list[torch.Tensor], size: torch.Size) -> list[torch.Tensor]:
+        """The first net's logits."""
+        return maps
+
+    def encoders(self) -> list[nn.Module]:
+        """Contracting path and bottleneck of either net."""
+        return [*self.first.encoders(), *self.second.encoders()]
+
+    def checkpoint_gradients(self) -> int:
+        """Every level of both nets."""
+        return self.first.checkpoint_gradients() + self.second.checkpoint_gradients()
 
 
 def wnet(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> WNet:
-    """Build W-Net. Arguments: ``width`` (1.0), ``dropout`` (0.5).
+    """Build W-Net. Arguments: ``width`` (1.0), ``dropout`` (0.5), ``auxiliary`` (true).
 
     Raises:
         InputError: an encoder (it has its own) or an unknown argument.
     """
     refuse_encoder("wnet", encoder, encoder_weights)
-    refuse_unknown("wnet", arguments, ("width", "dropout"))
+    refuse_unknown("wnet", arguments, ("width", "dropout", "auxiliary"))
     return WNet(classes, **arguments)

@@ -55,9 +55,22 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """
     fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
     tensors: dict[str, torch.Tensor] = {}
     document = _flatten(state, "state", tensors)
+    try:
+        _write(fresh, tensors, document)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)  # on a full disk, half a state is in the way
+        raise
+    if folder.exists():  # if not, `old` is all there is: a save was interrupted between the two renames
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+    os.replace(fresh, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(fresh: Path, tensors: dict[str, torch.Tensor], document: Any) -> None:
+    fresh.mkdir(parents=True)
     save_file(tensors, fresh / "state.safetensors")
     with (fresh / "state.safetensors").open("r+b") as file:
         os.fsync(file.fileno())
@@ -65,11 +78,6 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         json.dump(document, file)
         file.flush()
         os.fsync(file.fileno())
-    if folder.exists():  # if not, `old` is all there is: a save was interrupted between the two renames
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-    os.replace(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def has_state(folder: Path) -> bool:

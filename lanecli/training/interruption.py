@@ -1,4 +1,4 @@
-"""Ctrl-C, at moments of the loop's choosing."""
+"""Ctrl-C, and the signal a cluster ends jobs with, at moments of the loop's choosing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class Interruption:
-    """Notes Ctrl-C and raises it where the loop says it may: weights and optimiser state are then of one step."""
+    """Notes SIGINT and SIGTERM, and raises where the loop lets it: where weights and optimiser are of one step."""
 
     def __init__(self) -> None:
         self._noted = False
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """While inside, Ctrl-C waits for :meth:`check`; a second one does not. Nothing changes off the main thread."""
+        """While inside, they wait for :meth:`check`; a second one does not. Nothing changes off the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -27,13 +27,14 @@ class Interruption:
                 raise KeyboardInterrupt
             self._noted = True
 
-        before = signal.signal(signal.SIGINT, note)
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        """Raise KeyboardInterrupt if one came."""
         if self._noted:
             raise KeyboardInterrupt

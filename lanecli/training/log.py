@@ -13,24 +13,33 @@ from typing import Any
 class RunLog:
     """The log files of a run folder. Times and speeds go to log.jsonl only, so metrics.csv repeats bit for bit."""
 
-    def __init__(self, folder: Path, resumed: tuple[int, int] | None = None) -> None:
+    def __init__(self, folder: Path, resumed: tuple[int, int] | None = None, *, writes: bool = True) -> None:
         """Open the log.
 
         Args:
             folder: the run.
+            writes: whether this process writes files; of several, one does.
             resumed: step and finished epochs of the state taken up; what was logged behind them is dropped. None
                 starts anew.
         """
         self.metrics_path, self.events_path = folder / "metrics.csv", folder / "log.jsonl"
         self.rows: list[dict[str, Any]] = []
+        self._writes = writes
+        self._board: Any = None
+        if writes:
+            from tensorboardX import SummaryWriter
+
+            purge = resumed[0] + 1 if resumed else None  # TensorBoard drops what was logged behind the state
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
         if resumed is None:
             return
         step, epoch = resumed
         if self.metrics_path.is_file():
             with self.metrics_path.open(newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
-            self._write_rows()
-        if self.events_path.is_file():
+            if writes:
+                self._write_rows()
+        if writes and self.events_path.is_file():
             kept = [line for line in self.events_path.read_text().splitlines() if _step_of(line) <= step]
             temporary = self.events_path.with_name("log.jsonl.part")
             temporary.write_text("".join(line + "\n" for line in kept))
@@ -39,12 +48,29 @@ class RunLog:
     def epoch(self, row: dict[str, Any]) -> None:
         """Add an epoch's row (it holds `epoch` and `step`)."""
         self.rows.append({k: "" if v is None else v for k, v in row.items()})
-        self._write_rows()
+        if self._writes:
+            self._write_rows()
+            self._scalars(row["step"], {k: v for k, v in row.items() if k not in ("epoch", "step")})
+            self._board.flush()
 
     def event(self, **values: Any) -> None:
-        """Append one line to log.jsonl."""
+        """Append one line to log.jsonl; a step's numbers go to TensorBoard too."""
+        if not self._writes:
+            return
+        if values.get("event") == "step":
+            self._scalars(values["step"], {f"step/{k}": v for k, v in values.items() if k not in ("event", "step")})
         with self.events_path.open("a") as file:
             file.write(json.dumps(values) + "\n")
+
+    def close(self) -> None:
+        """Finish TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+    def _scalars(self, step: int, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._board.add_scalar(name, value, step)
 
     def _write_rows(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
@@ -68,6 +94,13 @@ def _step_of(line: str) -> float:
 _FLAT = ("val/pixel_accuracy", "val/iou/background", "val/miou")
 
 
+def _scores_to_draw(row: dict[str, Any]) -> list[str]:
+    """Those that move, without the single classes where they would be too many to tell apart."""
+    names = [name for name in row if name.startswith("val/") and name not in _FLAT]
+    pooled = [name for name in names if not name.startswith("val/iou/")]
+    return names if len(names) <= 10 else pooled
+
+
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Loss, scores and learning rate over epochs, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -76,7 +109,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
 
     panels = (
         ("loss", [n for n in rows[0] if n.startswith("train/")]),
-        ("score", [n for n in rows[0] if n.startswith("val/") and n not in _FLAT]),
+        ("score", _scores_to_draw(rows[0])),
         ("learning rate", ["lr"]),
     )
     figure = Figure(figsize=(13, 3.6), layout="constrained")

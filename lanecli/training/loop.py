@@ -4,41 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from lanecli.config import Config, load_config
-from lanecli.data.dataset import EvaluationSet, TrainingSet
+from lanecli.config import Config, stage_configs
 from lanecli.errors import InputError, LaneError
-from lanecli.losses import build_loss
-from lanecli.modelfile import read_spec, write_safetensors
-from lanecli.models.build import Network, build_network, load_weights, network_from_file
-from lanecli.shipped import find_model
+from lanecli.media.outputs import write_atomically
+from lanecli.media.pictures import write_picture
+from lanecli.modelfile import write_safetensors
+from lanecli.models.build import Network, build_network
+from lanecli.models.idle import freeze_idle
 from lanecli.training.average import ExponentialAverage
-from lanecli.training.batches import StepSampler, batches, targets_of
-from lanecli.training.checkpoint import load_state, save_state
-from lanecli.training.device import pick_device, pick_precision, seed_everything
+from lanecli.training.batches import batches, targets_of
+from lanecli.training.checkpoint import has_state, load_state, save_state
+from lanecli.training.device import pick_precision, seed_everything
+from lanecli.training.failures import explained, left
+from lanecli.training.group import join
 from lanecli.training.interruption import Interruption
 from lanecli.training.log import RunLog, draw_curves
-from lanecli.training.optim import build_optimiser, build_schedule
-from lanecli.training.setup import DataPlan, build_spec, provenance, versions
+from lanecli.training.optim import build_optimiser, freeze_encoder
+from lanecli.training.parallel import Parallel, shard
+from lanecli.training.random_state import random_state, set_random_state
+from lanecli.training.samples import sample_sheet, spread
+from lanecli.training.setup import check_resumed, load_start, provenance, versions
+from lanecli.training.stage import Stage, build_stages
+from lanecli.training.sync_batchnorm import synchronise_batchnorm
 from lanecli.training.validate import validate
 
-BEST_METRIC = "miou_foreground"
-_LOG_EVERY = 10  # steps between lines of log.jsonl
+_LOOK_EVERY = 10  # steps between looks at the loss on a GPU, each of which waits for it; and between log lines
 
 
 class Watcher(Protocol):
     """Who is told how training goes."""
 
     def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """After each optimiser step."""
+        """After an optimiser step; on a GPU after every tenth."""
 
     def epoch(self, row: dict[str, Any], best: bool) -> None:
         """After each validation."""
@@ -47,65 +52,60 @@ class Watcher(Protocol):
 class Run:
     """One training run: its parts, its state, and the loop over them."""
 
-    def __init__(self, config: Config, folder: Path, *, device: str = "auto", resume: bool = False) -> None:
-        """Build everything; with `resume`, take up the state in `folder`/last.
+    def __init__(
+        self, config: Config, folder: Path, *, device: str = "auto", resume: bool = False, writes: bool = True
+    ) -> None:
+        """Build everything.
 
-        Raises InputError for what the configuration or the data has wrong.
+        Args:
+            config: of the run.
+            folder: where it writes.
+            device: auto, cpu, cuda or cuda:N.
+            resume: take up the state in `folder`/last, or start anew where none was saved.
+            writes: keep a log.
+
+        Raises:
+            InputError: for what the configuration or the data has wrong.
         """
         self.config, self.folder = config, folder
-        self.device = pick_device(device)
+        self.group, self.device = join(device)
         self.dtype = pick_precision(config.train.precision, self.device)
         seed_everything(config.train.seed)
-        data = DataPlan(config)
-        self.spec = build_spec(config, data)
-        self.network: Network = build_network(self.spec, config.model.encoder_weights)
-        if config.model.weights is not None:
-            start = find_model(config.model.weights, prefer=".safetensors")
-            counts = len(read_spec(start).label_map.classes), len(self.spec.label_map.classes)
-            load_weights(self.network, start, counts)
+        self.stages = build_stages(stage_configs(config), self.group)
+        self.stage, self._entered = self.stages[0], False
+        self.steps, self.epochs = sum(s.steps for s in self.stages), self.stages[-1].last_epoch
+        self.network = build_network(self.stages[0].spec, config.model.encoder_weights)
+        load_start(config, self.stages[0].spec, self.network)
+        for stage in self.stages:
+            build_optimiser(stage.config.optim, self.network)  # what is wrong with it is said before anything is done
         self.network.to(self.device)
+        if config.train.checkpoint_gradients:
+            self.network.checkpoint_gradients()
+        idle = freeze_idle(self.network) if self.group.size > 1 else []
+        if config.train.sync_batchnorm and self.group.size > 1:
+            self.network = synchronise_batchnorm(self.network, self.device)
         self.average = ExponentialAverage(self.network, config.train.ema) if config.train.ema else None
-        geometry = data.network_geometry(config)
-        self.training = TrainingSet(
-            data.training,
-            geometry,
-            config.data.augment,
-            seed=config.train.seed,
-            samples=config.data.samples,
-            weights=config.data.weights,
-        )
-        self.validation = [EvaluationSet(source, geometry) for source in data.validation]
-        self.criterion = build_loss(
-            config.loss,
-            classes=len(self.spec.label_map.classes),
-            mode=self.spec.task,
-            pixel_counts=data.pixel_counts,
-            background=self.spec.label_map.background,
-        ).to(self.device)
-        self.teacher = self._load_teacher(self.criterion.teacher) if self.criterion.needs_teacher else None
-        self.optimiser = build_optimiser(config.optim, self.network.named_parameters())
-        per_step = config.train.batch * config.train.accumulate
-        self.steps_per_epoch = len(self.training) // per_step
-        if not self.steps_per_epoch:
-            raise InputError(
-                f"{len(self.training)} training samples are fewer than one step of {per_step}; lower train.batch"
-            )
-        self.steps = self.steps_per_epoch * config.train.epochs
-        self.rate = build_schedule(config.schedule, self.steps)
+        self.parallel = Parallel(self.network, self.group, config.train, idle)
+        if self.average and self.parallel.sharded:
+            shard(self.average.network)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
-        self.sampler = StepSampler(self.steps_per_epoch * per_step)
-        self.training.samples = self.sampler.length  # whole steps only
-        self.step = 0
-        self.epoch = 0
-        """Epochs that are trained, validated and kept."""
-        self.losses: dict[str, float] = {}
-        """Sums of the loss and its terms over the steps of the epoch under way."""
-        self.best: float | None = None
-        if resume:
-            self._restore()
-        self.log = RunLog(folder, (self.step, self.epoch) if resume else None)
+        torch.manual_seed(config.train.seed + self.group.rank)  # dropout differs between processes, weights do not
         self.interruption = Interruption()
-        self.forward: Any = torch.compile(self.network) if config.train.compile else self.network
+        self.step = self.epoch = 0
+        self.best: float | None = None
+        self.sums: dict[str, Tensor] = {}
+        """The loss and its terms, summed over the steps of the epoch under way."""
+        self._resumed = load_state(folder / "last") if resume and has_state(folder / "last") else None
+        if self._resumed:
+            check_resumed(self._resumed, config, self.group.size, folder)
+            self.step, self.epoch, self.best = (self._resumed[key] for key in ("step", "epoch", "best"))
+            self.parallel.load_weights(self._resumed["network"])
+            if self.average:
+                self.parallel.load_weights(self._resumed["average"], self.average.network)
+                self.average.updates = self._resumed["updates"]
+            if self.epoch >= self.epochs:
+                raise InputError(f"{folder}: this run is finished ({self.steps} steps); nothing to resume")
+        self.log = RunLog(folder, (self.step, self.epoch) if resume else None, writes=writes and self.group.main)
 
     def train(self, watcher: Watcher) -> None:
         """Run to the end.
@@ -113,147 +113,231 @@ class Run:
         Ctrl-C waits for the step under way and saves the state, so that resuming leaves no trace.
         """
         self.log.event(event="start", step=self.step, device=str(self.device), dtype=str(self.dtype), **versions())
-        try:
-            with self.interruption.deferred():
-                while self.epoch < self.config.train.epochs:
-                    row = self._train_epoch(watcher)
-                    self._keep(row | self._validate(), watcher)
-        except KeyboardInterrupt:
-            self._save()
-            raise
+        with explained(lambda: self.stage.config, self.folder), self.interruption.deferred():
+            try:
+                for stage in self.stages:
+                    if self.epoch < stage.last_epoch:
+                        self._train_stage(stage, watcher)
+            except KeyboardInterrupt:
+                # several processes may stop at different steps, and a stage not entered has nothing new: the last save
+                # stands
+                if self.group.size == 1 and self._entered:
+                    self._save()
+                raise
+            finally:
+                self.log.close()
+        self.group.leave()
 
-    def _train_epoch(self, watcher: Watcher) -> dict[str, Any]:
+    def rehearse(self, stage: Stage) -> tuple[float, float]:
+        """Take the first step of `stage` twice: the loss before it, and the seconds the second one took."""
+        with explained(lambda: stage.config, self.folder):
+            self.step, self.epoch = stage.first_step, stage.first_epoch
+            self._enter(stage)
+            self.network.train()
+            with contextlib.closing(self._read(stage.training, stage.sampler(0))) as read:
+                parts = [next(read) for _ in range(stage.config.train.accumulate)]
+            losses = []
+            for _ in range(2):  # the first one builds kernels and state
+                since = time.perf_counter()
+                losses.append(float(self._take_step(parts)))
+                self.step -= 1
+            seconds = time.perf_counter() - since
+        if not losses[1] - losses[1] == 0:
+            raise LaneError(f"the loss is {losses[1]} after one step: lower optim.lr")
+        return losses[0], seconds
+
+    def _train_stage(self, stage: Stage, watcher: Watcher) -> None:
+        """From where the run stands to the stage's last epoch."""
+        self._enter(stage)
+        with contextlib.closing(self._training_batches()) as read:
+            while self.epoch < stage.last_epoch:
+                row = self._train_epoch(read, watcher)
+                self._keep(row | self._validate(), watcher)
+        stage.release()
+
+    def _enter(self, stage: Stage) -> None:
+        """Make `stage` the one trained: a fresh optimiser, or the one of the state taken up."""
+        self.stage, config, self._entered = stage, stage.config, False
+        with torch.random.fork_rng():  # a resumed run enters a stage more often
+            stage.prepare(self.device, self._read)
+        if self.epoch == stage.first_epoch and stage.number:
+            self.best = None  # scores of stages differ in size and loss; the one before keeps its best model
+            self._keep_model_of_stage(stage.number)
+        freeze_encoder(self.network, config.optim.freeze_encoder)
+        self.parallel.wrap()
+        self.forward: Any = torch.compile(self.parallel.forward) if config.train.compile else self.parallel.forward
+        self.optimiser = build_optimiser(config.optim, self.network, fused=not self.parallel.sharded)
+        if self._resumed:
+            if self.step > stage.first_step:
+                self.parallel.load_optimiser_state(self.optimiser, self._resumed["optimiser"])
+            self.scaler.load_state_dict(self._resumed["scaler"])
+            totals = self._resumed["sums"].items()
+            self.sums = {name: torch.tensor(v, dtype=torch.float64, device=self.device) for name, v in totals}
+            set_random_state(self._resumed["random"][self.group.rank], self.device)
+            self._resumed = None
+        self._entered = True
+
+    def _keep_model_of_stage(self, number: int) -> None:
+        """Put the best model of a finished stage aside, unless it is there: a run killed since has written over it."""
+        best, kept = self.folder / "model.safetensors", self.folder / f"stage-{number}.safetensors"
+        if self.group.main and best.exists() and not kept.exists():
+            write_atomically(kept, best.read_bytes())
+
+    def _train_epoch(self, read: Iterator[list[Tensor]], watcher: Watcher) -> dict[str, Any]:
         """The rest of the epoch's steps; its row of the log, without validation."""
-        config = self.config.train
-        done = self.step - self.epoch * self.steps_per_epoch
-        self.sampler.epoch, self.sampler.start = self.epoch, done * config.batch * config.accumulate
-        read = self._read(self.training, self.sampler)
+        stage, config = self.stage, self.config.train
         self.network.train()
-        for _ in range(done, self.steps_per_epoch):
-            started = time.perf_counter()
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.config.optim.lr * self.rate(self.step)
-            for _ in range(config.accumulate):
-                pictures, masks = (part.to(self.device, non_blocking=True) for part in next(read))
-                with self._autocast():
-                    logits = self.forward(pictures)
-                targets = targets_of(masks, self.spec.label_map)
-                loss = self.criterion(logits, targets, self._taught(pictures)) / config.accumulate
-                self.scaler.scale(loss).backward()
-                self._count_losses(loss.detach() * config.accumulate)
-            if config.clip:
-                self.scaler.unscale_(self.optimiser)
-                nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
-            self.scaler.step(self.optimiser)
-            self.scaler.update()
-            self.optimiser.zero_grad(set_to_none=True)
-            if self.average:
-                self.average.update(self.network)
-            self.step += 1
-            self._report(watcher, float(loss.detach()) * config.accumulate, time.perf_counter() - started)
-        means = {f"train/{name}": value / self.steps_per_epoch for name, value in self.losses.items()}
-        rate = self.config.optim.lr * self.rate(self.step - 1)
+        if stage.config.optim.freeze_encoder:
+            for encoder in self.network.architecture.encoders():
+                encoder.eval()  # running statistics are frozen too
+        end = stage.first_step + (self.epoch + 1 - stage.first_epoch) * stage.steps_per_epoch
+        seen, since = self.step, time.perf_counter()
+        while self.step < end:
+            # read before anything changes: an interruption or a broken picture finds weights and statistics of one step
+            parts = [next(read) for _ in range(stage.config.train.accumulate)]
+            loss = self._take_step(parts)
+            if self.device.type == "cpu" or self.step % _LOOK_EVERY == 0 or self.step == end:
+                pictures = (self.step - seen) * stage.config.train.batch * stage.config.train.accumulate
+                speed = self.group.size * pictures / (time.perf_counter() - since)
+                seen, since = self.step, time.perf_counter()
+                self._report(watcher, float(loss), speed)
+            if self.step % config.save_steps == 0 and self.step < end:
+                self._save()
+        means = {f"train/{name}": float(total) / stage.steps_per_epoch for name, total in self.sums.items()}
+        rate = stage.config.optim.lr * stage.rate(self.step - 1 - stage.first_step)
         return {"epoch": self.epoch + 1, "step": self.step, "lr": rate, **means}
 
-    def _load_teacher(self, name: str | None) -> Network:
-        """The model whose answers a distillation loss follows."""
-        if name is None:
-            raise InputError("a kl loss follows a teacher: loss=[{name: kl, args: {teacher: MODEL}}]")
-        network, spec = network_from_file(find_model(name, prefer=".safetensors"))
-        if not spec.label_map.same_classes(self.spec.label_map):
-            raise InputError(f"teacher {name} knows {', '.join(spec.label_map.names)}: not the classes trained here")
-        return network.to(self.device).requires_grad_(False)
+    def _take_step(self, parts: list[list[Tensor]]) -> Tensor:
+        """One optimiser step over the batches of `parts`; their mean loss."""
+        stage, config = self.stage, self.stage.config
+        rate = config.optim.lr * stage.rate(self.step - stage.first_step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for number, part in enumerate(parts, start=1):
+            pictures, masks = (tensor.to(self.device, non_blocking=True) for tensor in part)
+            with self.parallel.accumulating(number < len(parts)):
+                with self._autocast():
+                    outputs = self.forward(pictures, auxiliary=True)
+                loss = self._loss(outputs, pictures, masks) / len(parts)
+                self.scaler.scale(loss).backward()
+            total += loss.detach()
+        if not config.train.sync_loss:
+            total = self.group.total(total) / self.group.size
+        if config.train.clip:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.network.parameters(), config.train.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update(self.network)
+        self._count("loss", total)
+        self.step += 1
+        return total
 
-    def _taught(self, pictures: torch.Tensor) -> torch.Tensor | None:
-        if self.teacher is None:
-            return None
-        with torch.no_grad(), self._autocast():
-            return self.teacher(pictures)
+    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor) -> Tensor:
+        """The loss of the logits, and of auxiliary heads with their weight; over all processes where they share it."""
+        stage, config = self.stage, self.stage.config.train
+        criterion, taught = stage.criterion, None
+        if stage.teacher is not None:
+            with torch.no_grad(), self._autocast():
+                taught = stage.teacher(pictures)
+        targets = targets_of(masks, stage.label_map)
+        if config.sync_loss:
+            outputs, targets = [self.group.gather(logits) for logits in outputs], self.group.gather(targets)
+            taught = None if taught is None else self.group.gather(taught)
+        loss = criterion(outputs[0], targets, taught)
+        for name, value in criterion.last_terms.items():
+            self._count(name, value / config.accumulate)
+        for logits in outputs[1:]:
+            loss = loss + self.network.auxiliary_weight * criterion(logits, targets, taught)
+        return loss
+
+    def _count(self, name: str, value: Tensor) -> None:
+        self.sums[name] = self.sums.get(name, torch.zeros((), dtype=torch.float64, device=self.device)) + value
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
 
-    def _read(self, items: Any, sampler: StepSampler | None = None) -> Iterator[list[torch.Tensor]]:
+    def _training_batches(self) -> Generator[list[Tensor]]:
+        """From the step under way to the stage's end, without a pause between epochs."""
+        return self._read(self.stage.training, self.stage.sampler(self.step - self.stage.first_step))
+
+    def _read(self, items: Any, sampler: Any = None) -> Generator[list[Tensor]]:
         """Batches; where an interruption may happen."""
-        config, pin = self.config, self.device.type == "cuda"
+        config, pin = self.stage.config, self.device.type == "cuda"
         for batch in batches(items, config.train.batch, config.data.workers, sampler=sampler, pin=pin):
             self.interruption.check()
             yield batch
 
+    def _kept(self) -> Network:
+        """The averaged weights, or the plain ones without averaging."""
+        return self.average.network if self.average else self.network
+
     def _validate(self) -> dict[str, float | None]:
-        """Scores of the averaged weights, of the plain ones without averaging."""
-        network = self.average.network if self.average else self.network
-        return validate(network, self.validation, self.spec.label_map, self._read, self._autocast())
+        stage = self.stage
+        return validate(self._kept(), stage.validation, stage.label_map, self._read, self._autocast(), self.group)
 
-    def _count_losses(self, total: torch.Tensor) -> None:
-        for name, value in {"loss": total, **self.criterion.last_terms}.items():
-            self.losses[name] = self.losses.get(name, 0.0) + float(value) / self.config.train.accumulate
-
-    def _report(self, watcher: Watcher, loss: float, seconds: float) -> None:
-        if not np.isfinite(loss):
+    def _report(self, watcher: Watcher, loss: float, speed: float) -> None:
+        if not loss - loss == 0:  # infinite or not a number
             raise LaneError(
                 f"the loss is {loss} at step {self.step}: lower optim.lr, or use train.precision=fp32; "
-                f"the last good state is in {self.folder / 'last'}"
+                f"{left(self.folder)}"
             )
-        speed = self.config.train.batch * self.config.train.accumulate / seconds
-        if self.step % _LOG_EVERY == 0:
+        if self.step % _LOOK_EVERY == 0:
             rate = self.optimiser.param_groups[0]["lr"]
             self.log.event(event="step", step=self.step, loss=loss, lr=rate, images_per_second=round(speed, 2))
         watcher.step(self.step, self.steps, loss, speed)
 
     def _keep(self, row: dict[str, Any], watcher: Watcher) -> None:
-        """Log the epoch, keep the model when it is the best so far, and save the state."""
-        score = row.get(f"val/{BEST_METRIC}")
-        is_best = self.best is None or (score is not None and score > self.best) or not self.validation
+        """Keep the model when it is the best so far, log the epoch, and save the state last.
+
+        What is written before the state is written again, the same, by a run killed in between.
+        """
+        score = row.get(f"val/{self.stage.config.train.best}")
+        is_best = self.best is None or (score is not None and score > self.best) or not self.stage.validation
+        weights = self.parallel.weights(self._kept()) if is_best else {}
         if is_best:
             self.best = score if score is not None else self.best
-            network = self.average.network if self.average else self.network
             scores = {name: value for name, value in row.items() if name.startswith("val/")}
-            spec = replace(self.spec, provenance=provenance(self.config, self.step, scores))
-            write_safetensors(self.folder / "model.safetensors", network.state_dict(), spec)
+            if self.group.main:
+                spec = replace(self.stage.spec, provenance=provenance(self.config, self.step, scores))
+                write_safetensors(self.folder / "model.safetensors", weights, spec)
         self.log.epoch(row)
-        self.epoch, self.losses = self.epoch + 1, {}
+        self.epoch, self.sums = self.epoch + 1, {}
+        self._draw_samples()
+        if self.group.main:
+            draw_curves(self.log.rows, self.folder / "curves.png")
         self._save()
-        draw_curves(self.log.rows, self.folder / "curves.png")
         watcher.epoch(row, is_best)
 
+    def _draw_samples(self) -> None:
+        every = self.config.train.sample_epochs
+        if not every or not self.stage.validation or (self.epoch % every and self.epoch != self.epochs):
+            return
+        sheet = sample_sheet(self._kept(), spread(self.stage.validation), self.stage.label_map, self._autocast())
+        if self.group.main:
+            write_picture(self.folder / "samples" / f"epoch-{self.epoch:03}.jpg", sheet)
+
     def _save(self) -> None:
+        """The whole state of this step; every process takes part, the main one writes."""
+        weights = self.parallel.weights()
+        bad = next((name for name, value in weights.items() if not value.isfinite().all()), None)
+        if bad is not None:
+            raise LaneError(f"weight '{bad}' is no number at step {self.step}: lower optim.lr; {left(self.folder)}")
         state = {
             "step": self.step,
             "epoch": self.epoch,
             "best": self.best,
-            "losses": self.losses,
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "sums": {name: float(total) for name, total in self.sums.items()},
+            "network": weights,
+            "optimiser": self.parallel.optimiser_state(self.optimiser),
             "scaler": self.scaler.state_dict(),
-            "average": self.average.network.state_dict() if self.average else None,
+            "average": self.parallel.weights(self.average.network) if self.average else None,
             "updates": self.average.updates if self.average else 0,
-            "random": torch.get_rng_state(),
+            "random": random_state(self.group, self.device),
             "config": self.config.model_dump(mode="json"),
         }
-        save_state(self.folder / "last", state)
-
-    def _restore(self) -> None:
-        state = load_state(self.folder / "last")
-        changed = [k for k, v in self.config.model_dump(mode="json").items() if state["config"].get(k) != v]
-        if changed:
-            raise InputError(f"{self.folder}: the configuration changed since ({', '.join(changed)}); start a new run")
-        self.step, self.epoch = state["step"], state["epoch"]
-        self.best, self.losses = state["best"], state["losses"]
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.average:
-            self.average.network.load_state_dict(state["average"])
-            self.average.updates = state["updates"]
-        torch.set_rng_state(state["random"])
-        if self.epoch >= self.config.train.epochs:
-            raise InputError(f"{self.folder}: this run is finished ({self.steps} steps); nothing to resume")
-
-
-def resume_config(folder: Path) -> Config:
-    """The configuration a run was started with. Raises InputError when `folder` is no run."""
-    with contextlib.suppress(OSError):
-        if (folder / "config.yaml").is_file():
-            return load_config(folder / "config.yaml")
-    raise InputError(f"{folder} is no training run: it has no config.yaml")
+        if self.group.main:
+            save_state(self.folder / "last", state)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lanecli.config import OptimConfig, ScheduleConfig
 from lanecli.errors import InputError, nearest
 from lanecli.registry import Registry
+
+if TYPE_CHECKING:  # names of optimisers are listed without importing torch
+    import torch
+    from torch import nn
+
+    from lanecli.models.build import Network
 
 OPTIMISERS: Registry[Any] = Registry("optimiser")
 OPTIMISERS.add("sgd", "torch.optim:SGD", summary="stochastic gradient descent, momentum 0.9 unless told")
@@ -18,6 +24,12 @@ OPTIMISERS.add("adamw", "torch.optim:AdamW", summary="decoupled weight decay, Lo
 OPTIMISERS.add("nadam", "torch.optim:NAdam", summary="Adam with Nesterov momentum")
 OPTIMISERS.add("radam", "torch.optim:RAdam", summary="rectified Adam, Liu et al., arXiv 1908.03265")
 OPTIMISERS.add("rmsprop", "torch.optim:RMSprop", summary="running mean of squared gradients")
+OPTIMISERS.add("adagrad", "torch.optim:Adagrad", summary="sum of squared gradients, Duchi et al. 2011")
+OPTIMISERS.add("adadelta", "torch.optim:Adadelta", summary="Zeiler, arXiv 1212.5701")
+OPTIMISERS.add("adamax", "torch.optim:Adamax", summary="Adam in the infinity norm, arXiv 1412.6980")
+OPTIMISERS.add("adafactor", "torch.optim:Adafactor", summary="factored second moments, arXiv 1804.04235")
+OPTIMISERS.add("asgd", "torch.optim:ASGD", summary="averaged stochastic gradient descent, Polyak & Juditsky 1992")
+OPTIMISERS.add("rprop", "torch.optim:Rprop", summary="sign of the gradient only; for whole-set batches")
 
 _DEFAULTS = {"sgd": {"momentum": 0.9}}
 
@@ -65,10 +77,18 @@ def cyclic(done: float, cycles: float = 4, low: float = 0.1) -> float:
     return low + (1 - low) * abs(1 - 2 * (done * cycles % 1))
 
 
-def build_optimiser(config: OptimConfig, parameters: Any) -> Any:
-    """The optimiser over named parameters; biases and norm layers are not decayed.
+def build_optimiser(config: OptimConfig, network: Network, *, fused: bool = True) -> torch.optim.Optimizer:
+    """The optimiser over the weights of `network` that learn; biases and norm layers are not decayed.
 
-    Raises InputError for an unknown name or argument.
+    Each of its groups has a ``share``: what the rate of the run is multiplied by for it.
+
+    Args:
+        config: of the optimiser.
+        network: whose encoder is slowed down or left out as `config` says.
+        fused: let one kernel go over all weights where torch has one.
+
+    Raises:
+        InputError: an unknown name or argument, or a network without an encoder where `config` needs one.
     """
     name = OPTIMISERS.canonical(config.name)
     constructor = OPTIMISERS.get(name)
@@ -78,19 +98,68 @@ def build_optimiser(config: OptimConfig, parameters: Any) -> Any:
             raise InputError(
                 f"optimiser '{name}' takes no argument '{argument}' in optim.args{nearest(argument, known)}"
             )
-    decayed: list[Any] = []
-    free: list[Any] = []
-    for _, parameter in parameters:
+    arguments = {**_DEFAULTS.get(name, {}), **config.args}
+    if fused and "fused" in known and "foreach" not in arguments:
+        arguments.setdefault("fused", True)
+    decays = "weight_decay" in inspect.signature(constructor).parameters
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    shares = rate_shares(config, network)
+    for parameter in network.parameters():
         if parameter.requires_grad:
-            (decayed if parameter.ndim > 1 else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    # one kernel over all weights instead of several passes; what it cannot do (such as foreach) the user asked for
-    fused = {"fused": True} if "fused" in known and not config.args else {}
-    arguments = {**_DEFAULTS.get(name, {}), **fused, **config.args}
+            groups.setdefault((shares.get(parameter, 1.0), parameter.ndim > 1), []).append(parameter)
+    described: list[dict[str, Any]] = [
+        {"params": parameters, "share": share}
+        | ({"weight_decay": config.weight_decay if decayed else 0.0} if decays else {})
+        for (share, decayed), parameters in groups.items()
+    ]
     try:
-        return constructor([g for g in groups if g["params"]], lr=config.lr, **arguments)
-    except (TypeError, ValueError) as error:
+        return constructor(described, lr=config.lr, **arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"optimiser '{name}' does not take optim.args {arguments}: {error}") from error
+
+
+def freeze_encoder(network: Network, frozen: bool) -> None:
+    """Leave the encoder's weights as they are, or let all learn again."""
+    network.requires_grad_(True)
+    for encoder in network.architecture.encoders():
+        encoder.requires_grad_(not frozen)
+
+
+def rate_shares(config: OptimConfig, network: Network) -> dict[nn.Parameter, float]:
+    """What the rate is multiplied by for each weight of the encoder: ``encoder_lr * layer_decay ** depth``.
+
+    Depth is 0 for the encoder's last layer and grows towards the picture, a layer being what the encoder's weights
+    are named by: a block where blocks are numbered (``layer1.0``, ``blocks.3``), else a child. The decay by layer is
+    that of Clark et al., arXiv 2003.10555, and Bao et al., arXiv 2106.08254.
+    """
+    if config.encoder_lr == 1.0 and config.layer_decay == 1.0:
+        return {}
+    shares: dict[nn.Parameter, float] = {}
+    for encoder in network.architecture.encoders():
+        layers = _layers(encoder)
+        order = list(dict.fromkeys(layer for layer, _ in layers))
+        for layer, parameter in layers:
+            depth = len(order) - 1 - order.index(layer)
+            shares[parameter] = config.encoder_lr * config.layer_decay**depth
+    return shares
+
+
+def _layers(encoder: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The encoder's weights, each with the layer it is in; a norm that stands alone belongs to the layer before it."""
+    named = [(_layer(name), parameter) for name, parameter in encoder.named_parameters()]
+    whole = {layer for layer, parameter in named if parameter.ndim > 1}
+    layers: list[tuple[str, nn.Parameter]] = []
+    for layer, parameter in named:
+        before = layers[-1][0] if layers else layer
+        layers.append((layer if layer in whole else before, parameter))
+    return layers
+
+
+def _layer(name: str) -> str:
+    """The part of a weight's name that says which layer it is in: up to the last number, as in 0 or stages_0."""
+    parts = name.split(".")[:-1]
+    numbered = [i for i, part in enumerate(parts[:4]) if part.rpartition("_")[2].isdigit()]
+    return ".".join(parts[: numbered[-1] + 1] if numbered else parts[:1])
 
 
 def build_schedule(config: ScheduleConfig, steps: int) -> Callable[[int], float]:

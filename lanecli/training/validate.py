@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from lanecli.data.dataset import EvaluationSet
-from lanecli.labels import LabelMap
+from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.metrics.segmentation import ConfusionMatrix, LabelCounts
 from lanecli.models.build import Network
+from lanecli.training.batches import Share
+from lanecli.training.group import Group
 
 
 @torch.inference_mode()
@@ -18,8 +21,9 @@ def validate(
     network: Network,
     sets: Sequence[EvaluationSet],
     label_map: LabelMap,
-    read: Callable[[EvaluationSet], Iterator[list[torch.Tensor]]],
+    read: Callable[[Any], Iterator[list[torch.Tensor]]],
     autocast: torch.autocast,
+    group: Group,
 ) -> dict[str, float | None]:
     """Scores over all sets together, as they stand in the log.
 
@@ -29,6 +33,7 @@ def validate(
         label_map: its classes.
         read: batches of a set.
         autocast: to compute under.
+        group: the processes that share the sets; each gets the scores of all.
 
     Returns:
         ``val/miou``, ``val/miou_foreground``, ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and
@@ -41,13 +46,18 @@ def validate(
     device = network.scale.device
     counts = (LabelCounts if label_map.multilabel else ConfusionMatrix)(len(label_map.classes))
     for part in sets:
-        for pictures, masks in read(part):
+        share, place = Share(part, group), 0
+        for pictures, masks in read(share):
+            own = [share.own(place + i) for i in range(len(masks))]
+            masks, place = masks.clone(), place + len(masks)
+            masks[~torch.tensor(own)] = IGNORE_ID  # what another process counts
             with autocast:
                 logits = network(pictures.to(device))
             if label_map.multilabel:
                 counts.update((logits > 0).cpu().numpy(), label_map.planes(masks.numpy()))
             else:  # max, not argmax: torch's argmax over channels is some ninety times slower on a CPU
                 counts.update(logits.max(1)[1].to(torch.uint8).cpu().numpy(), masks.numpy())
+    counts.counts = group.total(torch.from_numpy(counts.counts)).numpy()
     scores = counts.scores(label_map)
     drawn = [name for number, name in enumerate(label_map.names) if number != label_map.background]
     pooled = {f"val/{name}": scores[name] for name in ("miou", "miou_foreground", "pixel_accuracy")}

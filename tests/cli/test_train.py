@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from samples import Outcome
+from samples import SMALL_RUN, Outcome
 
 from lanecli.cli import main
 from lanecli.data.synthesise import synthesise
@@ -24,18 +24,7 @@ from lanecli.training.checkpoint import load_state
 
 Cli = Callable[..., Outcome]
 
-SMALL = [
-    "model.name=unet",
-    "model.encoder=resnet18",
-    "model.args={encoder_depth: 3, decoder_channels: [16, 8, 8]}",
-    "data.geometry.size=[64, 32]",
-    "data.workers=0",
-    "train.batch=2",
-    "train.precision=fp32",
-    "train.epochs=2",
-    "train.ema=0.9",
-    "loss=ce+dice",
-]
+SMALL = [*SMALL_RUN, "train.ema=0.9"]
 
 
 @pytest.fixture(scope="module")

@@ -1,129 +1,29 @@
-"""Transformer and real-time architectures: the contract of every model, learning, counts, pooling and messages."""
+"""What is particular to transformer and real-time architectures: counts, pooling, windows, positions, and messages."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
 from typing import Any
 
-import numpy as np
 import pytest
+import timm
 import torch
+from small_models import build_small, spec_of
 from torch import nn
 
 from lanecli.errors import InputError
-from lanecli.export.onnx import TOLERANCE, compare, export_onnx
-from lanecli.geometry import Geometry
-from lanecli.labels import LabelClass, LabelMap
-from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.bisenetv2 import bisenetv2
-from lanecli.models.build import Network, build_network, network_from_file
+from lanecli.models.build import build_network
 from lanecli.models.erfnet import erfnet
-from lanecli.models.modern import register
 from lanecli.models.pooling import ExportableAdaptiveAvgPool2d, make_pooling_exportable
-from lanecli.models.registry import MODELS
-from lanecli.models.setr import setr_mla, setr_naive
+from lanecli.models.setr import setr_mla, setr_naive, setr_pup
+from lanecli.models.swin_blocks import ShiftedWindowBlock, use_paper_windows
 from lanecli.models.swin_upernet import swin_upernet
-
-if "erfnet" not in MODELS:
-    register(MODELS)
-
-SMALL: dict[str, dict[str, Any]] = {
-    "setr_naive": {"width": 0.25, "depth": 4},
-    "setr_pup": {"width": 0.25, "depth": 4},
-    "setr_mla": {"width": 0.25, "depth": 4},
-    "swin_upernet": {"width": 0.25, "decoder_channels": 64},
-    "erfnet": {"width": 0.25, "dropout": 0.0},
-    "bisenetv2": {"width": 0.25},
-}
-STEPS = dict.fromkeys(SMALL, 100)
-"""Steps of Adam within which each small variant learns four pictures by heart."""
-RATES = {"setr_naive": 1e-3, "setr_mla": 1e-3}
-
-
-def spec_of(name: str, classes: int = 3, **more: Any) -> ModelSpec:
-    """The small variant with so many classes."""
-    label_map = LabelMap("some", tuple(LabelClass(f"c{i}", (0, 0, i)) for i in range(classes)))
-    return ModelSpec(name, {**SMALL[name], **more}, label_map, Geometry((96, 64)))
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_modern_model_contract(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = build_network(spec_of(name))
-    pictures = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
-    logits = network(pictures)
-    assert logits.shape == (2, 3, 64, 96)
-    (logits * torch.randn_like(logits)).sum().backward()
-    for key, parameter in network.named_parameters():
-        assert parameter.grad is not None, key
-        assert torch.isfinite(parameter.grad).all(), key
-    network.eval()
-    with torch.inference_mode():
-        odd = network(pictures[:1, :61, :91])
-        assert odd.shape == (1, 3, 61, 91)
-        assert torch.isfinite(odd).all()
-        write_safetensors(tmp_path / "m.safetensors", network.state_dict(), spec_of(name))
-        loaded, spec = network_from_file(tmp_path / "m.safetensors")
-        assert spec == spec_of(name)
-        assert torch.equal(loaded(pictures), network(pictures))
-
-
-def stripes(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Four 64x64 pictures with a bright stripe each, and their masks.
-
-    Stripes are 10 pixels wide, at any place; for decoders that only interpolate from patches of 16 pixels, one patch.
-    """
-    patches = name in ("setr_naive", "setr_mla")
-    rng = np.random.default_rng(0)
-    pictures, masks = np.zeros((4, 64, 64, 3), np.uint8), np.zeros((4, 64, 64), np.int64)
-    for i in range(4):
-        left, width = (16 * i, 16) if patches else (8 + 12 * i, 10)
-        masks[i, :, left : left + width] = 1
-        level = 70 + 120 * masks[i][..., None]
-        pictures[i] = np.clip(level + rng.normal(0, 10, (64, 64, 3)), 0, 255)
-    return torch.from_numpy(pictures), torch.from_numpy(masks)
-
-
-def foreground_iou(network: Network, pictures: torch.Tensor, masks: torch.Tensor) -> float:
-    """Of class 1, over all pixels."""
-    network.eval()
-    with torch.inference_mode():
-        found = network(pictures).argmax(1) == 1
-    network.train()
-    return float((found & (masks == 1)).sum() / (found | (masks == 1)).sum())
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_learns_four_pictures_by_heart(name: str) -> None:
-    torch.manual_seed(0)
-    network = build_network(spec_of(name, classes=2)).train()
-    pictures, masks = stripes(name)
-    optimiser = torch.optim.Adam(network.parameters(), RATES.get(name, 3e-3))
-    reached = 0.0
-    for step in range(1, STEPS[name] + 1):
-        loss = nn.functional.cross_entropy(network(pictures), masks)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if step % 25 == 0:
-            reached = foreground_iou(network, pictures, masks)
-            if reached > 0.95:
-                break
-    assert reached > 0.95
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
-def test_exports_and_agrees_at_other_sizes(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = build_network(spec_of(name)).eval()
-    export_onnx(network, spec_of(name), tmp_path / "m.onnx")
-    assert compare(network, tmp_path / "m.onnx", [(3, (131, 75))]).relative <= TOLERANCE
 
 
 def test_parameter_counts() -> None:
-    def count(module: nn.Module) -> int:
-        return sum(p.numel() for p in module.parameters())
+    def count(module: nn.Module) -> int:  # auxiliary heads are no part of the published figures
+        return sum(p.numel() for name, p in module.named_parameters() if not name.startswith("auxiliary."))
 
     with torch.device("meta"):
         # Romera et al. give 2.1 M for 19 classes; layer by layer their Table I sums to this
@@ -133,7 +33,9 @@ def test_parameter_counts() -> None:
         large = setr_naive(classes=19, encoder="tu-vit_large_patch16_224")
         assert count(large.encoder) == pytest.approx(307e6, rel=0.02)
         # Swin-T with UPerNet: 60 M (Liu et al., Table 3), the auxiliary head of some 1 M included
-        assert count(swin_upernet(classes=150)) == pytest.approx(60e6, rel=0.03)
+        swin = swin_upernet(classes=150)
+        assert sum(p.numel() for p in swin.parameters()) == pytest.approx(60e6, rel=0.02)
+        assert count(swin.auxiliary) == 9 * 384 * 256 + 2 * 256 + 150 * 257
 
 
 @pytest.mark.parametrize("bins", [(1, 1), (2, 2), (3, 3), (6, 6), (2, 5)])
@@ -163,6 +65,62 @@ def test_position_embeddings_follow_the_picture() -> None:
         model.encoder.pos_embed[:, 1:] = slope * torch.randn(model.encoder.embed_dim)
         flat = model(torch.zeros(1, 3, 64, 96))
     assert not torch.allclose(flat[..., :16, :], flat[..., -16:, :], atol=1e-3)
+
+
+def swin(**more: Any) -> nn.Module:
+    """Swin-T's stages at a quarter of its width, at any size."""
+    torch.manual_seed(0)
+    return timm.create_model(
+        "swin_tiny_patch4_window7_224",
+        features_only=True,
+        strict_img_size=False,
+        always_partition=True,
+        embed_dim=24,
+        **more,
+    ).eval()
+
+
+def test_windows_are_timms_where_they_divide_the_picture() -> None:
+    theirs = swin(depths=(2, 2, 2, 2))
+    ours = copy.deepcopy(theirs)
+    use_paper_windows(ours)
+    assert sum(isinstance(block, ShiftedWindowBlock) for block in ours.modules()) == 8
+    pictures = torch.randn(1, 3, 224, 448, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for found, expected in zip(ours(pictures), theirs(pictures), strict=True):
+            torch.testing.assert_close(found, expected)
+
+
+def test_opposite_borders_do_not_see_each_other() -> None:
+    block = next(b for b in swin(depths=(2, 1, 1, 1)).modules() if getattr(b, "shift_size", (0, 0)) == (3, 3))
+    use_paper_windows(nn.ModuleList([block]))
+    x = torch.randn(1, 17, 19, 24, generator=torch.Generator().manual_seed(0))  # neither divisible by windows of 7
+    changed = x.clone()
+    changed[:, 0] += 1
+    with torch.inference_mode():
+        rows = (block._attn(changed) - block._attn(x)).abs().amax((0, 2, 3)) > 1e-6
+    assert rows.tolist() == [True] * 3 + [False] * 14  # shifted by 3: rows 0 to 2 wrap around to the last window
+
+
+def test_one_mask_as_written_out() -> None:
+    block = next(b for b in swin(depths=(2, 1, 1, 1)).modules() if getattr(b, "shift_size", (0, 0)) == (3, 3))
+    expected = block.get_attn_mask(torch.zeros(1, 14, 21, 24))
+    use_paper_windows(nn.ModuleList([block]))
+    assert torch.equal(block._mask(14, 21, torch.zeros(1)), expected)
+
+
+def test_auxiliary_heads_stand_where_the_paper_has_them() -> None:
+    with torch.device("meta"):
+        large = {"classes": 2, "encoder": "tu-vit_large_patch16_224"}
+        assert [block + 1 for block in setr_naive(**large).tapped] == [10, 15, 20]
+        assert [block + 1 for block in setr_pup(**large).tapped] == [10, 15, 20, 24]
+        assert [block + 1 for block in setr_mla(**large).tapped] == [6, 12, 18, 24]
+
+
+def test_boosters_follow_the_semantic_branch() -> None:
+    network = build_small("bisenetv2").eval()
+    _, ends = network.architecture.describe(torch.zeros(1, 3, 64, 128))
+    assert [tuple(end.shape[1:]) for end in ends] == [(4, 16, 32), (8, 8, 16), (16, 4, 8), (32, 2, 4)]
 
 
 def test_multi_level_takes_quarters_of_the_depth() -> None:

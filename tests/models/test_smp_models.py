@@ -1,8 +1,9 @@
-"""One contract over every registered model: any size in, logits of that size out, saved and loaded with equal bits."""
+"""What is particular to smp's models: encoders and their weights, arguments, dropout, and the heads added to them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,38 +12,14 @@ from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelClass, LabelMap
 from lanecli.modelfile import ModelSpec, write_safetensors
-from lanecli.models.build import build_network, load_weights, network_from_file
-from lanecli.models.registry import MODELS
+from lanecli.models.build import build_network, load_weights
 
 THREE = LabelMap("three", tuple(LabelClass(name, (0, 0, i)) for i, name in enumerate("abc")))
-ENCODERS = {"segformer": "mit_b0", "dpt": "tu-vit_tiny_patch16_224"}
-SMP = [name for name in MODELS if MODELS.entry(name).facts["family"] == "smp"]
-SLOW = {"dpt", "upernet", "unetplusplus", "manet", "deeplabv3"}
 
 
-def spec_of(name: str) -> ModelSpec:
+def spec_of(name: str, **more: Any) -> ModelSpec:
     """A three-class specification with a small encoder."""
-    return ModelSpec(name, {"encoder": ENCODERS.get(name, "resnet18")}, THREE, Geometry((64, 64)))
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in SMP])
-def test_model_contract(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = build_network(spec_of(name))
-    pictures = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
-    logits = network(pictures)
-    assert logits.shape == (2, 3, 64, 96)
-    logits.square().mean().backward()
-    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
-    network.eval()
-    with torch.inference_mode():
-        odd = network(pictures[:1, :61, :91])
-        assert odd.shape == (1, 3, 61, 91)
-        assert torch.isfinite(odd).all()
-        write_safetensors(tmp_path / "m.safetensors", network.state_dict(), spec_of(name))
-        loaded, spec = network_from_file(tmp_path / "m.safetensors")
-        assert spec == spec_of(name)
-        assert torch.equal(loaded(pictures), network(pictures))
+    return ModelSpec(name, {"encoder": "resnet18"} | more, THREE, Geometry((64, 64)))
 
 
 def test_normalisation_is_in_the_network() -> None:
@@ -124,3 +101,56 @@ def test_a_file_without_a_weight_of_the_network_is_refused(tmp_path: Path) -> No
 
     with pytest.raises(InputError, match="holds no weight"):
         load_weights(build_network(spec_of("linknet")), brightness_model(tmp_path / "b.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("pspnet", 0.2), ("fpn", 0.2), ("deeplabv3", 0.5), ("deeplabv3plus", 0.5), ("dpt", 0.1), ("linknet", 0.0)],
+)
+def test_dropout_is_smps_unless_said(name: str, own: float) -> None:
+    encoder = "tu-test_vit" if name == "dpt" else "tu-test_resnet"
+
+    def rates(**more: Any) -> set[float]:
+        network = build_network(spec_of(name, encoder=encoder, **more))
+        kinds = (torch.nn.Dropout, torch.nn.Dropout2d)
+        layers = {key: layer for key, layer in network.named_modules() if isinstance(layer, kinds)}
+        return {layer.p for key, layer in layers.items() if ".encoder." not in key} - {0.0}
+
+    assert rates() == {own} - {0.0}
+    assert rates(dropout=0.35) == {0.35}
+
+
+def test_one_rate_is_said_once() -> None:
+    with pytest.raises(InputError, match=r"model\.dropout and model\.args\.psp_dropout .* give one of them"):
+        build_network(spec_of("pspnet", dropout=0.1, psp_dropout=0.2))
+
+
+@pytest.mark.parametrize("argument", ["activation", "aux_params", "in_channels", "upsampling"])
+def test_arguments_that_would_break_the_logits_are_refused(argument: str) -> None:
+    with pytest.raises(InputError, match=f"takes no argument '{argument}'"):
+        build_network(spec_of("fpn", **{argument: None}))
+
+
+@pytest.mark.parametrize(("more", "stride"), [({}, 8), ({"encoder_depth": 3}, 8), ({"encoder_depth": 2}, 4)])
+def test_pspnets_map_is_at_an_eighth_as_in_its_paper(more: dict[str, int], stride: int) -> None:
+    network = build_network(spec_of("pspnet", **more)).eval()
+    with torch.inference_mode():
+        maps = network.architecture.model.encoder(torch.zeros(1, 3, 64, 64))
+        assert len(maps) == more.get("encoder_depth", 5) + 1
+        assert maps[-1].shape[-1] == 64 // stride
+        assert network.feature_stride == stride
+        assert network(torch.zeros(1, 61, 50, 3, dtype=torch.uint8)).shape == (1, 3, 61, 50)
+
+
+def test_pspnets_head_stands_behind_stage_four() -> None:
+    network = build_network(spec_of("pspnet")).eval()
+    maps = network.architecture.describe(torch.zeros(1, 3, 64, 64))[1]
+    assert maps[0].shape[1:] == (256, 8, 8)  # ResNet-18's third block of layers, dilated
+    assert network.architecture.auxiliary[0][0].weight.shape == (256, 256, 3, 3)
+
+
+def test_dpt_computes_what_smp_computes() -> None:
+    network = build_network(spec_of("dpt", encoder="tu-test_vit")).eval().architecture
+    pictures = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(network(pictures), network.model(pictures))

@@ -111,7 +111,7 @@ def test_what_a_schedule_does_not_know_is_named(name: str, args: dict[str, Any],
 def test_every_optimiser_lowers_a_loss(name: str) -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
-    optimiser = build_optimiser(OptimConfig(name=name, lr=0.01, weight_decay=0), model.named_parameters())
+    optimiser = build_optimiser(OptimConfig(name=name, lr=0.01, weight_decay=0), model)
     inputs, wanted = torch.randn(32, 3), torch.randn(32, 1)
     losses = []
     for _ in range(30):
@@ -125,7 +125,7 @@ def test_every_optimiser_lowers_a_loss(name: str) -> None:
 
 def test_biases_and_norms_are_not_decayed() -> None:
     model = network()
-    optimiser = build_optimiser(OptimConfig(lr=0.5, weight_decay=0.3), model.named_parameters())
+    optimiser = build_optimiser(OptimConfig(lr=0.5, weight_decay=0.3), model)
     decay = {id(p): g["weight_decay"] for g in optimiser.param_groups for p in g["params"]}
     assert {name: decay[id(p)] for name, p in model.named_parameters()} == {
         "0.weight": 0.3,
@@ -140,17 +140,17 @@ def test_biases_and_norms_are_not_decayed() -> None:
 def test_frozen_weights_are_left_out() -> None:
     model = network()
     model[0].requires_grad_(False)
-    optimiser = build_optimiser(OptimConfig(), model.named_parameters())
+    optimiser = build_optimiser(OptimConfig(), model)
     assert sum(len(g["params"]) for g in optimiser.param_groups) == 3
 
 
 def test_arguments_reach_the_optimiser() -> None:
     model = network()
-    adam = build_optimiser(OptimConfig(args={"betas": [0.8, 0.9], "eps": 1e-4}), model.named_parameters())
+    adam = build_optimiser(OptimConfig(args={"betas": [0.8, 0.9], "eps": 1e-4}), model)
     assert tuple(adam.defaults["betas"]) == (0.8, 0.9)
     assert adam.defaults["eps"] == 1e-4
-    assert build_optimiser(OptimConfig(name="sgd"), model.named_parameters()).defaults["momentum"] == 0.9
-    plain = build_optimiser(OptimConfig(name="SGD", args={"momentum": 0.5}), model.named_parameters())
+    assert build_optimiser(OptimConfig(name="sgd"), model).defaults["momentum"] == 0.9
+    plain = build_optimiser(OptimConfig(name="SGD", args={"momentum": 0.5}), model)
     assert plain.defaults["momentum"] == 0.5
 
 
@@ -168,4 +168,4 @@ def test_arguments_reach_the_optimiser() -> None:
 )
 def test_what_an_optimiser_does_not_know_is_named(name: str, args: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        build_optimiser(OptimConfig(name=name, args=args), network().named_parameters())
+        build_optimiser(OptimConfig(name=name, args=args), network())

@@ -117,3 +117,31 @@ def test_curves_of_a_resumed_run_read_text(tmp_path: Path) -> None:
     again.epoch(row(2))
     draw_curves(again.rows, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def test_tensorboard_has_every_number(tmp_path: Path) -> None:
+    from tensorboardX.proto.event_pb2 import Event
+
+    log = RunLog(tmp_path)
+    log.event(event="start", step=0)
+    log.event(event="step", step=10, loss=0.5, lr=0.1)
+    log.epoch({"epoch": 1, "step": 20, "train/loss": 0.25, "val/miou": None})
+    log.close()
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    data, found = file.read_bytes(), {}
+    while data:  # TFRecord: length, its checksum, the event, its checksum
+        length = int.from_bytes(data[:8], "little")
+        event = Event.FromString(data[12 : 12 + length])
+        for value in event.summary.value:
+            found[value.tag, event.step] = value.simple_value
+        data = data[16 + length :]
+    assert found == {("step/loss", 10): 0.5, ("step/lr", 10): pytest.approx(0.1), ("train/loss", 20): 0.25}
+
+
+def test_a_process_beside_the_main_one_writes_nothing(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, writes=False)
+    log.event(event="step", step=1)
+    log.epoch({"epoch": 1, "step": 2, "train/loss": 0.5})
+    log.close()
+    assert len(log.rows) == 1
+    assert not list(tmp_path.iterdir())

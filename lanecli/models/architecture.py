@@ -1,0 +1,90 @@
+"""What every architecture is: maps from pictures, a classifier of them, and auxiliary heads for training."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lanecli.models.checkpointing import checkpoint_blocks
+
+
+class Architecture(nn.Module):
+    """A network from normalised pictures to logits in two halves, :meth:`describe` and :meth:`classify`.
+
+    Attributes:
+        stride: what H and W of pictures must be multiples of.
+        minimum: what H and W must reach.
+        feature_channels: D of :meth:`features`.
+        feature_stride: pixels a side of a feature's cell.
+        auxiliary_weight: factor of each auxiliary head's loss; 0 without such heads.
+        auxiliary: those heads; they are part of training only.
+    """
+
+    stride: int
+    minimum: int = 0
+    feature_channels: int
+    feature_stride: int
+    auxiliary_weight: float = 0.0
+
+    def __init__(self) -> None:
+        """Without auxiliary heads; :meth:`add_auxiliary` adds them."""
+        super().__init__()
+        self.auxiliary = nn.ModuleList()
+
+    def add_auxiliary(self, heads: list[nn.Module], weight: float) -> None:
+        """Args: heads: one for each map :meth:`describe` passes on; weight: factor of the loss of each."""
+        self.auxiliary.extend(heads)
+        self.auxiliary_weight = weight
+
+    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(N, 3, H, W) to what the last classifying layer takes, and the maps later steps or heads take besides."""
+        raise NotImplementedError
+
+    def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
+        """What :meth:`describe` gave to (N, classes, H, W) logits; `size` is (H, W)."""
+        raise NotImplementedError
+
+    def auxiliary_logits(self, maps: list[torch.Tensor], size: torch.Size) -> list[torch.Tensor]:
+        """Each head's (N, classes, H, W) logits."""
+        return [enlarged(head(each), size) for head, each in zip(self.auxiliary, maps, strict=True)]
+
+    def forward(self, pictures: torch.Tensor, auxiliary: bool = False) -> torch.Tensor | list[torch.Tensor]:
+        """(N, 3, H, W) float to (N, classes, H, W) logits; with `auxiliary` a list: they, and those of each head."""
+        features, maps = self.describe(pictures)
+        size = pictures.shape[-2:]
+        logits = self.classify(features, maps, size)
+        if not auxiliary:
+            return logits
+        return [logits, *(self.auxiliary_logits(maps, size) if self.auxiliary_weight else [])]
+
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) float to (N, feature_channels, H / feature_stride, W / feature_stride): the classifier's input.
+
+        Where several layers classify, it is the deepest one's input.
+        """
+        return self.describe(pictures)[0]
+
+    def encoders(self) -> list[nn.Module]:
+        """The parts that spectral normalisation and gradient checkpointing work on."""
+        return [self.encoder]  # type: ignore[list-item]
+
+    def checkpoint_gradients(self) -> int:
+        """Make blocks of the encoder compute their activations again in the backward pass; how many comes back."""
+        return sum(checkpoint_blocks(encoder) for encoder in self.encoders())
+
+
+def enlarged(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """(N, classes, h, w) to (N, classes, H, W), bilinear with half-pixel centres."""
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def fcn_head(inputs: int, channels: int, classes: int, dropout: float = 0.0, kernel: int = 3) -> nn.Sequential:
+    """The two-layer head of most papers' auxiliary losses: convolution, batch norm, ReLU, dropout, 1x1 convolution."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, channels, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.Dropout2d(dropout),
+        nn.Conv2d(channels, classes, 1),
+    )

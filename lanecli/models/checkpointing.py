@@ -1,0 +1,99 @@
+"""Gradient checkpointing (Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
+
+Blocks keep their input instead of their activations, and compute these again in the backward pass. Gradients stay what
+they were: dropout draws the same numbers again, and batch normalisation and spectral normalisation, which learn from
+every forward pass, do not learn from the second one. timm's own checkpointing would update batch statistics twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.utils.checkpoint import checkpoint
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def checkpointed(module: nn.Module, forward: Any, *arguments: Any, **named: Any) -> Any:
+    """`forward` of `module`, to be computed again in the backward pass; as it is where no gradient is asked for."""
+    if not (module.training and torch.is_grad_enabled()):
+        return forward(*arguments, **named)
+
+    def contexts() -> tuple[Any, Any]:
+        return contextlib.nullcontext(), _learning_nothing(module)
+
+    return checkpoint(forward, *arguments, use_reentrant=False, context_fn=contexts, **named)
+
+
+def checkpoint_blocks(encoder: nn.Module) -> int:
+    """Checkpoint every block inside `encoder`, in place, and return how many there are.
+
+    A block is a module that stands in a list of modules (a stage) and holds no such lists itself; an encoder that has
+    none may have a method ``checkpoint_stages`` instead.
+    """
+    if hasattr(encoder, "checkpoint_stages"):
+        return int(encoder.checkpoint_stages())
+    found = _blocks(encoder)
+    for block in found:
+        checkpoint_module(block)
+    return len(found)
+
+
+def checkpoint_module(module: nn.Module) -> None:
+    """Checkpoint `module`, in place: its class becomes one that does, its weights and their names stay."""
+    if not issubclass(type(module), _Checkpointed):
+        module.__class__ = _checkpointed_class(type(module))
+
+
+class _Checkpointed(nn.Module):
+    """Put before a module's own class: its forward, checkpointed."""
+
+    def forward(self, *arguments: Any, **named: Any) -> Any:
+        return checkpointed(self, super().forward, *arguments, **named)
+
+
+@functools.cache
+def _checkpointed_class(kind: type) -> type:
+    return type(kind.__name__, (_Checkpointed, kind), {})
+
+
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    found: list[nn.Module] = []
+    for child in module.children():
+        deeper = _blocks(child)
+        if deeper:
+            found += deeper
+        elif isinstance(module, _CONTAINERS) and _is_block(child):
+            found.append(child)
+    return found
+
+
+def _is_block(module: nn.Module) -> bool:
+    return not isinstance(module, (*_CONTAINERS, _BatchNorm)) and any(True for _ in module.children())
+
+
+@contextlib.contextmanager
+def _learning_nothing(module: nn.Module) -> Iterator[None]:
+    """Inside, a forward pass in training mode leaves running statistics and power iterations as they are."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    spectral = [m for m in module.modules() if isinstance(m, _SpectralNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    training = [each.training for each in spectral]
+    try:
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        for each in spectral:
+            each.training = False  # the vectors of the first pass give the same norm once more
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
+        for each, mode in zip(spectral, training, strict=True):
+            each.training = mode

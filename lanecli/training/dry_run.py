@@ -1,0 +1,120 @@
+"""A rehearsal: everything training needs is looked at, one step is taken, nothing is written."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lanecli.config import Config
+from lanecli.data.dataset import PreparedSource
+from lanecli.training.loop import Run
+
+_READ = 200  # pictures read in full; of the others it is checked that they exist
+
+
+def try_run(config: Config, device: str) -> tuple[dict[str, Any], list[str]]:
+    """Check data, labels, memory and one step of each stage.
+
+    Args:
+        config: of the run to come.
+        device: as for training.
+
+    Returns:
+        What would happen, as a JSON document and as lines.
+
+    Raises:
+        InputError: for what is wrong with the configuration or the data; a missing or unreadable file is named.
+        LaneError: not enough memory, or a loss that is no number.
+    """
+    with tempfile.TemporaryDirectory(prefix="lanecli-dry-run-") as folder:
+        run = Run(config.model_copy(deep=True), Path(folder), device=device, writes=False)
+        checked = [_check(source) for stage in run.stages for source in stage.sources]
+        if run.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(run.device)
+        steps = [run.rehearse(stage) for stage in run.stages]
+    memory, kind = _memory(run.device)
+    stages = [
+        {
+            "size": list(stage.config.data.geometry.size),
+            "loss": "+".join(term.name for term in stage.loss_terms),
+            "samples": stage.steps_per_epoch * stage.config.train.batch * stage.config.train.accumulate,
+            "validation": sum(len(part) for part in stage.validation),
+            "epochs": stage.config.train.epochs,
+            "steps": stage.steps,
+            "first_loss": loss,
+            "seconds_a_step": round(seconds, 3),
+        }
+        for stage, (loss, seconds) in zip(run.stages, steps, strict=True)
+    ]
+    document = {
+        "model": config.model.name,
+        "classes": list(run.stages[0].label_map.names),
+        "parameters": sum(p.numel() for p in run.network.parameters()),
+        "device": str(run.device),
+        "precision": str(run.dtype).removeprefix("torch."),
+        "stages": stages,
+        "steps": run.steps,
+        "files": sum(files for files, _ in checked),
+        "read": sum(read for _, read in checked),
+        "seconds": round(sum(stage.steps * seconds for stage, (_, seconds) in zip(run.stages, steps, strict=True)), 1),
+        "memory_bytes": memory,
+    }
+    return document, _lines(document, kind)
+
+
+def _lines(document: dict[str, Any], memory_kind: str) -> list[str]:
+    lines = [
+        f"model:   {document['model']}, {document['parameters'] / 1e6:.1f} M parameters, "
+        f"classes {', '.join(document['classes'])}",
+        f"device:  {document['device']} in {document['precision']}",
+        f"data:    {document['files']} pairs are there, {document['read']} of them read in full"
+        if document["files"]
+        else "data:    procedural scenes, rendered while training",
+    ]
+    for number, stage in enumerate(document["stages"], start=1):
+        width, height = stage["size"]
+        lines.append(
+            f"stage {number}: {stage['epochs']} epochs of {stage['samples']} pictures at {width}x{height}, loss "
+            f"{stage['loss']}, validated on {stage['validation']} pictures: {stage['steps']} steps of "
+            f"{stage['seconds_a_step']:.2f} s; the first one's loss is {stage['first_loss']:.4f}"
+        )
+    lines += [
+        f"memory:  {document['memory_bytes'] / 2**30:.2f} GiB {memory_kind}",
+        f"in all:  {document['steps']} steps, {_duration(document['seconds'])}; reading and validation come on top",
+        "nothing was written; leave --dry-run out to train",
+    ]
+    return lines
+
+
+def _check(source: Any) -> tuple[int, int]:
+    """Pairs of a source (reading the manifest has found them there), and how many were read in full, spread evenly.
+
+    Raises InputError for a bad one.
+    """
+    if not isinstance(source, PreparedSource):
+        source.load(0)
+        return 0, 0
+    step = max(1, -(-len(source) // _READ))
+    for index in range(0, len(source), step):
+        source.load(index)
+    return len(source), len(range(0, len(source), step))
+
+
+def _memory(device: torch.device) -> tuple[int, str]:
+    """The most memory used so far in bytes, and of what."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device), "of the GPU"
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024, "of memory, the loader's processes apart"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

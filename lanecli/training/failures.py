@@ -1,0 +1,53 @@
+"""What can go wrong in the middle of training, each as one line that says what is left and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from lanecli.config import Config
+from lanecli.errors import LaneError
+from lanecli.training.checkpoint import has_state
+
+
+@contextlib.contextmanager
+def explained(config: Callable[[], Config], folder: Path) -> Iterator[None]:
+    """Turn running out of memory or disk into a LaneError; other errors pass.
+
+    Args:
+        config: gives the configuration that holds when it happens.
+        folder: of the run.
+    """
+    try:
+        yield
+    except LaneError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise LaneError(_memory(config(), folder)) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # torch's allocator on a CPU
+            raise
+        raise LaneError(_memory(config(), folder)) from error
+    except (OSError, SafetensorError) as error:
+        text = str(error).splitlines()[0]
+        raise LaneError(f"{folder} cannot be written ({text}): make room; {left(folder)}") from error
+
+
+def left(folder: Path) -> str:
+    """What an interrupted run leaves, and how to go on."""
+    if has_state(folder / "last"):
+        return f"the last state is whole, go on with: lanecli train --resume {folder}"
+    return "no state was saved yet"
+
+
+def _memory(config: Config, folder: Path) -> str:
+    size = "x".join(map(str, config.data.geometry.size))
+    hint = "" if config.train.checkpoint_gradients else ", or set train.checkpoint_gradients=true"
+    return (
+        f"out of memory with {config.train.batch} pictures of {size}: lower train.batch and raise train.accumulate by "
+        f"as much{hint}; {left(folder)}"
+    )

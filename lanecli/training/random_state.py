@@ -1,0 +1,23 @@
+"""The state of the random numbers a step draws: dropout's and the like."""
+
+from __future__ import annotations
+
+import torch
+
+from lanecli.training.group import Group
+
+
+def random_state(group: Group, device: torch.device) -> list[list[torch.Tensor]]:
+    """The generators' states of every process, the CPU's first; every process takes part."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    collected = [group.collect(state) for state in states]
+    return [[part[rank] for part in collected] for rank in range(group.size)]
+
+
+def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
+    """Take up this process's part of what :func:`random_state` gave; on another kind of device, as far as it goes."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
