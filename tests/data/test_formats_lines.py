@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from miniature_files import as_json, ids, picture, stored, text
+from miniatures import tusimple_clip, tusimple_line, tusimple_tree
 
 from lanecli.data.lanes import EXTRA, foot, slots
 from lanecli.data.layout import Request
@@ -17,30 +18,10 @@ from lanecli.data.prepare import prepare_dataset
 from lanecli.errors import InputError
 
 SIZE = (128, 72)
-ROWS = list(range(30, 72, 10))
 
 
 def prepare(name: str, source: Path, out: Path, **options: Any) -> DatasetInfo:
     return prepare_dataset(name, source, out, contact_sheet=0, **options)
-
-
-def line(raw_file: str, lanes: list[list[int]]) -> str:
-    return json.dumps({"raw_file": raw_file, "lanes": lanes, "h_samples": ROWS})
-
-
-def clip(root: Path, name: str) -> str:
-    """A clip of which only frame 20 has a label."""
-    for frame in (1, 19, 20):
-        picture(root / name / f"{frame}.jpg", SIZE)
-    return f"{name}/20.jpg"
-
-
-def tusimple_tree(root: Path) -> Path:
-    left, right = [40, 38, 36, 34, 32], [90, 92, 94, 96, 98]
-    absent = [-2, -2, -2, 10, 5]
-    text(root / "label_data_0313.json", line(clip(root, "clips/0313-1/60"), [left, right, absent, [-2] * 5]) + "\n")
-    text(root / "label_data_0531.json", line(clip(root, "clips/0531/7"), [left]) + "\n")
-    return root
 
 
 def test_tusimple_only_the_20th_frame_of_a_clip_is_labelled(tmp_path: Path) -> None:
@@ -90,14 +71,14 @@ def test_tusimple_json_is_kept_for_scoring(tmp_path: Path) -> None:
 def test_tusimple_kaggle_copy_nests_its_sets(tmp_path: Path) -> None:
     root = tmp_path / "TUSimple"
     tusimple_tree(root / "train_set")
-    text(root / "test_set/test_label.json", line(clip(root / "test_set", "clips/0530/1"), []))
+    text(root / "test_set/test_label.json", tusimple_line(tusimple_clip(root / "test_set", "clips/0530/1"), []))
     assert prepare("tusimple", root, tmp_path / "out").splits == {"train": 1, "val": 1, "test": 1}
 
 
 def test_tusimple_missing_clips_are_named(tmp_path: Path) -> None:
     root = tusimple_tree(tmp_path / "src")
     with (root / "label_data_0313.json").open("a") as file:
-        file.write(line("clips/gone/20.jpg", []))
+        file.write(tusimple_line("clips/gone/20.jpg", []))
     notes: list[str] = []
     assert len(prepare("tusimple", root, tmp_path / "out", note=notes.append).samples) == 2
     assert any("1 pictures named in label_data_0313.json" in n and "gone" in n for n in notes)

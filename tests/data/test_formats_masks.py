@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniature_files import block, colors, ids, palette_ids, picture, stored, text
+from miniatures import camvid_tree, comma_tree, competition_tree, culane_tree
 
 from lanecli.data.layout import Request
 from lanecli.data.manifest import DatasetInfo
@@ -26,26 +27,6 @@ def masks(info: DatasetInfo) -> dict[str, np.ndarray]:
 
 
 # --- Baidu / ApolloScape ---------------------------------------------------------------------------------------------
-
-
-def competition_tree(root: Path, camera: str = "Camera 5") -> Path:
-    """Road02 with grey ids and palette colour labels; Road04 with one picture that has no label."""
-    for road, record, stamp in (
-        ("02", "Record001", "170927_1"),
-        ("02", "Record002", "170927_2"),
-        ("04", "Record001", "171206_3"),
-    ):
-        stem = f"{stamp}_{camera.replace(' ', '_')}"
-        image = root / f"Road{road}/ColorImage_road{road}/ColorImage/{record}/{camera}/{stem}.jpg"
-        picture(image, SIZE)
-        grey = block(SIZE, 200, 2, 1, 4, 8)
-        grey[7] = 255
-        ids(root / f"Gray_Label/Label_road{road}/Label/{record}/{camera}/{stem}_bin.png", grey)
-        palette_ids(
-            root / f"Road{road}/Labels_road{road}/Label/{record}/{camera}/{stem}_bin.png", np.full((8, 16), 217)
-        )
-    picture(root / "Road04/ColorImage_road04/ColorImage/Record001/Camera 6/x.jpg", SIZE)
-    return root
 
 
 def test_apolloscape_competition_tree_prefers_grey_ids(tmp_path: Path) -> None:
@@ -132,11 +113,7 @@ def test_records_never_straddle_splits(tmp_path: Path) -> None:
 
 
 def test_camvid_by_colour_grouped_by_sequence(tmp_path: Path) -> None:
-    root = tmp_path / "src"
-    row = [(128, 64, 128), (128, 0, 192), (192, 0, 64), (0, 0, 0)]
-    for stem in ("0016E5_08610", "0016E5_08611", "0006R0_f01080", "Seq05VD_f00000"):
-        picture(root / "images" / f"{stem}.png", (4, 1))
-        colors(root / "labels" / f"{stem}_L.png", [row])
+    root = camvid_tree(tmp_path / "src")
     info = prepare("camvid", root, tmp_path / "out", label_map="lane", split="val=0006R0*,train=*")
     assert {s.group: s.split for s in info.samples} == {"0006R0": "val", "0016E5": "train", "Seq05VD": "train"}
     assert masks(info)["0016E5_08610"].tolist() == [[0, 1, 1, 255]]
@@ -173,16 +150,6 @@ def test_camvid_index_copy_has_no_lane_markings(tmp_path: Path) -> None:
 # --- comma10k --------------------------------------------------------------------------------------------------------
 
 
-def comma_tree(root: Path, color: tuple[int, ...] = (0x40, 0x20, 0x20, 255)) -> Path:
-    for stem in (
-        "0000_0085e9e41513078a_2018-08-19--13-26-08_11_864",
-        "0009_0085e9e41513078a_2018-08-19--13-26-08_11_9",
-    ):
-        picture(root / "imgs" / f"{stem}.png", (3, 1))
-        colors(root / "masks" / f"{stem}.png", [[color, (255, 0, 0, 255), (0xCC, 0, 0xFF, 0)]])
-    return root
-
-
 def test_comma10k_with_alpha_and_official_validation_names(tmp_path: Path) -> None:
     info = prepare("comma10k", comma_tree(tmp_path / "src"), tmp_path / "out")
     assert {s.split for s in info.samples} == {"train", "val"}
@@ -216,17 +183,6 @@ def test_comma10k_wide_and_driver_cameras_beside_it(tmp_path: Path) -> None:
 
 
 # --- CULane ----------------------------------------------------------------------------------------------------------
-
-
-def culane_tree(root: Path) -> Path:
-    clip = "driver_23_30frame/05151649_0422.MP4"
-    for frame in ("00000", "00030"):
-        picture(root / clip / f"{frame}.jpg", SIZE)
-        ids(root / "laneseg_label_w16" / clip / f"{frame}.png", block(SIZE, 4, 10, 0, 12, 8))
-    text(root / "list/train_gt.txt", f"/{clip}/00000.jpg /laneseg_label_w16/{clip}/00000.png 0 0 0 1\n")
-    text(root / "list/val_gt.txt", f"/{clip}/00030.jpg /laneseg_label_w16/{clip}/00030.png 0 0 0 1\n")
-    text(root / "list/test.txt", "/driver_37_30frame/x.MP4/00000.jpg\n")
-    return root
 
 
 def test_culane_lists_whose_paths_begin_with_a_slash(tmp_path: Path) -> None:

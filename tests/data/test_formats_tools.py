@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from miniature_files import as_json, colors, picture, stored, text
+from miniature_files import as_json, picture, stored, text
+from miniatures import cvat_mask_export
 from PIL import Image
 
 from lanecli.data.archive import read_xml, unpack
@@ -189,20 +190,6 @@ def test_xml_that_is_cut_short_is_named(tmp_path: Path) -> None:
 # --- CVAT Segmentation mask 1.1 --------------------------------------------------------------------------------------
 
 
-def mask_export(root: Path) -> Path:
-    """Labels: background, lane line #00ff00 and arrow; frames of two clips; a subset list."""
-    text(
-        root / "labelmap.txt",
-        "# label:color_rgb:parts:actions\nbackground:0,0,0::\nlane line:0,255,0::\narrow:255,0,0::\n",
-    )
-    for name in ("clip a/frame_1", "clip b/frame_1"):
-        picture(root / "JPEGImages" / f"{name}.jpg", (3, 1))
-        colors(root / "SegmentationClass" / f"{name}.png", [[(0, 0, 0), (0, 255, 0), (255, 0, 0)]])
-    text(root / "ImageSets/Segmentation/Train.txt", "clip a/frame_1\n")
-    text(root / "ImageSets/Segmentation/Validation.txt", "clip b/frame_1\n")
-    return root
-
-
 def zipped(root: Path, target: Path) -> Path:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(root.rglob("*")):
@@ -211,7 +198,7 @@ def zipped(root: Path, target: Path) -> Path:
 
 
 def test_cvat_segmentation_mask_zip(tmp_path: Path) -> None:
-    archive = zipped(mask_export(tmp_path / "export"), tmp_path / "job é 1.zip")
+    archive = zipped(cvat_mask_export(tmp_path / "export"), tmp_path / "job é 1.zip")
     info = prepare("cvat", archive, tmp_path / "out")
     assert {s.group: s.split for s in info.samples} == {"clip a/frame": "train", "clip b/frame": "val"}
     assert [stored(s.mask).tolist() for s in info.samples] == [[[0, 1, 2]]] * 2
@@ -220,12 +207,12 @@ def test_cvat_segmentation_mask_zip(tmp_path: Path) -> None:
 
 
 def test_cvat_segmentation_mask_onto_lane(tmp_path: Path) -> None:
-    info = prepare("cvat", mask_export(tmp_path / "export"), tmp_path / "out", label_map="lane")
+    info = prepare("cvat", cvat_mask_export(tmp_path / "export"), tmp_path / "out", label_map="lane")
     assert stored(info.samples[0].mask).tolist() == [[0, 1, 0]]
 
 
 def test_cvat_zip_without_pictures_takes_them_from_elsewhere(tmp_path: Path) -> None:
-    root = mask_export(tmp_path / "export")
+    root = cvat_mask_export(tmp_path / "export")
     (root / "JPEGImages").rename(tmp_path / "pictures")
     archive = zipped(root, tmp_path / "job.zip")
     with pytest.raises(InputError, match="give --images DIR"):
@@ -236,7 +223,7 @@ def test_cvat_zip_without_pictures_takes_them_from_elsewhere(tmp_path: Path) -> 
 
 
 def test_cvat_labelmap_malformed_line_is_named(tmp_path: Path) -> None:
-    root = mask_export(tmp_path / "export")
+    root = cvat_mask_export(tmp_path / "export")
     text(root / "labelmap.txt", "background:0,0,0::\nlane 0 255 0\n")
     with pytest.raises(InputError, match=r"labelmap\.txt line 2"):
         prepare("cvat", root, tmp_path / "out")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def picture(path: Path, size: tuple[int, int] = (16, 8), level: int = 90) -> Path:
@@ -38,10 +38,11 @@ def palette_ids(path: Path, values: Any) -> Path:
     return path
 
 
-def colors(path: Path, rows: Iterable[Iterable[tuple[int, ...]]]) -> Path:
+def colors(path: Path, rows: Iterable[Iterable[Any]]) -> Path:
     """An RGB or RGBA PNG from rows of colours."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray([list(r) for r in rows], np.uint8)).save(path)
+    pixels = rows if isinstance(rows, np.ndarray) else [list(row) for row in rows]
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(path)
     return path
 
 
