@@ -17,6 +17,9 @@ def evaluate(
     backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16 or int8.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    crf: Annotated[
+        bool, typer.Option("--crf", help="Refine class borders on the picture's edges first, as predict does.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder that gets evaluation.json.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -32,7 +35,7 @@ def evaluate(
     with progress_bar() as bar:
         task = bar.add_task("evaluating")
         scores = score(
-            backends, data, split, progress=lambda done, total: bar.update(task, completed=done, total=total)
+            backends, data, split, crf=crf, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
     document = {
         "model": model[0] if len(model) == 1 else model,
@@ -40,6 +43,7 @@ def evaluate(
         "split": split,
         "backend": backends[0].name,
         "precision": backends[0].precision,
+        "crf": crf,
         **scores,
     }
     if target is not None:

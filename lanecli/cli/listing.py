@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from lanecli.cli.output import JsonOption, emit
+from lanecli.cli.table import Column, table, terminal_width, wrapped
+
+Rows = list[dict[str, Any]]
 
 _REGISTRIES = {
-    "models": "lanecli.models.registry:MODELS",
     "losses": "lanecli.losses:LOSSES",
     "formats": "lanecli.data.formats:FORMATS",
     "backends": "lanecli.inference.backends:BACKENDS",
@@ -18,36 +22,88 @@ _REGISTRIES = {
     "schedules": "lanecli.training.optim:SCHEDULES",
     "labelmaps": "lanecli.labelmaps:LABEL_MAPS",
 }
+_KINDS = ("models", *_REGISTRIES, "encoders", "metrics")
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join([*_REGISTRIES, 'encoders', 'metrics'])}.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join(_KINDS)}.")],
     json: JsonOption = False,
 ) -> None:
-    """List what there is of a kind, one line each."""
+    """List what there is of a kind; for models with what each costs."""
+    from lanecli.cli.list_models import model_lines, model_rows
     from lanecli.errors import InputError, nearest
 
-    rows: list[dict[str, object]]
-    if kind in _REGISTRIES:
-        module, _, attribute = _REGISTRIES[kind].partition(":")
-        registry = getattr(importlib.import_module(module), attribute)
-        entries = [registry.entry(name) for name in registry]
-        rows = [{"name": e.name, "aliases": list(e.aliases), "summary": e.summary, **e.facts} for e in entries]
-    elif kind == "metrics":
-        from lanecli.metrics import calibration, segmentation
-
-        definitions = {**segmentation.DEFINITIONS, **calibration.DEFINITIONS}
-        rows = [{"name": name, "summary": text} for name, text in definitions.items()]
-    elif kind == "encoders":
-        from lanecli.models.smp_models import encoder_names
-
-        rows = [{"name": name, "summary": ""} for name in encoder_names()]
-    else:
-        kinds = [*_REGISTRIES, "encoders", "metrics"]
-        raise InputError(f"there is no list of '{kind}'{nearest(kind, kinds) or '; there are: ' + ', '.join(kinds)}")
-    width = max(len(str(row["name"])) for row in rows)
-    lines = []
-    for row in rows:
-        source = f"  [{row['paper']}]" if row.get("paper") else ""
-        lines.append(f"{row['name']:{width}}  {row['summary']}{source}".rstrip())
+    width = terminal_width()
+    if kind == "models":
+        rows = model_rows()
+        emit(rows, model_lines(rows, width), json)
+        return
+    others: dict[str, Callable[[], Rows]] = {"encoders": _encoders, "metrics": _metrics}
+    if kind not in _KINDS:
+        raise InputError(f"there is no list of '{kind}'{nearest(kind, _KINDS) or '; there are: ' + ', '.join(_KINDS)}")
+    rows = others[kind]() if kind in others else _registered(kind)
+    lines = table([Column("", [row["name"] for row in rows]), Column("", [_described(row) for row in rows])], width)
+    if kind == "encoders":
+        more = (
+            "Any model of timm's is an encoder besides, as tu-NAME; 'lanecli list models' names each model's default."
+        )
+        lines += ["", *wrapped(more, width)]
     emit(rows, lines, json)
+
+
+def _registered(kind: str) -> Rows:
+    """A row for each entry of a registry; nothing it lists is imported for that."""
+    module, _, attribute = _REGISTRIES[kind].partition(":")
+    registry = getattr(importlib.import_module(module), attribute)
+    rows = []
+    for name in registry:
+        entry = registry.entry(name)
+        row = {"name": name, "aliases": list(entry.aliases), "summary": entry.summary, **entry.facts}
+        if inspect.isfunction(entry.target):
+            parameters = inspect.signature(entry.target).parameters.values()
+            row["arguments"] = {p.name: p.default for p in parameters if p.default is not p.empty}
+        rows.append(row)
+    if kind == "backends":
+        from lanecli.inference.backends import installed
+
+        for row in rows:
+            row["installed"] = installed(row["name"])
+    return rows
+
+
+def _metrics() -> Rows:
+    from lanecli.metrics import calibration, segmentation
+
+    definitions = {**segmentation.DEFINITIONS, **calibration.DEFINITIONS}
+    return [{"name": name, "aliases": [], "summary": text} for name, text in definitions.items()]
+
+
+def _encoders() -> Rows:
+    from segmentation_models_pytorch.encoders import encoders
+
+    rows = []
+    for name in sorted(encoders):
+        weights = sorted(encoders[name].get("pretrained_settings") or {})
+        summary = f"weights: {', '.join(weights)}" if weights else "no weights by name"
+        rows.append({"name": name, "aliases": [], "summary": summary, "weights": weights})
+    return rows
+
+
+def _described(row: dict[str, Any]) -> str:
+    """A row's summary with what else helps to choose."""
+    text = str(row["summary"])
+    if row.get("arguments"):
+        text += f" ({', '.join(f'{name}={_plain(value)}' for name, value in row['arguments'].items())})"
+    if row.get("classes"):
+        text += f"; label map {row['classes']}"
+    if row.get("installed") is False:
+        text += "; not installed here"
+    if row.get("paper"):
+        text += f"  [{row['paper']}{', {}'.format(row['year']) if row.get('year') else ''}]"
+    if row["aliases"]:
+        text += f"  (also {', '.join(row['aliases'])})"
+    return text
+
+
+def _plain(value: Any) -> str:
+    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, tuple) else str(value)

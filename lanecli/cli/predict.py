@@ -28,6 +28,9 @@ def predict(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16 or int8.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     every: Annotated[int, typer.Option(min=1, help="Take each N-th frame of a video.")] = 1,
+    crf: Annotated[
+        bool, typer.Option("--crf", help="Refine class borders on the picture's edges; some 0.1 s a frame.")
+    ] = False,
     shard: Annotated[str | None, typer.Option(help="I/N: do part I of N of the sources.")] = None,
     decode: Annotated[bool, typer.Option("--decode", help="Masks hold the source ids of the label map.")] = False,
     alpha: Annotated[float, typer.Option(help="Opacity of the overlay, 0 to 1.")] = 0.5,
@@ -52,7 +55,7 @@ def predict(
     options = Options(out, kinds, every, decode, overwrite, OverlayStyle(style, alpha))  # type: ignore[arg-type]
     names = model or [DEFAULT_MODEL]
     backends = [open_backend(name, backend=backend, precision=precision, device=device) for name in names]
-    predictor = Predictor(backends)
+    predictor = Predictor(backends, crf=crf)
     reports: list[Report] = []
     try:
         with progress_bar() as bar:
@@ -76,10 +79,10 @@ def predict(
             "device": backends[0].device,
         }
         if reports:
-            emit(document, _lines(reports, document), json)
+            emit(document, _lines(reports, document, crf), json)
 
 
-def _lines(reports: list[Report], document: dict[str, Any]) -> list[str]:
+def _lines(reports: list[Report], document: dict[str, Any], crf: bool) -> list[str]:
     lines = []
     for report in reports[:20]:
         shown = f"{report.frames} frames, {report.fps:.1f} a second" if report.frames != 1 else "1 picture"
@@ -87,5 +90,7 @@ def _lines(reports: list[Report], document: dict[str, Any]) -> list[str]:
         lines += [f"{output}  ({shown}{state})" for output in report.outputs]
     if len(reports) > 20:
         lines.append(f"… and {len(reports) - 20} more sources")
-    lines.append(f"{document['backend']}, {document['precision']}, {document['device']}")
+    lines.append(
+        f"{document['backend']}, {document['precision']}, {document['device']}" + (", dense CRF" if crf else "")
+    )
     return lines

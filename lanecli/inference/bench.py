@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lanecli.errors import InputError
+from lanecli.geometry import Size
 from lanecli.inference.backends import BACKENDS, Backend, installed, open_backend
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.run import Options, run
@@ -47,8 +48,7 @@ def open_all(model: str, device: str) -> Iterator[Backend]:
 
 def measure(backend: Backend, pictures: int = 40, rounds: int = 3) -> dict[str, Any]:
     """Latency and throughput of one backend on noise; medians of `rounds`."""
-    width, height = backend.size
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    picture = _noise(backend.size)
     for _ in range(3):
         backend.infer(picture)
     latencies, rates = [], []
@@ -59,15 +59,7 @@ def measure(backend: Backend, pictures: int = 40, rounds: int = 3) -> dict[str, 
             backend.infer(picture)
             times.append(time.perf_counter() - started)
         latencies.append(1000 * statistics.median(times))
-        started = time.perf_counter()
-        waiting: deque[Any] = deque()
-        for _ in range(pictures):
-            if len(waiting) == backend.depth:
-                waiting.popleft().result()
-            waiting.append(backend.submit(picture))
-        while waiting:
-            waiting.popleft().result()
-        rates.append(pictures / (time.perf_counter() - started))
+        rates.append(_rate(backend, picture, pictures))
     return {
         "backend": backend.name,
         "precision": backend.precision,
@@ -76,6 +68,40 @@ def measure(backend: Backend, pictures: int = 40, rounds: int = 3) -> dict[str, 
         "latency_ms": round(statistics.median(latencies), 2),
         "throughput": round(statistics.median(rates), 2),
     }
+
+
+def milliseconds(backend: Backend, budget: float = 5.0, rounds: int = 3) -> float:
+    """Wall time a picture with as many under way as the backend takes, from RGB to probabilities.
+
+    Args:
+        backend: to run on noise.
+        budget: seconds all rounds should take; slow models take longer: a round fills the backend twice at least.
+        rounds: of which the median counts.
+    """
+    picture = _noise(backend.size)
+    backend.infer(picture)
+    started = time.perf_counter()
+    backend.infer(picture)
+    alone = time.perf_counter() - started
+    pictures = max(2 * backend.depth, min(100, int(budget / rounds / alone)))
+    return 1000 / statistics.median(_rate(backend, picture, pictures) for _ in range(rounds))
+
+
+def _noise(size: Size) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+
+
+def _rate(backend: Backend, picture: np.ndarray, pictures: int) -> float:
+    """Pictures a second with as many under way as the backend takes."""
+    started = time.perf_counter()
+    waiting: deque[Any] = deque()
+    for _ in range(pictures):
+        if len(waiting) == backend.depth:
+            waiting.popleft().result()
+        waiting.append(backend.submit(picture))
+    while waiting:
+        waiting.popleft().result()
+    return pictures / (time.perf_counter() - started)
 
 
 def measure_video(backend: Backend, video: Path, rounds: int = 3) -> float:
@@ -111,11 +137,12 @@ def bench(
             fps = measure_video(backend, video)
             row |= {"video_fps": round(fps, 2), "share_of_limit": round(fps / row["throughput"], 3)}
         rows.append(row)
-    machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform(terse=True)}
+    machine = {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform(terse=True)}
     return {"model": model, "video": str(video) if video else None, "machine": machine, "rows": rows}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the CPU calls itself."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

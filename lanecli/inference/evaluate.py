@@ -34,6 +34,8 @@ def evaluate(
     backends: Sequence[Backend],
     root: Path,
     split: str,
+    *,
+    crf: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Any]:
     """Scores of one model, or of several averaged, over a split.
@@ -42,21 +44,22 @@ def evaluate(
         backends: the model or models.
         root: a prepared dataset.
         split: of its manifest.
+        crf: refine probabilities with a dense CRF before they are scored.
         progress: told how many pictures of how many are done.
 
     Returns:
         The keys of ``lanecli evaluate --json``; definitions are in lanecli.metrics. ``ms_per_image`` is the mean wall
-        time from the decoded picture to probabilities at its own size, one picture at a time. Calibration is None
-        for models of several labels at once.
+        time from the decoded picture to probabilities at its own size, refined ones with `crf`, one picture at a time.
+        Calibration is None for models of several labels at once.
 
     Raises:
-        InputError: dataset and model speak of different classes, or the split is empty.
+        InputError: dataset and model speak of different classes, the split is empty, or a CRF does not fit the model.
     """
     dataset = read_dataset(root)
     samples = dataset.of_split(split)
     for backend in backends:
         backend.spec = replace(backend.spec, geometry=geometry_on(dataset, backend.spec.geometry))
-    predictor = Predictor(backends, keep_probabilities=True)
+    predictor = Predictor(backends, keep_probabilities=True, crf=crf)
     label_map = predictor.label_map
     if not label_map.same_classes(dataset.label_map):
         raise InputError(

@@ -16,6 +16,7 @@ from lanecli.inference.backends import Backend, Probabilities
 from lanecli.inference.network_input import network_picture, place
 from lanecli.labels import LabelMap
 from lanecli.media.frame import Frame
+from lanecli.postprocess.crf import refine
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,20 @@ class Prediction:
 class Predictor:
     """One model, or several whose probabilities are averaged.
 
-    Averaging happens at the frame's own size, after each member's inverse Geometry and before the class is chosen.
+    Averaging happens at the frame's own size, after each member's inverse Geometry and before the class is chosen; so
+    does the dense CRF, on the averaged probabilities with the frame's own pixels.
     """
 
-    def __init__(self, backends: Sequence[Backend], *, keep_probabilities: bool = False) -> None:
+    def __init__(self, backends: Sequence[Backend], *, keep_probabilities: bool = False, crf: bool = False) -> None:
         """Set up.
 
         Args:
             backends: the members; they must speak of the same classes.
             keep_probabilities: give them with each Prediction (C floats a pixel: costly on video).
+            crf: refine probabilities with a dense CRF, :func:`lanecli.postprocess.crf.refine`.
 
         Raises:
-            InputError: members' label maps differ.
+            InputError: members' label maps differ, or a CRF is asked of a model of several labels at once.
         """
         first = backends[0].spec
         for other in backends[1:]:
@@ -58,7 +61,12 @@ class Predictor:
                     f"models of an ensemble share their classes: one has {', '.join(first.label_map.names)}, "
                     f"another {', '.join(other.spec.label_map.names)}"
                 )
+        if crf and first.label_map.multilabel:
+            raise InputError(
+                f"--crf refines models of one class a pixel; label map '{first.label_map.name}' holds several at once"
+            )
         self.backends = list(backends)
+        self.crf = crf
         self.label_map: LabelMap = first.label_map
         self.keep_probabilities = keep_probabilities
         self._depth = min(backend.depth for backend in self.backends)
@@ -90,7 +98,7 @@ class Predictor:
 
     def _take(self, frame: Frame, answers: list[tuple[Placement, Probabilities]]) -> Prediction:
         two_way = len(self.label_map.classes) == 2 and not self.label_map.multilabel
-        if two_way and not self.keep_probabilities:
+        if two_way and not self.keep_probabilities and not self.crf:
             # of two classes one map says all: class 1 where it is above a half
             outside = float(self.label_map.background == 1)
             maps = [p.inverse_map(answer.result()[1], outside) for p, answer in answers]
@@ -100,6 +108,8 @@ class Predictor:
         background = self.label_map.background
         members = [p.inverse_probabilities(answer.result(), background) for p, answer in answers]
         probabilities = members[0] if len(members) == 1 else np.mean(members, axis=0)
+        if self.crf:
+            probabilities = refine(probabilities, frame.rgb(), background=background)
         class_map = class_map_of(probabilities, self.label_map)
         labels = None
         if self.label_map.multilabel:

@@ -28,3 +28,115 @@ def test_missing_video_is_named(cli: Callable[..., Outcome], bright: Path, tmp_p
     done = cli("bench", bright, "--video", tmp_path / "none.mp4")
     assert done.code == 2
     assert "none.mp4" in done.err
+
+
+COUNTS = {"parameters": 1, "macs": 2, "stride": 8, "minimum": 0}
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of architectures that are run, which here costs nothing; linknet is interrupted the first time."""
+    from lanecli.export import architectures
+
+    calls: list[str] = []
+
+    def run(name: str, what: list[str], _budget: float, _note: object) -> dict[str, object]:
+        calls.append(name)
+        if calls == ["erfnet", "linknet"]:
+            raise KeyboardInterrupt
+        return {"onnx": True} | ({"ms": {"torch": {"fp32": float(len(calls))}}} if "ms" in what else {})
+
+    monkeypatch.setattr(architectures, "count", lambda _name: dict(COUNTS))
+    monkeypatch.setattr(architectures, "_run", run)
+    return calls
+
+
+def test_architectures_go_on_after_an_interruption(
+    cli: Callable[..., Outcome], built: list[str], tmp_path: Path
+) -> None:
+    line = ("bench", "--architectures", "erfnet,linknet,UNET", "--out", tmp_path / "facts.json", "--json")
+    assert cli(*line).code == 130
+    done = cli(*line)
+    assert done.code == 0, done.err
+    assert built == ["erfnet", "linknet", "linknet", "unet"]
+    models = done.json()["models"]
+    assert {name: entry["ms"]["torch"]["fp32"] for name, entry in models.items()} == {
+        "erfnet": 1,
+        "linknet": 3,
+        "unet": 4,
+    }
+    assert cli(*line).json()["models"] == models
+    assert len(built) == 4
+    assert cli(*line, "--overwrite").json()["models"]["unet"]["ms"] == {"torch": {"fp32": 7.0}}
+
+
+def test_what_no_longer_holds_is_measured_again(
+    cli: Callable[..., Outcome], built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lanecli.export import architectures
+
+    line = ("bench", "--architectures", "erfnet", "--out", tmp_path / "facts.json")
+    assert cli(*line).code == 0
+    monkeypatch.setitem(COUNTS, "macs", 3)
+    done = cli(*line, "--measure", "counts", "--json")
+    assert done.json()["models"] == {"erfnet": COUNTS}  # neither export nor time is of this architecture
+    assert cli(*line).code == 0
+    monkeypatch.setattr(architectures, "machine", lambda: {"processor": "another", "cores": 1, "versions": {}})
+    done = cli("bench", "--architectures", "unet", "--out", tmp_path / "facts.json", "--measure", "ms", "--json")
+    assert "another machine" in done.err
+    assert "ms" not in architectures.read_facts(tmp_path / "facts.json")["models"]["erfnet"]
+    assert done.json()["machine"]["processor"] == "another"
+    assert built == ["erfnet", "erfnet", "unet"]
+
+
+@pytest.mark.slow
+def test_an_architecture_is_exported_and_timed(cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    done = cli("bench", "--architectures", "erfnet", "--budget", 0, "--json")
+    assert done.code == 0, done.err
+    entry = done.json()["models"]["erfnet"]
+    assert entry["onnx"] is True
+    assert all(entry["ms"][backend]["fp32"] > 0 for backend in ("openvino", "onnxruntime", "torch"))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (("--architectures", "erfnett"), "erfnet"),
+        (("--architectures", "erfnet", "--measure", "speed"), "counts, export, ms"),
+        (("--architectures", "erfnet", "--video", "v.mp4"), "--video"),
+        (("--measure", "ms"), "--architectures"),
+        (("--out", "f.json"), "--architectures"),
+    ],
+)
+def test_options_that_do_not_go_together(cli: Callable[..., Outcome], line: tuple[str, ...], says: str) -> None:
+    done = cli("bench", *line)
+    assert done.code == 2
+    assert says in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_milliseconds_keep_a_backend_full_and_no_fuller() -> None:
+    import numpy as np
+
+    from lanecli.inference.bench import milliseconds
+
+    class Counting:
+        size, depth = (8, 4), 3
+        under_way = most = total = 0
+
+        def submit(self, picture: np.ndarray) -> Counting:
+            assert picture.shape == (4, 8, 3)
+            self.under_way += 1
+            self.total += 1
+            self.most = max(self.most, self.under_way)
+            return self
+
+        def result(self) -> None:
+            self.under_way -= 1
+
+        def infer(self, picture: np.ndarray) -> None:
+            self.submit(picture).result()
+
+    backend = Counting()
+    assert milliseconds(backend, budget=0) > 0  # type: ignore[arg-type]
+    assert (backend.most, backend.under_way, backend.total) == (3, 0, 2 + 3 * 6)

@@ -15,7 +15,7 @@ from lanecli.export import onnx as exporter
 from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
 from lanecli.modelfile import ModelSpec, read_spec, read_weights
-from lanecli.models.build import Network, build_network
+from lanecli.models.build import Network, build_network, network_from_file
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,24 @@ def test_half_precision_halves_the_file(network: Network, spec: ModelSpec, expor
     assert exported.stat().st_size < 0.6 * (tmp_path / "full.onnx").stat().st_size
     shape = onnx.load(tmp_path / "full.onnx").graph.input[0].type.tensor_type.shape
     assert [d.dim_value for d in shape.dim] == [1, 64, 96, 3]
+
+
+def test_spectral_norm_and_auxiliary_heads_stay_behind(tmp_path: Path) -> None:
+    arguments = {"encoder": "tu-test_resnet", "psp_out_channels": 16}
+    own = ModelSpec("pspnet", arguments | {"spectral_norm": True}, label_map("lane"), Geometry((96, 64)))
+    torch.manual_seed(0)
+    network = build_network(own).train()
+    network(torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8))
+    before = {name: tensor.clone() for name, tensor in network.eval().state_dict().items()}
+    exporter.export_onnx(network, own, tmp_path / "m.onnx", precision="fp16", static=True)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert not [name for name in read_weights(tmp_path / "m.onnx") if "parametrizations" in name or "auxiliary" in name]
+    loaded, spec = network_from_file(tmp_path / "m.onnx")
+    assert spec.arguments == arguments
+    pictures = torch.randint(0, 256, (1, 50, 70, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = network(pictures)
+        torch.testing.assert_close(loaded(pictures), expected, atol=5e-3 * float(expected.abs().max()), rtol=0)
 
 
 def test_a_file_that_disagrees_is_not_kept(
