@@ -23,6 +23,9 @@ from lanecli.models.spectral import folded, plain_spec
 INPUT, OUTPUT = "pictures", "logits"
 TOLERANCE = 1e-3
 """Largest difference of logits, as a share of the largest logit, an exported file may show."""
+TIES = 0.05
+"""Share of pixels that may differ by more in networks that remember where each maximum was: where the two largest
+values are equal up to rounding, another runtime may well find the other one first."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ class Parity:
         largest_difference: of any logit.
         largest_logit: in absolute value, for scale.
         equal_pixels: share of pixels with the same class.
+        differing_pixels: share of pixels with a logit beyond the tolerance.
         pixels: how many were compared, over several batch and picture sizes.
     """
 
     largest_difference: float
     largest_logit: float
     equal_pixels: float
+    differing_pixels: float
     pixels: int
 
     @property
@@ -111,10 +116,12 @@ def export_onnx(
         onnx.save(model, temporary)
         sizes = [(1, (width, height))] if static else [(1, (width, height)), (3, (width, height)), (2, (197, 133))]
         parity = compare(network, temporary, sizes)
-        if not parity.relative <= TOLERANCE:
+        ties = network.architecture.pools_by_index and parity.differing_pixels <= TIES
+        if not (parity.relative <= TOLERANCE or ties):
             raise LaneError(
                 f"the exported file disagrees with torch: logits differ by up to {parity.largest_difference:.3g} "
-                f"(largest {parity.largest_logit:.3g}); it was not kept"
+                f"(largest {parity.largest_logit:.3g}), by too much in {100 * parity.differing_pixels:.2g} % of "
+                "pixels; it was not kept"
             )
         os.replace(temporary, path)
     finally:
@@ -137,7 +144,7 @@ def compare(network: Network, path: Path, sizes: list[tuple[int, Size]], seed: i
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(seed)
     difference = largest = 0.0
-    equal = pixels = 0
+    equal = pixels = differing = 0
     for batch, (width, height) in sizes:
         coarse = rng.integers(0, 256, (batch, 9, 16, 3), np.uint8)
         pictures = np.stack([cv2.resize(p, (width, height), interpolation=cv2.INTER_CUBIC) for p in coarse])
@@ -148,9 +155,10 @@ def compare(network: Network, path: Path, sizes: list[tuple[int, Size]], seed: i
             raise LaneError(f"the exported file gives {theirs.shape} where torch gives {ours.shape}, or is not finite")
         difference = max(difference, float(np.abs(theirs - ours).max()))
         largest = max(largest, float(np.abs(ours).max()))
+        differing += int((np.abs(theirs - ours).max(1) > TOLERANCE * np.abs(ours).max()).sum())
         same = theirs.argmax(1) == ours.argmax(1)
         equal, pixels = equal + int(same.sum()), pixels + same.size
-    return Parity(difference, largest, equal / pixels, pixels)
+    return Parity(difference, largest, equal / pixels, differing / pixels, pixels)
 
 
 def _round_weights(network: Network) -> set[str]:

@@ -17,6 +17,7 @@ class Architecture(nn.Module):
         minimum: what H and W must reach.
         feature_channels: D of :meth:`features`.
         feature_stride: pixels a side of a feature's cell.
+        pools_by_index: whether unpooling goes by where the maxima were, which rounding decides between near ties.
         auxiliary_weight: factor of each auxiliary head's loss; 0 without such heads.
         auxiliary: those heads; they are part of training only.
     """
@@ -25,6 +26,7 @@ class Architecture(nn.Module):
     minimum: int = 0
     feature_channels: int
     feature_stride: int
+    pools_by_index: bool = False
     auxiliary_weight: float = 0.0
 
     def __init__(self) -> None:

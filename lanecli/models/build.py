@@ -104,7 +104,7 @@ class Network(nn.Module):
         # whole strides in this form, not by a remainder: export simplifies every size that follows from it
         strides = (side + self.stride - 1) // self.stride
         if self.minimum:
-            strides = torch.sym_max(strides, -(-self.minimum // self.stride))
+            strides = torch.sym_max(strides, -(-self.minimum // self.stride))  # type: ignore[assignment]
         return strides * self.stride
 
 

@@ -25,7 +25,14 @@ def checkpointed(module: nn.Module, forward: Any, *arguments: Any, **named: Any)
     """`forward` of `module`, to be computed again in the backward pass; as it is where no gradient is asked for."""
     if not (module.training and torch.is_grad_enabled()):
         return forward(*arguments, **named)
+    if torch.compiler.is_compiling() and not any(isinstance(m, _SpectralNorm) for m in module.modules()):
+        # compiled, what batch norm learns is no part of what is computed again
+        return checkpoint(forward, *arguments, use_reentrant=False, **named)
+    return _checkpoint_eagerly(module, forward, arguments, named)
 
+
+@torch.compiler.disable
+def _checkpoint_eagerly(module: nn.Module, forward: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     def contexts() -> tuple[Any, Any]:
         return contextlib.nullcontext(), _learning_nothing(module)
 
@@ -38,8 +45,9 @@ def checkpoint_blocks(encoder: nn.Module) -> int:
     A block is a module that stands in a list of modules (a stage) and holds no such lists itself; an encoder that has
     none may have a method ``checkpoint_stages`` instead.
     """
-    if hasattr(encoder, "checkpoint_stages"):
-        return int(encoder.checkpoint_stages())
+    stages = getattr(encoder, "checkpoint_stages", None)
+    if stages is not None:
+        return int(stages())
     found = _blocks(encoder)
     for block in found:
         checkpoint_module(block)
@@ -49,7 +57,7 @@ def checkpoint_blocks(encoder: nn.Module) -> int:
 def checkpoint_module(module: nn.Module) -> None:
     """Checkpoint `module`, in place: its class becomes one that does, its weights and their names stay."""
     if not issubclass(type(module), _Checkpointed):
-        module.__class__ = _checkpointed_class(type(module))
+        module.__class__ = _checkpointed_class(type(module))  # type: ignore[arg-type]
 
 
 class _Checkpointed(nn.Module):

@@ -30,6 +30,7 @@ class DeconvNet(Architecture):
     """VGG16, two wide layers, and VGG16 mirrored."""
 
     stride = 32
+    pools_by_index = True
     feature_stride = 1
 
     def __init__(self, classes: int, encoder: VGG16, width: float = 1.0, dropout: float = 0.0) -> None:

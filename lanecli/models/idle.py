@@ -24,7 +24,7 @@ def freeze_idle(network: Network) -> list[str]:
         found = torch.func.functional_call(network, shadows | buffers, (pictures,), {"auxiliary": True})
     finally:
         network.train(training)
-    torch.stack(cast(list[torch.Tensor], found)).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack(cast(list[torch.Tensor], found)).sum().backward()
     idle = [name for name, shadow in shadows.items() if shadow.grad is None]
     for name in idle:
         network.get_parameter(name).requires_grad_(False)

@@ -26,25 +26,42 @@ MODELS: Registry[Builder] = Registry("model")
 
 _FCN = "Long, Shelhamer & Darrell, arXiv 1411.4038"
 _SETR = "Zheng et al., arXiv 2012.15840"
+_SEGNET = "Badrinarayanan et al., arXiv 1511.00561"
+_DEEPLAB3 = "Chen et al., arXiv 1706.05587"
 _ERFNET = "Romera et al., 10.1109/TITS.2017.2750080"
 _VIT = "tu-vit_tiny_patch16_224"
 _SWIN = "tu-swin_tiny_patch4_window7_224"
 
-_SMP = (
-    ("unet", "encoder-based U-Net", "Ronneberger et al., arXiv 1505.04597", 2015, "resnet18"),
-    ("unetplusplus", "U-Net with nested dense skips", "Zhou et al., arXiv 1807.10165", 2018, "resnet18"),
-    ("manet", "multi-scale attention net", "Fan et al., 10.1109/ACCESS.2020.3025372", 2020, "resnet18"),
-    ("linknet", "additive skips, light decoder", "Chaurasia & Culurciello, arXiv 1707.03718", 2017, "resnet18"),
-    ("fpn", "feature pyramid", "Kirillov et al., arXiv 1901.02446", 2019, "resnet18"),
-    ("pspnet", "pyramid pooling", "Zhao et al., arXiv 1612.01105", 2016, "resnet18"),
-    ("deeplabv3", "parallel atrous spatial pyramid", "Chen et al., arXiv 1706.05587", 2017, "resnet18"),
-    ("deeplabv3plus", "atrous pyramid and a decoder", "Chen et al., arXiv 1802.02611", 2018, "resnet18"),
-    ("pan", "pyramid attention", "Li et al., arXiv 1805.10180", 2018, "resnet18"),
-    ("upernet", "unified perceptual parsing", "Xiao et al., arXiv 1807.10221", 2018, "resnet18"),
-    ("segformer", "transformer encoder, MLP decoder", "Xie et al., arXiv 2105.15203", 2021, "mit_b0"),
-    ("dpt", "dense prediction transformer", "Ranftl et al., arXiv 2103.13413", 2021, _VIT),
-)
-_WRITTEN = (
+_TABLE: tuple[tuple[str, str, str, str, int, str, str | None], ...] = (
+    # name, module, summary, paper, year, family, encoder
+    ("unet", "smp_models", "encoder-based U-Net", "Ronneberger et al., arXiv 1505.04597", 2015, "smp", "resnet18"),
+    ("unetplusplus", "smp_models", "nested dense skips", "Zhou et al., arXiv 1807.10165", 2018, "smp", "resnet18"),
+    (
+        "manet",
+        "smp_models",
+        "multi-scale attention",
+        "Fan et al., 10.1109/ACCESS.2020.3025372",
+        2020,
+        "smp",
+        "resnet18",
+    ),
+    ("linknet", "smp_models", "additive skips", "Chaurasia & Culurciello, arXiv 1707.03718", 2017, "smp", "resnet18"),
+    ("fpn", "smp_models", "feature pyramid", "Kirillov et al., arXiv 1901.02446", 2019, "smp", "resnet18"),
+    ("pspnet", "smp_models", "pyramid pooling", "Zhao et al., arXiv 1612.01105", 2016, "smp", "resnet18"),
+    ("deeplabv3", "smp_models", "parallel atrous spatial pyramid", _DEEPLAB3, 2017, "smp", "resnet18"),
+    (
+        "deeplabv3plus",
+        "smp_models",
+        "atrous pyramid and a decoder",
+        "Chen et al., arXiv 1802.02611",
+        2018,
+        "smp",
+        "resnet18",
+    ),
+    ("pan", "smp_models", "pyramid attention", "Li et al., arXiv 1805.10180", 2018, "smp", "resnet18"),
+    ("upernet", "smp_models", "unified perceptual parsing", "Xiao et al., arXiv 1807.10221", 2018, "smp", "resnet18"),
+    ("segformer", "smp_models", "transformer, MLP decoder", "Xie et al., arXiv 2105.15203", 2021, "smp", "mit_b0"),
+    ("dpt", "smp_models", "dense prediction transformer", "Ranftl et al., arXiv 2103.13413", 2021, "smp", _VIT),
     ("fcn32s", "fcn", "VGG16, one upsampling by 32", _FCN, 2015, "fcn", "vgg16"),
     ("fcn16s", "fcn", "VGG16, one skip summed", _FCN, 2015, "fcn", "vgg16"),
     ("fcn8s", "fcn", "VGG16, two skips summed", _FCN, 2015, "fcn", "vgg16"),
@@ -57,71 +74,22 @@ _WRITTEN = (
         "vgg",
         "vgg16_bn",
     ),
-    (
-        "segnet",
-        "segnet",
-        "13 + 13 layers, pooling indices",
-        "Badrinarayanan et al., arXiv 1511.00561",
-        2015,
-        "vgg",
-        "vgg16_bn",
-    ),
+    ("segnet", "segnet", "13 + 13 layers, pooling indices", _SEGNET, 2015, "vgg", "vgg16_bn"),
     ("unet_classic", "unet_classic", "the original", "Ronneberger et al., arXiv 1505.04597", 2015, "unet", None),
     ("wnet", "wnet", "two U-Nets in a chain", "Xia & Kulis, arXiv 1711.08506", 2017, "unet", None),
-    (
-        "deeplabv1",
-        "deeplab",
-        "atrous VGG16, large field of view",
-        "Chen et al., arXiv 1412.7062",
-        2014,
-        "deeplab",
-        "vgg16",
-    ),
+    ("deeplabv1", "deeplab", "large field of view", "Chen et al., arXiv 1412.7062", 2014, "deeplab", "vgg16"),
     ("deeplabv2", "deeplab", "atrous pyramid, summed", "Chen et al., arXiv 1606.00915", 2016, "deeplab", "resnet101"),
-    (
-        "deeplabv3_cascade",
-        "deeplab",
-        "atrous blocks in cascade, multi-grid",
-        "Chen et al., arXiv 1706.05587",
-        2017,
-        "deeplab",
-        "resnet101",
-    ),
+    ("deeplabv3_cascade", "deeplab", "atrous blocks in cascade, multi-grid", _DEEPLAB3, 2017, "deeplab", "resnet101"),
     ("setr_naive", "setr", "ViT, one upsampling", _SETR, 2021, "setr", _VIT),
     ("setr_pup", "setr", "ViT, progressive upsampling", _SETR, 2021, "setr", _VIT),
     ("setr_mla", "setr", "ViT, multi-level aggregation", _SETR, 2021, "setr", _VIT),
-    (
-        "swin_upernet",
-        "swin_upernet",
-        "shifted-window transformer, UPerNet decoder",
-        "Liu et al., arXiv 2103.14030",
-        2021,
-        "swin",
-        _SWIN,
-    ),
+    ("swin_upernet", "swin_upernet", "shifted windows, UPerNet", "Liu et al., arXiv 2103.14030", 2021, "swin", _SWIN),
     ("erfnet", "erfnet", "real time, factorised residuals", _ERFNET, 2018, "real-time", None),
-    (
-        "bisenetv2",
-        "bisenetv2",
-        "real time, detail and semantic branches",
-        "Yu et al., arXiv 2004.02147",
-        2021,
-        "real-time",
-        None,
-    ),
+    ("bisenetv2", "bisenetv2", "real time, two branches", "Yu et al., arXiv 2004.02147", 2021, "real-time", None),
 )
-
-_ROWS = (*((name, "smp_models", *row[:3], "smp", row[3]) for name, *row in _SMP), *_WRITTEN)
-for _name, _module, _summary, _paper, _year, _family, _encoder in _ROWS:
-    MODELS.add(
-        _name,
-        f"lanecli.models.{_module}:{_name}",
-        summary=_summary,
-        paper=_paper,
-        year=_year,
-        family=_family,
-        encoder=_encoder,
-    )
+for _name, _module, _summary, _paper, _year, _family, _encoder in _TABLE:
+    _target = f"lanecli.models.{_module}:{_name}"
+    MODELS.add(_name, _target, summary=_summary, paper=_paper, year=_year, family=_family, encoder=_encoder)
 
 
 def default_encoder(model: str) -> str | None:

@@ -27,6 +27,7 @@ class SegNet(Architecture):
     """VGG16's convolutions with batch norm, and their mirror image on unpooled maps."""
 
     stride = 32
+    pools_by_index = True
     feature_stride = 1
 
     def __init__(self, classes: int, encoder: VGG16, dropout: float = 0.0) -> None:

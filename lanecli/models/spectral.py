@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
+import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
@@ -45,8 +46,8 @@ def folded(network: Net) -> Net:
     for module in list(network.modules()):
         if parametrize.is_parametrized(module, "weight"):
             # not by torch's own removal, which takes the weight from the class that copies share
-            weight = nn.Parameter(module.weight.detach().clone())
+            weight = cast(torch.Tensor, module.weight).detach().clone()
             module.__class__ = parametrize.type_before_parametrizations(module)
             del module.parametrizations
-            module.weight = weight
+            module.weight = nn.Parameter(weight)
     return network

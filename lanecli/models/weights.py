@@ -10,6 +10,11 @@ from torch import nn
 from lanecli.errors import InputError
 
 
+def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights alone: batch norm's counts of its updates (whole numbers without a shape) are not in older files."""
+    return {name: tensor for name, tensor in state.items() if tensor.ndim or tensor.is_floating_point()}
+
+
 def _read(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise InputError(f"no such encoder weight file: {path}")
@@ -35,19 +40,18 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file is missing, not readable, or fits neither way.
     """
-    state = _read(path)
-    wanted = encoder.state_dict()
+    state, wanted = _without_counters(_read(path)), _without_counters(encoder.state_dict())
     by_suffix: dict[str, torch.Tensor] = {}
     for name in wanted:
         tail = next((k for k in (name, name.removeprefix("model.")) if k in state), None)
         if tail is not None and state[tail].shape == wanted[name].shape:
             by_suffix[name] = state[tail]
     if len(by_suffix) == len(wanted):
-        encoder.load_state_dict(by_suffix)
+        encoder.load_state_dict(by_suffix, strict=False)
         return
     in_order = list(state.values())[: len(wanted)]
     if [t.shape for t in in_order] == [t.shape for t in wanted.values()]:
-        encoder.load_state_dict(dict(zip(wanted, in_order, strict=True)))
+        encoder.load_state_dict(dict(zip(wanted, in_order, strict=True)), strict=False)
         return
     missing = next(n for n in wanted if n not in by_suffix)
     raise InputError(f"{path}: does not fit the encoder: it has no '{missing}' of shape {tuple(wanted[missing].shape)}")

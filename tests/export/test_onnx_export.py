@@ -94,7 +94,23 @@ def test_spectral_norm_and_auxiliary_heads_stay_behind(tmp_path: Path) -> None:
 def test_a_file_that_disagrees_is_not_kept(
     network: Network, spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "compare", lambda *_: exporter.Parity(0.5, 1.0, 0.9, 100))
+    monkeypatch.setattr(exporter, "compare", lambda *_: exporter.Parity(0.5, 1.0, 0.9, 0.01, 100))
     with pytest.raises(LaneError, match="disagrees"):
         exporter.export_onnx(network, spec, tmp_path / "m.onnx", static=True)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("differing", "kept"), [(0.01, True), (0.2, False)])
+def test_near_ties_of_pooling_by_index_are_no_disagreement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differing: float, kept: bool
+) -> None:
+    from lanecli.labelmaps import label_map
+
+    spec = ModelSpec("segnet", {"width": 0.0625}, label_map("lane"), Geometry((64, 32)))
+    monkeypatch.setattr(exporter, "compare", lambda *_: exporter.Parity(0.5, 1.0, 0.999, differing, 100))
+    if kept:
+        exporter.export_onnx(build_network(spec).eval(), spec, tmp_path / "m.onnx", static=True)
+    else:
+        with pytest.raises(LaneError, match="20 % of pixels"):
+            exporter.export_onnx(build_network(spec).eval(), spec, tmp_path / "m.onnx", static=True)
+    assert (tmp_path / "m.onnx").exists() is kept

@@ -40,7 +40,8 @@ def test_encoder_weights_from_a_file_by_name_and_in_order(tmp_path: Path) -> Non
         {k: v.clone(memory_format=torch.contiguous_format) for k, v in donor.items()}, tmp_path / "named.safetensors"
     )
     torch.save({f"other.{i}": v for i, v in enumerate(donor.values())}, tmp_path / "ordered.pth")
-    for file in ("named.safetensors", "ordered.pth"):
+    torch.save({k: v for k, v in donor.items() if not k.endswith("num_batches_tracked")}, tmp_path / "older.pth")
+    for file in ("named.safetensors", "ordered.pth", "older.pth"):
         torch.manual_seed(2)
         network = build_network(spec_of("linknet"), str(tmp_path / file))
         for key, value in network.architecture.model.encoder.state_dict().items():
