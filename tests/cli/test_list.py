@@ -81,7 +81,7 @@ def test_the_table_of_models_fits(width: int, timed: bool) -> None:
 def test_a_figure_that_is_not_there_is_a_dash() -> None:
     row = {**model_rows()[0], "parameters": None, "macs": None, "stride": None, "onnx": None, "ms": None}
     line = model_lines([row], 80)[1]
-    assert line.split()[-4:] == ["-"] * 4
+    assert line.split().count("-") == 4  # and ms, which no row has, is no column
 
 
 def test_the_last_column_wraps_under_itself() -> None:
