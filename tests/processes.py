@@ -17,6 +17,8 @@ def _command(arguments: list[str], output: str, variables: dict[str, str], large
     """Run ``lanecli ARGUMENTS`` as a process of its own would."""
     import torch
 
+    # loader workers are forked, as in a process started by hand: those of a fork server outlive a killed run
+    multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     os.environ.update(variables)
     with open(output, "w", buffering=1) as stream:
