@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -43,6 +45,22 @@ class Outcome:
     def json(self) -> object:
         """Standard output as one JSON document."""
         return json.loads(self.out)
+
+
+def loaded(code: str, wanted: tuple[str, ...]) -> set[str]:
+    """Which modules of `wanted` a fresh interpreter has imported after running `code`, which must not fail."""
+    script = f"import sys\ntry:\n    exec({code!r})\nexcept SystemExit as status:\n    assert not status.code\n"
+    script += f"sys.stderr.write('LOADED ' + ' '.join(m for m in {wanted!r} if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).resolve().parents[1]
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.rpartition("LOADED")[2].split())
+
+
+def run_line(*line: str) -> str:
+    """Code that runs ``lanecli LINE``."""
+    return f"sys.argv = ['lanecli', *{line!r}]\nimport runpy\nrunpy.run_module('lanecli', run_name='__main__')"
 
 
 def brightness_model(path: Path, *, size: tuple[int, int] = (64, 32), level: float = 128.0) -> Path:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from samples import loaded, run_line
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lanecli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -27,23 +26,9 @@ LAYERS = (
 LEVEL = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 
 
-def loaded(code: str, wanted: tuple[str, ...] = HEAVY) -> set[str]:
-    """Which of `wanted` a fresh interpreter has imported after running `code`."""
-    script = f"import sys\ntry:\n    exec({code!r})\nexcept SystemExit:\n    pass\n"
-    script += f"sys.stderr.write('LOADED ' + ' '.join(m for m in {wanted!r} if m in sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
-    )
-    return set(done.stderr.rpartition("LOADED")[2].split())
-
-
-def run_line(*line: str) -> str:
-    return f"sys.argv = ['lanecli', *{line!r}]\nimport runpy\nrunpy.run_module('lanecli', run_name='__main__')"
-
-
 @pytest.mark.parametrize("line", [["--help"], ["--version"], ["train", "--help"], ["predict", "--help"]])
 def test_help_imports_nothing_heavy(line: list[str]) -> None:
-    assert loaded(run_line(*line)) == set()
+    assert loaded(run_line(*line), HEAVY) == set()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lanecli.models.checkpointing import checkpoint_blocks
+from lanecli.models.checkpointing import checkpoint_blocks, checkpoint_module
 
 
 class Architecture(nn.Module):
@@ -71,9 +71,16 @@ class Architecture(nn.Module):
         """The parts that spectral normalisation and gradient checkpointing work on."""
         return [self.encoder]  # type: ignore[list-item]
 
+    def blocks(self) -> list[nn.Module]:
+        """What gradient checkpointing works on where it cannot be told from the encoders' own lists of modules."""
+        return []
+
     def checkpoint_gradients(self) -> int:
-        """Make blocks of the encoder compute their activations again in the backward pass; how many comes back."""
-        return sum(checkpoint_blocks(encoder) for encoder in self.encoders())
+        """Make blocks compute their activations again in the backward pass; how many comes back."""
+        named = self.blocks()
+        for block in named:
+            checkpoint_module(block)
+        return len(named) or sum(checkpoint_blocks(encoder) for encoder in self.encoders())
 
 
 def enlarged(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:

@@ -16,7 +16,6 @@ from torch import nn
 
 from lanecli.models.architecture import Architecture, fcn_head
 from lanecli.models.building import refuse_encoder, refuse_unknown, scaled
-from lanecli.models.checkpointing import checkpoint_module
 
 _EXPANSION = 6
 _BOOSTER_CHANNELS = 128
@@ -183,12 +182,9 @@ class BiSeNetV2(Architecture):
         """Both branches."""
         return [self.detail, self.semantic]
 
-    def checkpoint_gradients(self) -> int:
+    def blocks(self) -> list[nn.Module]:
         """Every block of both branches."""
-        blocks = [*self.detail, *self.semantic]
-        for block in blocks:
-            checkpoint_module(block)
-        return len(blocks)
+        return [*self.detail, *self.semantic]
 
 
 def bisenetv2(

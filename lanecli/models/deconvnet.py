@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lanecli.models.architecture import Architecture
-from lanecli.models.building import refuse_unknown, scaled
-from lanecli.models.registry import default_encoder
+from lanecli.models.building import scaled
 from lanecli.models.vgg import VGG16, build_vgg16, initialise
 
 
@@ -82,7 +81,5 @@ def deconvnet(
     Raises:
         InputError: another encoder, its weights cannot be had, or an unknown argument.
     """
-    refuse_unknown("deconvnet", arguments, ("width", "dropout"))
-    encoder = encoder or str(default_encoder("deconvnet"))
-    vgg = build_vgg16("deconvnet", encoder, encoder_weights, arguments.get("width", 1.0), allowed=("vgg16_bn",))
+    vgg = build_vgg16("deconvnet", encoder, encoder_weights, arguments, allowed=("vgg16_bn",))
     return DeconvNet(classes, vgg, **arguments)

@@ -23,7 +23,7 @@ from lanecli.errors import InputError, nearest
 from lanecli.models.architecture import Architecture, enlarged
 from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
 from lanecli.models.registry import default_encoder
-from lanecli.models.vgg import VGG16, build_vgg16, initialise, small
+from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, initialise, small
 from lanecli.models.weights import load_encoder_weights
 
 
@@ -55,15 +55,7 @@ class DeepLabV1(Architecture):
             pool.kernel_size, pool.padding, pool.stride = 3, 1, 2 if number < 3 else 1
         _dilate(encoder.stages()[4], 2)
         self.feature_channels = hidden = scaled(1024, width)
-        self.head = nn.Sequential(
-            nn.Conv2d(encoder.channels[4], hidden, 3, padding=12, dilation=12),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Conv2d(hidden, hidden, 1),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-        )
-        initialise(self.head)
+        self.head = fully_connected(encoder.channels[4], hidden, kernel=3, dilation=12, dropout=dropout)
         self.classifier = small(nn.Conv2d(hidden, classes, 1))
 
     def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -169,11 +161,7 @@ def deeplabv1(
     Raises:
         InputError: another encoder, its weights cannot be had, or an unknown argument.
     """
-    refuse_unknown("deeplabv1", arguments, ("width", "dropout"))
-    vgg = build_vgg16(
-        "deeplabv1", encoder or str(default_encoder("deeplabv1")), encoder_weights, arguments.get("width", 1.0)
-    )
-    return DeepLabV1(classes, vgg, **arguments)
+    return DeepLabV1(classes, build_vgg16("deeplabv1", encoder, encoder_weights, arguments), **arguments)
 
 
 def deeplabv2(

@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lanecli.models.architecture import Architecture
-from lanecli.models.building import refuse_unknown, scaled
-from lanecli.models.registry import default_encoder
-from lanecli.models.vgg import VGG16, build_vgg16, initialise, small
+from lanecli.models.building import scaled
+from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, small
 
 
 class Upsampling(nn.ConvTranspose2d):
@@ -56,15 +55,7 @@ class FCN(Architecture):
         super().__init__()
         self.encoder = encoder
         self.feature_channels = hidden = scaled(4096, width)
-        self.head = nn.Sequential(
-            nn.Conv2d(encoder.channels[4], hidden, 7, padding=3),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Conv2d(hidden, hidden, 1),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-        )
-        initialise(self.head)
+        self.head = fully_connected(encoder.channels[4], hidden, kernel=7, dilation=1, dropout=dropout)
         sources = [hidden, encoder.channels[3], encoder.channels[2]][: skips + 1]
         self.scores = nn.ModuleList(small(nn.Conv2d(channels, classes, 1)) for channels in sources)
         self.upsamplings = nn.ModuleList(Upsampling(classes, factor) for factor in [2] * skips + [32 >> skips])
@@ -83,9 +74,7 @@ class FCN(Architecture):
 
 
 def _build(model: str, skips: int, classes: int, encoder: str | None, weights: str | None, arguments: Any) -> FCN:
-    refuse_unknown(model, arguments, ("width", "dropout"))
-    vgg = build_vgg16(model, encoder or str(default_encoder(model)), weights, arguments.get("width", 1.0))
-    return FCN(classes, vgg, skips, **arguments)
+    return FCN(classes, build_vgg16(model, encoder, weights, arguments), skips, **arguments)
 
 
 def fcn32s(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> FCN:

@@ -28,6 +28,9 @@ _FCN = "Long, Shelhamer & Darrell, arXiv 1411.4038"
 _SETR = "Zheng et al., arXiv 2012.15840"
 _SEGNET = "Badrinarayanan et al., arXiv 1511.00561"
 _DEEPLAB3 = "Chen et al., arXiv 1706.05587"
+_MANET = "Fan et al., 10.1109/ACCESS.2020.3025372"
+_DEEPLAB3PLUS = "Chen et al., arXiv 1802.02611"
+_DECONVNET = "Noh et al., arXiv 1505.04366"
 _ERFNET = "Romera et al., 10.1109/TITS.2017.2750080"
 _VIT = "tu-vit_tiny_patch16_224"
 _SWIN = "tu-swin_tiny_patch4_window7_224"
@@ -36,28 +39,12 @@ _TABLE: tuple[tuple[str, str, str, str, int, str, str | None], ...] = (
     # name, module, summary, paper, year, family, encoder
     ("unet", "smp_models", "encoder-based U-Net", "Ronneberger et al., arXiv 1505.04597", 2015, "smp", "resnet18"),
     ("unetplusplus", "smp_models", "nested dense skips", "Zhou et al., arXiv 1807.10165", 2018, "smp", "resnet18"),
-    (
-        "manet",
-        "smp_models",
-        "multi-scale attention",
-        "Fan et al., 10.1109/ACCESS.2020.3025372",
-        2020,
-        "smp",
-        "resnet18",
-    ),
+    ("manet", "smp_models", "multi-scale attention", _MANET, 2020, "smp", "resnet18"),
     ("linknet", "smp_models", "additive skips", "Chaurasia & Culurciello, arXiv 1707.03718", 2017, "smp", "resnet18"),
     ("fpn", "smp_models", "feature pyramid", "Kirillov et al., arXiv 1901.02446", 2019, "smp", "resnet18"),
     ("pspnet", "smp_models", "pyramid pooling", "Zhao et al., arXiv 1612.01105", 2016, "smp", "resnet18"),
     ("deeplabv3", "smp_models", "parallel atrous spatial pyramid", _DEEPLAB3, 2017, "smp", "resnet18"),
-    (
-        "deeplabv3plus",
-        "smp_models",
-        "atrous pyramid and a decoder",
-        "Chen et al., arXiv 1802.02611",
-        2018,
-        "smp",
-        "resnet18",
-    ),
+    ("deeplabv3plus", "smp_models", "atrous pyramid and a decoder", _DEEPLAB3PLUS, 2018, "smp", "resnet18"),
     ("pan", "smp_models", "pyramid attention", "Li et al., arXiv 1805.10180", 2018, "smp", "resnet18"),
     ("upernet", "smp_models", "unified perceptual parsing", "Xiao et al., arXiv 1807.10221", 2018, "smp", "resnet18"),
     ("segformer", "smp_models", "transformer, MLP decoder", "Xie et al., arXiv 2105.15203", 2021, "smp", "mit_b0"),
@@ -65,15 +52,7 @@ _TABLE: tuple[tuple[str, str, str, str, int, str, str | None], ...] = (
     ("fcn32s", "fcn", "VGG16, one upsampling by 32", _FCN, 2015, "fcn", "vgg16"),
     ("fcn16s", "fcn", "VGG16, one skip summed", _FCN, 2015, "fcn", "vgg16"),
     ("fcn8s", "fcn", "VGG16, two skips summed", _FCN, 2015, "fcn", "vgg16"),
-    (
-        "deconvnet",
-        "deconvnet",
-        "VGG16 mirrored, max unpooling",
-        "Noh et al., arXiv 1505.04366",
-        2015,
-        "vgg",
-        "vgg16_bn",
-    ),
+    ("deconvnet", "deconvnet", "VGG16 mirrored, max unpooling", _DECONVNET, 2015, "vgg", "vgg16_bn"),
     ("segnet", "segnet", "13 + 13 layers, pooling indices", _SEGNET, 2015, "vgg", "vgg16_bn"),
     ("unet_classic", "unet_classic", "the original", "Ronneberger et al., arXiv 1505.04597", 2015, "unet", None),
     ("wnet", "wnet", "two U-Nets in a chain", "Xia & Kulis, arXiv 1711.08506", 2017, "unet", None),

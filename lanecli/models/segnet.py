@@ -16,8 +16,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from lanecli.models.architecture import Architecture
-from lanecli.models.building import refuse_unknown
-from lanecli.models.registry import default_encoder
 from lanecli.models.vgg import VGG16, build_vgg16, initialise
 
 _DEEP = 3  # stages with dropout on either side
@@ -74,7 +72,5 @@ def segnet(*, classes: int, encoder: str | None = None, encoder_weights: str | N
     Raises:
         InputError: another encoder, its weights cannot be had, or an unknown argument.
     """
-    refuse_unknown("segnet", arguments, ("width", "dropout"))
-    encoder = encoder or str(default_encoder("segnet"))
-    vgg = build_vgg16("segnet", encoder, encoder_weights, arguments.pop("width", 1.0), allowed=("vgg16_bn",))
-    return SegNet(classes, vgg, **arguments)
+    vgg = build_vgg16("segnet", encoder, encoder_weights, arguments, allowed=("vgg16_bn",))
+    return SegNet(classes, vgg, arguments.get("dropout", 0.0))

@@ -18,7 +18,6 @@ from torch import nn
 
 from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_encoder, refuse_unknown, scaled
-from lanecli.models.checkpointing import checkpoint_module
 from lanecli.models.vgg import initialise
 
 _MARGIN = 94  # unpadded, a side of 16 k + 188 gives 16 k + 4: 92 pixels lost, and 2 for a multiple of 16
@@ -88,12 +87,9 @@ class UNet(Architecture):
         """The contracting path and the bottleneck."""
         return [*self.contracting, self.bottleneck]
 
-    def checkpoint_gradients(self) -> int:
+    def blocks(self) -> list[nn.Module]:
         """Every level of either path."""
-        levels = [*self.contracting, self.bottleneck, *self.expanding]
-        for level in levels:
-            checkpoint_module(level)
-        return len(levels)
+        return [*self.contracting, self.bottleneck, *self.expanding]
 
 
 def unet_classic(

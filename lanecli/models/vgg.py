@@ -6,7 +6,9 @@ The layers and the published weights are torchvision's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torchvision
@@ -14,10 +16,12 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from lanecli.errors import InputError, nearest
-from lanecli.models.building import encoder_errors, is_weight_file, scaled
+from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
 from lanecli.models.checkpointing import checkpointed
+from lanecli.models.registry import default_encoder
 from lanecli.models.weights import load_encoder_weights
 
+Net = TypeVar("Net", bound=nn.Module)
 ENCODERS = ("vgg16", "vgg16_bn")
 
 
@@ -62,13 +66,14 @@ class VGG16(nn.Module):
         return pooled
 
 
-def initialise(module: nn.Module) -> None:
+def initialise(module: Net) -> Net:
     """He et al.'s normal weights (arXiv 1502.01852) and zero biases for every convolution inside `module`, in place."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    return module
 
 
 def small(score: nn.Conv2d) -> nn.Conv2d:
@@ -79,21 +84,36 @@ def small(score: nn.Conv2d) -> nn.Conv2d:
     return score
 
 
+def fully_connected(inputs: int, hidden: int, kernel: int, dilation: int, dropout: float) -> nn.Sequential:
+    """fc6 and fc7 as convolutions, each with ReLU and dropout: (N, inputs, h, w) to (N, hidden, h, w)."""
+    layers: list[nn.Module] = []
+    for channels, side, rate in ((inputs, kernel, dilation), (hidden, 1, 1)):
+        convolution = nn.Conv2d(channels, hidden, side, padding=rate * (side // 2), dilation=rate)
+        layers += [convolution, nn.ReLU(inplace=True), nn.Dropout(dropout)]
+    return initialise(nn.Sequential(*layers))
+
+
 def build_vgg16(
-    model: str, encoder: str, encoder_weights: str | None, width: float, allowed: tuple[str, ...] = ENCODERS
+    model: str,
+    encoder: str | None,
+    encoder_weights: str | None,
+    arguments: Mapping[str, Any],
+    allowed: tuple[str, ...] = ENCODERS,
 ) -> VGG16:
-    """The encoder of `model`.
+    """The encoder of `model`, whose arguments are ``width``, the factor of all channels (1.0), and ``dropout``.
 
     Args:
-        model: its name, for messages.
-        encoder: one of `allowed`; ``vgg16_bn`` has batch normalisation.
+        model: its name.
+        encoder: one of `allowed`, or None for the model's own; ``vgg16_bn`` has batch normalisation.
         encoder_weights: None for random ones, a local file, ``imagenet``, or torchvision's name of a set.
-        width: factor of all channels.
+        arguments: of the model; others than those two are refused.
         allowed: the encoders `model` has.
 
     Raises:
-        InputError: another encoder, or weights that do not exist, fit or arrive.
+        InputError: another encoder, an unknown argument, or weights that do not exist, fit or arrive.
     """
+    refuse_unknown(model, arguments, ("width", "dropout"))
+    encoder, width = encoder or str(default_encoder(model)), arguments.get("width", 1.0)
     if encoder not in allowed:
         raise InputError(
             f"model '{model}' has its own encoder ({' or '.join(allowed)}), not '{encoder}': leave out model.encoder"

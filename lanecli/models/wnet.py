@@ -51,9 +51,9 @@ class WNet(Architecture):
         """Contracting path and bottleneck of either net."""
         return [*self.first.encoders(), *self.second.encoders()]
 
-    def checkpoint_gradients(self) -> int:
+    def blocks(self) -> list[nn.Module]:
         """Every level of both nets."""
-        return self.first.checkpoint_gradients() + self.second.checkpoint_gradients()
+        return [*self.first.blocks(), *self.second.blocks()]
 
 
 def wnet(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> WNet:

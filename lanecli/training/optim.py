@@ -18,18 +18,22 @@ if TYPE_CHECKING:  # names of optimisers are listed without importing torch
     from lanecli.models.build import Network
 
 OPTIMISERS: Registry[Any] = Registry("optimiser")
-OPTIMISERS.add("sgd", "torch.optim:SGD", summary="stochastic gradient descent, momentum 0.9 unless told")
-OPTIMISERS.add("adam", "torch.optim:Adam", summary="Kingma & Ba, arXiv 1412.6980")
-OPTIMISERS.add("adamw", "torch.optim:AdamW", summary="decoupled weight decay, Loshchilov & Hutter, arXiv 1711.05101")
-OPTIMISERS.add("nadam", "torch.optim:NAdam", summary="Adam with Nesterov momentum")
-OPTIMISERS.add("radam", "torch.optim:RAdam", summary="rectified Adam, Liu et al., arXiv 1908.03265")
-OPTIMISERS.add("rmsprop", "torch.optim:RMSprop", summary="running mean of squared gradients")
-OPTIMISERS.add("adagrad", "torch.optim:Adagrad", summary="sum of squared gradients, Duchi et al. 2011")
-OPTIMISERS.add("adadelta", "torch.optim:Adadelta", summary="Zeiler, arXiv 1212.5701")
-OPTIMISERS.add("adamax", "torch.optim:Adamax", summary="Adam in the infinity norm, arXiv 1412.6980")
-OPTIMISERS.add("adafactor", "torch.optim:Adafactor", summary="factored second moments, arXiv 1804.04235")
-OPTIMISERS.add("asgd", "torch.optim:ASGD", summary="averaged stochastic gradient descent, Polyak & Juditsky 1992")
-OPTIMISERS.add("rprop", "torch.optim:Rprop", summary="sign of the gradient only; for whole-set batches")
+_TORCH = (
+    ("sgd", "SGD", "stochastic gradient descent, momentum 0.9 unless told"),
+    ("adam", "Adam", "Kingma & Ba, arXiv 1412.6980"),
+    ("adamw", "AdamW", "decoupled weight decay, Loshchilov & Hutter, arXiv 1711.05101"),
+    ("nadam", "NAdam", "Adam with Nesterov momentum"),
+    ("radam", "RAdam", "rectified Adam, Liu et al., arXiv 1908.03265"),
+    ("rmsprop", "RMSprop", "running mean of squared gradients"),
+    ("adagrad", "Adagrad", "sum of squared gradients, Duchi et al. 2011"),
+    ("adadelta", "Adadelta", "Zeiler, arXiv 1212.5701"),
+    ("adamax", "Adamax", "Adam in the infinity norm, arXiv 1412.6980"),
+    ("adafactor", "Adafactor", "factored second moments, arXiv 1804.04235"),
+    ("asgd", "ASGD", "averaged stochastic gradient descent, Polyak & Juditsky 1992"),
+    ("rprop", "Rprop", "sign of the gradient only; for whole-set batches"),
+)
+for _name, _class, _summary in _TORCH:
+    OPTIMISERS.add(_name, f"torch.optim:{_class}", summary=_summary)
 
 _DEFAULTS = {"sgd": {"momentum": 0.9}}
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import Outcome, brightness_model
+from samples import Outcome, brightness_model, loaded, run_line
 
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
 from lanecli.errors import InputError
@@ -98,13 +96,6 @@ def test_several_labels_at_once_are_refused(tmp_path: Path) -> None:
 
 
 def test_no_torch(bright: Path, stripe_picture: Path, tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.argv = ['lanecli', *sys.argv[1:]]\n"
-        "from lanecli.cli import main\n"
-        "try: main()\n"
-        "finally: print([m for m in ('torch', 'scipy', 'onnx') if m in sys.modules])\n"
-    )
-    line = ["predict", str(stripe_picture), "--model", str(bright), "--out", str(tmp_path / "o"), "--crf"]
-    done = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    line = run_line("predict", str(stripe_picture), "--model", str(bright), "--out", str(tmp_path / "o"), "--crf")
+    assert loaded(line, ("torch", "scipy", "onnx")) == set()
     assert (tmp_path / "o" / "stripe.overlay.png").is_file()

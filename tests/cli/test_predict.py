@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from samples import DATA, Outcome, brightness_model, write_video
+from samples import DATA, Outcome, brightness_model, loaded, run_line, write_video
 
 from lanecli.media import VideoReader, read_mask, read_picture, write_picture
 
@@ -292,25 +292,9 @@ def test_interruption_leaves_a_playable_overlay(tmp_path: Path) -> None:
 
 
 def test_start_up_imports_no_torch(bright: Path, stripe_picture: Path, tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.argv = ['lanecli', *sys.argv[1:]]\n"
-        "from lanecli.cli import main\n"
-        "try: main()\n"
-        "finally: print([m for m in ('torch', 'torchvision', 'segmentation_models_pytorch') if m in sys.modules])\n"
-    )
-    command = [
-        sys.executable,
-        "-c",
-        script,
-        "predict",
-        str(stripe_picture),
-        "--model",
-        str(bright),
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    line = run_line("predict", str(stripe_picture), "--model", str(bright), "--out", str(tmp_path / "o"))
+    assert loaded(line, ("torch", "torchvision", "segmentation_models_pytorch")) == set()
+    assert (tmp_path / "o" / "stripe.overlay.png").is_file()
 
 
 @pytest.mark.skipif(not (DATA / "videos").is_dir(), reason="the real road data is not on this machine")
