@@ -18,7 +18,6 @@ class Group:
     """This process among those that train together; the default is alone, and then nothing is sent anywhere."""
 
     rank: int = 0
-    local_rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -94,7 +93,7 @@ def join(device: str) -> tuple[Group, torch.device]:
         torch.cuda.set_device(picked)
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo")
-    return Group(rank, local_rank, size, picked), picked
+    return Group(rank, size, picked), picked
 
 
 def _all_gather(values: Tensor, size: int) -> list[Tensor]:

@@ -222,8 +222,7 @@ class Run:
                 loss = self._loss(outputs, pictures, masks) / len(parts)
                 self.scaler.scale(loss).backward()
             total += loss.detach()
-        if not config.train.sync_loss:
-            total = self.group.total(total) / self.group.size
+        total = self._of_all(total)
         if config.train.clip:
             self.scaler.unscale_(self.optimiser)
             nn.utils.clip_grad_norm_(self.network.parameters(), config.train.clip)
@@ -249,10 +248,14 @@ class Run:
             taught = None if taught is None else self.group.gather(taught)
         loss = criterion(outputs[0], targets, taught)
         for name, value in criterion.last_terms.items():
-            self._count(name, value / config.accumulate)
+            self._count(name, self._of_all(value) / config.accumulate)
         for logits in outputs[1:]:
             loss = loss + self.network.auxiliary_weight * criterion(logits, targets, taught)
         return loss
+
+    def _of_all(self, loss: Tensor) -> Tensor:
+        """The mean over processes of a loss each has taken on its own; `loss` where they took it together."""
+        return loss if self.stage.config.train.sync_loss else self.group.total(loss) / self.group.size
 
     def _count(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums.get(name, torch.zeros((), dtype=torch.float64, device=self.device)) + value

@@ -47,7 +47,9 @@ class Stage:
             InputError: for what the configuration or the data has wrong.
         """
         self.config, self.number, self._group = config, number, group
-        self._data = DataPlan(config)
+        # stages mostly share their data: its masks, which a sampler may look through, are then read once
+        shared = before is not None and _data_keys(before.config) == _data_keys(config)
+        self._data: DataPlan = before._data if before is not None and shared else DataPlan(config)
         self.spec: ModelSpec = build_spec(config, self._data)
         if before is not None and not self.spec.label_map.same_classes(before.spec.label_map):
             raise InputError(f"stage {number + 1}: its data has other classes than stage {number}'s")
@@ -135,6 +137,17 @@ def build_stages(configs: Sequence[Config], group: Group) -> list[Stage]:
                 raise
             raise InputError(f"stage {number + 1}: {error}") from error
     return stages
+
+
+def _data_keys(config: Config) -> dict[str, object]:
+    """What decides which pictures are read and how often each is drawn."""
+    data = config.data.model_dump(exclude={"augment", "workers", "geometry"})
+    return data | {
+        "crop": config.data.geometry.crop,
+        "seed": config.train.seed,
+        "bootstrap": config.train.bootstrap,
+        "weigh_errors_of": config.train.weigh_errors_of,
+    }
 
 
 def _with_teacher(config: Config) -> list[LossTerm]:

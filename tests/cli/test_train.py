@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from samples import SMALL_RUN, Outcome
 
 from lanecli.cli import main
+from lanecli.config import load_config
 from lanecli.data.synthesise import synthesise
 from lanecli.media import read_mask, write_mask
 from lanecli.modelfile import read_spec
@@ -148,6 +149,24 @@ def test_a_finished_run_has_nothing_to_resume(cli: Cli, run: Path) -> None:
     done = cli("train", "--resume", run)
     assert done.code == 2
     assert "finished" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "encoder"),
+    [
+        (["model.name=setr_pup", "model.args={width: 0.25, depth: 4}"], None),
+        (["model.name=unet", "model.encoder=tu-test_resnet"], "tu-test_resnet"),
+        ([], "tu-efficientnet_lite0"),
+    ],
+    ids=["another model", "another model and encoder", "the file's own"],
+)
+def test_the_default_files_encoder_goes_with_its_model(
+    cli: Cli, dataset: Path, tmp_path: Path, words: list[str], encoder: str | None
+) -> None:
+    short = ["data.geometry.size=[64, 32]", "data.samples=4", "data.workers=0", "train.batch=2", "train.epochs=1"]
+    done = cli("train", *words, *short, "--data", dataset, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    assert load_config(tmp_path / "run" / "config.yaml").model.encoder == encoder
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ Cli = Callable[..., Outcome]
 # Adam divides by the gradient's size at first: where that is rounding, so would the whole difference be
 SMALL = [*SMALL_RUN, "optim.name=sgd", "optim.lr=0.05"]
 
+WITHIN = "{scale: [1.0, 1.5], rotate: 0, shift: 0, aspect: 0}"
+
 
 def rows(run: Path) -> list[dict[str, str]]:
     """A run's metrics."""
@@ -63,9 +65,11 @@ def single(cli: Cli, scenes: Path, out: Path, *more: str) -> Path:
         ["loss=jaccard", "model.name=unet"],
         ["loss=ce+lovasz", "train.accumulate=2", "train.ema=0.9"],
         ["loss=ce+dice", "train.parallel=fsdp", "train.ema=0.9"],
+        # a mean over as many pixels in every picture: none is drawn from beyond the frame
+        ["loss=ce", "train.sync_loss=false", "train.accumulate=2", f"data.augment={WITHIN}"],
         ["model.encoder=tu-efficientnet_lite0", "optim.lr=0.005", "train.epochs=1"],
     ],
-    ids=["ddp", "accumulated", "fsdp", "timm"],
+    ids=["ddp", "accumulated", "fsdp", "own loss", "timm"],
 )
 def test_two_processes_are_one_with_twice_the_batch(cli: Cli, scenes: Path, tmp_path: Path, more: list[str]) -> None:
     one = single(cli, scenes, tmp_path / "one", *more)
