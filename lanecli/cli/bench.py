@@ -83,7 +83,7 @@ def _training(settings: list[str], data: list[Path], device: str) -> tuple[dict[
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as lanecli train sets it
     from lanecli.training.bench import DEFINITIONS, bench_training
 
-    document = bench_training(settings, data, device=device)
+    document = bench_training(settings, data, device=device, progress=lambda what: note(f"measuring {what} …"))
     width, height = document["size"]
     lines = [
         f"{document['model']}/{document['encoder']} at {width}x{height}, batch {document['batch']}, on "

@@ -42,7 +42,13 @@ class _Silent:
 
 
 def bench_training(
-    overrides: list[str], data: list[Path], *, device: str = "auto", steps: int = 4, rounds: int = 3
+    overrides: list[str],
+    data: list[Path],
+    *,
+    device: str = "auto",
+    steps: int = 2,
+    rounds: int = 3,
+    progress: Callable[[str], None] = lambda _what: None,
 ) -> dict[str, Any]:
     """Pictures a second of a plain loop and of `lanecli train`.
 
@@ -52,6 +58,7 @@ def bench_training(
         device: as for training.
         steps: of each row and round.
         rounds: the rows are measured in turn so many times; medians count.
+        progress: told which row of which round begins.
 
     Returns:
         ``rows``: pictures a second by the names of :data:`DEFINITIONS`; ``rounds``: the same, each round's;
@@ -78,6 +85,7 @@ def bench_training(
         seconds: dict[str, list[float]] = {name: [] for name in rows}
         for turn in range(rounds + 1):
             for name, measure in rows.items():
+                progress(f"{name}, round {turn} of {rounds}" if turn else f"{name}, to warm up")
                 _wait(loop.run.device)
                 since = time.perf_counter()
                 measure()

@@ -9,21 +9,29 @@ import csv
 import io
 import json
 import shutil
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lanecli.config import Config, load_config
 from lanecli.errors import InputError, LaneError
 from lanecli.media.outputs import write_atomically
+from lanecli.models.build import network_from_file
 from lanecli.training.checkpoint import has_state
+from lanecli.training.device import pick_device
 from lanecli.training.loop import Run, Watcher
 
-COLUMNS = ("variant", "lane_iou", "dice", "precision", "recall", "parameters", "images_per_second", "seconds")
+COLUMNS = (
+    *("variant", "lane_iou", "dice", "precision", "recall"),
+    *("parameters", "milliseconds", "images_per_second", "seconds"),
+)
+_TIMED = 2.0  # seconds of a network, trained
 
 
 class Sweep(BaseModel):
@@ -82,7 +90,8 @@ def run_sweep(
 
     Returns:
         A row of :data:`COLUMNS` per variant. Scores are those after the last epoch, not the best one, so that no
-        variant is favoured by choosing its epoch on the pictures it is scored on.
+        variant is favoured by choosing its epoch on the pictures it is scored on. ``milliseconds`` are those of one
+        picture through the network in float32 on `device`; ``images_per_second`` those of the whole training.
 
     Raises:
         InputError: a folder holds a run of another configuration.
@@ -100,7 +109,11 @@ def _one(name: str, config: Config, folder: Path, watch: Callable[[str], Watcher
     if written.is_file() and load_config(written) != config:
         raise InputError(f"{folder} holds a run of another configuration; name a new --out")
     if result.is_file():
-        return dict(json.loads(result.read_text()))
+        row: dict[str, Any] = json.loads(result.read_text())
+        if "failed" not in row and row.get("milliseconds") is None:  # from a version that took no time
+            row["milliseconds"] = _milliseconds(folder, config, device)
+            write_atomically(result, json.dumps(row).encode())
+        return row
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(written, config.to_yaml().encode())
     run = Run(config, folder, device=device, resume=has_state(folder / "last"))
@@ -115,17 +128,37 @@ def _one(name: str, config: Config, folder: Path, watch: Callable[[str], Watcher
     seconds = time.perf_counter() - started
     last = run.log.rows[-1]
     pictures = (run.step - before) * config.train.batch * config.train.accumulate
-    row: dict[str, Any] = {
+    row = {
         "variant": name,
         "lane_iou": last["val/miou_foreground"],
         **{key: last[f"val/{key}"] for key in ("dice", "precision", "recall")},
         "parameters": sum(p.numel() for p in run.network.parameters()),
+        "milliseconds": _milliseconds(folder, config, device),
         "images_per_second": round(pictures / seconds, 2),
         "seconds": round(seconds, 1),
     }
     write_atomically(result, json.dumps(row).encode())
     shutil.rmtree(folder / "last", ignore_errors=True)  # gigabytes for the large ones, and nothing left to resume
     return row
+
+
+def _milliseconds(folder: Path, config: Config, device: str) -> float:
+    """The median time of one picture through the trained network."""
+    place = pick_device(device)
+    network, _ = network_from_file(folder / "model.safetensors")
+    network = network.to(place).to(memory_format=torch.channels_last).eval()
+    width, height = config.data.geometry.size
+    picture = torch.zeros((1, height, width, 3), dtype=torch.uint8, device=place)
+    times: list[float] = []
+    with torch.inference_mode():
+        network(picture)  # the first is for warming up
+        while len(times) < 5 or sum(times) < _TIMED:
+            started = time.perf_counter()
+            network(picture)
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+            times.append(time.perf_counter() - started)
+    return round(1000 * statistics.median(times), 2)
 
 
 def _write_table(rows: list[dict[str, Any]], out: Path) -> None:
@@ -139,15 +172,17 @@ def _write_table(rows: list[dict[str, Any]], out: Path) -> None:
 
 def table_lines(rows: list[dict[str, Any]]) -> list[str]:
     """The table in Markdown, best lane IoU first."""
-    lines = ["| variant | lane IoU | Dice | precision | recall | images/s |", "|---|---|---|---|---|---|"]
+    names = ("variant", "lane IoU", "Dice", "precision", "recall", "parameters (M)", "ms", "images/s")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
     def score(row: dict[str, Any]) -> float:
         return -float(row.get("lane_iou") or 0)
 
     for row in sorted(rows, key=score):
         if "failed" in row:
-            lines.append(f"| {row['variant']} | failed: {row['failed']} | | | | |")
+            lines.append(f"| {row['variant']} | failed: {row['failed']} {'| ' * (len(names) - 2)}|")
             continue
         values = [f"{float(row[k] or 0):.3f}" for k in ("lane_iou", "dice", "precision", "recall")]
-        lines.append(f"| {row['variant']} | {' | '.join(values)} | {row['images_per_second']} |")
+        values += [f"{row['parameters'] / 1e6:.2f}", f"{row['milliseconds']:.1f}", f"{row['images_per_second']:.1f}"]
+        lines.append(f"| {row['variant']} | {' | '.join(values)} |")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,15 @@ import yaml
 from samples import Outcome
 
 from lanecli.data.synthesise import synthesise
+from lanecli.training import sweep
 
 Cli = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time a network five times, no longer."""
+    monkeypatch.setattr(sweep, "_TIMED", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +56,16 @@ def test_variants_are_compared_and_not_trained_twice(cli: Cli, dataset: Path, tm
     again = cli("sweep", file, "--data", dataset, "--out", tmp_path / "o", "--json")
     assert again.json() == first
     assert (tmp_path / "o" / "ce" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_sweep_of_an_earlier_version_is_timed(cli: Cli, dataset: Path, tmp_path: Path) -> None:
+    file, out = sweep_file(tmp_path / "s.yaml", ce=["train.epochs=1"]), tmp_path / "o"
+    (row,) = cli("sweep", file, "--data", dataset, "--out", out, "--json").json()
+    assert row.pop("milliseconds") > 0
+    (out / "ce" / "result.json").write_text(json.dumps(row))
+    (again,) = cli("sweep", file, "--data", dataset, "--out", out, "--json").json()
+    assert again.pop("milliseconds") > 0
+    assert again == row
 
 
 def test_an_interrupted_sweep_goes_on(cli: Cli, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
