@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator
 
 from lanecli.errors import InputError, nearest
+from lanecli.models.pretrained import fetching
 
 
 def refuse_unknown(model: str, arguments: Iterable[str], known: Collection[str]) -> None:
@@ -35,18 +36,21 @@ def is_weight_file(encoder_weights: str | None) -> bool:
     return encoder_weights is not None and encoder_weights.endswith((".safetensors", ".pth", ".pt"))
 
 
+def published_weights(encoder: str, encoder_weights: str | None) -> str | bool | None:
+    """What smp is told: a name, True for timm's weights (the encoder names the set), None for none or a file."""
+    if encoder_weights is None or is_weight_file(encoder_weights):
+        return None
+    return True if encoder.startswith("tu-") else encoder_weights
+
+
 @contextlib.contextmanager
 def encoder_errors(model: str, encoder: str, encoder_weights: str | None) -> Iterator[None]:
-    """Turn what building `encoder` (and fetching its weights) raises into one InputError."""
+    """Turn what building an smp or timm `encoder` raises, and fetching its weights, into one InputError."""
     try:
-        yield
+        with fetching(encoder, None if is_weight_file(encoder_weights) else encoder_weights):
+            yield
     except InputError:
         raise
-    except Exception as error:  # timm, its hub client and smp raise many kinds
-        if encoder_weights is not None and not is_weight_file(encoder_weights):
-            raise InputError(
-                f"weights '{encoder_weights}' of encoder '{encoder}' could not be fetched (no network?): use "
-                "model.encoder_weights=null, or give a downloaded file (model.encoder_weights=FILE.safetensors)"
-            ) from error
+    except Exception as error:  # timm and smp raise many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"model '{model}' cannot be built with encoder '{encoder}': {reason}") from error

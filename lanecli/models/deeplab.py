@@ -21,7 +21,7 @@ from torch import nn
 
 from lanecli.errors import InputError, nearest
 from lanecli.models.architecture import Architecture, enlarged
-from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
+from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
 from lanecli.models.registry import default_encoder
 from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, initialise, small
 from lanecli.models.weights import load_encoder_weights
@@ -145,7 +145,7 @@ def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float,
     names = smp.encoders.get_encoder_names()
     if not encoder.startswith("tu-") and encoder not in names:
         raise InputError(f"unknown encoder '{encoder}'{nearest(encoder, names)}")
-    named = None if is_weight_file(encoder_weights) else encoder_weights
+    named = published_weights(encoder, encoder_weights)
     with encoder_errors(model, encoder, encoder_weights):
         built: nn.Module = smp.encoders.get_encoder(encoder, depth=5, weights=named, output_stride=stride, **arguments)
     if is_weight_file(encoder_weights):

@@ -20,7 +20,7 @@ from torch import nn
 
 from lanecli.errors import InputError, nearest
 from lanecli.models.architecture import Architecture, fcn_head
-from lanecli.models.building import is_weight_file, refuse_unknown, scaled
+from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
 from lanecli.models.pooling import make_pooling_exportable
 from lanecli.models.registry import default_encoder
 from lanecli.models.weights import load_encoder_weights
@@ -186,31 +186,18 @@ def _construct(
     architecture: str, classes: int, encoder: str, encoder_weights: str | None, arguments: dict[str, Any]
 ) -> Any:
     """smp's model, with every error of its in one line."""
-    local = is_weight_file(encoder_weights)
-    try:
-        model = smp.MODEL_ARCHITECTURES_MAPPING[architecture](
-            encoder_name=encoder, encoder_weights=None if local else encoder_weights, classes=classes, **arguments
-        )
-    except KeyError as error:
-        raise InputError(f"unknown encoder '{encoder}'{nearest(encoder, smp.encoders.get_encoder_names())}") from error
-    except (OSError, RuntimeError) as error:
-        if encoder_weights is None or local:
-            raise InputError(
-                f"model '{architecture}' cannot be built with encoder '{encoder}': {_first(error)}"
-            ) from error
-        raise InputError(
-            f"weights '{encoder_weights}' of encoder '{encoder}' could not be fetched (no network?): use "
-            "model.encoder_weights=null, or give a downloaded file (model.encoder_weights=FILE.safetensors)"
-        ) from error
-    except (TypeError, ValueError, AssertionError) as error:
-        raise InputError(f"model '{architecture}' cannot be built with encoder '{encoder}': {_first(error)}") from error
-    if local and encoder_weights is not None:
-        load_encoder_weights(model.encoder, Path(encoder_weights).expanduser())
+    weights = published_weights(encoder, encoder_weights)
+    with encoder_errors(architecture, encoder, encoder_weights):
+        try:
+            model = smp.MODEL_ARCHITECTURES_MAPPING[architecture](
+                encoder_name=encoder, encoder_weights=weights, classes=classes, **arguments
+            )
+        except KeyError as error:
+            known = smp.encoders.get_encoder_names()
+            raise InputError(f"unknown encoder '{encoder}'{nearest(encoder, known)}") from error
+    if is_weight_file(encoder_weights):
+        load_encoder_weights(model.encoder, Path(str(encoder_weights)).expanduser())
     return model
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 unet = partial(_build, "unet")

@@ -15,7 +15,7 @@ import segmentation_models_pytorch as smp
 import timm
 
 from lanecli.errors import InputError, nearest
-from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
+from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
 from lanecli.models.pooling import make_pooling_exportable
 from lanecli.models.registry import default_encoder
 from lanecli.models.smp_models import SmpArchitecture, add_stage4_head
@@ -50,7 +50,6 @@ def swin_upernet(
         hint = nearest(encoder, swins) or f", such as '{default}'"
         raise InputError(f"model 'swin_upernet' takes timm's Swin encoders, not '{encoder}'{hint}")
     width = arguments.get("width", 1.0)
-    local = is_weight_file(encoder_weights)
     options: dict[str, Any] = {"strict_img_size": False, "always_partition": True}
     if width != 1.0:
         heads = _heads(encoder)
@@ -60,13 +59,13 @@ def swin_upernet(
     with encoder_errors("swin_upernet", encoder, encoder_weights):
         model = smp.UPerNet(
             encoder,
-            encoder_weights=None if local else encoder_weights,
+            encoder_weights=published_weights(encoder, encoder_weights),
             classes=classes,
             decoder_channels=scaled(arguments.get("decoder_channels", 512), width),
             **options,
         )
-    if local and encoder_weights is not None:
-        load_encoder_weights(model.encoder, Path(encoder_weights).expanduser())
+    if is_weight_file(encoder_weights):
+        load_encoder_weights(model.encoder, Path(str(encoder_weights)).expanduser())
     make_pooling_exportable(model)
     use_paper_windows(model)
     dropout = arguments.get("dropout", 0.0)

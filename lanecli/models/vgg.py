@@ -16,8 +16,9 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from lanecli.errors import InputError, nearest
-from lanecli.models.building import encoder_errors, is_weight_file, refuse_unknown, scaled
+from lanecli.models.building import is_weight_file, refuse_unknown, scaled
 from lanecli.models.checkpointing import checkpointed
+from lanecli.models.pretrained import not_fetched
 from lanecli.models.registry import default_encoder
 from lanecli.models.weights import load_encoder_weights
 
@@ -134,7 +135,9 @@ def build_vgg16(
             f"encoder '{encoder}' has no weights '{encoder_weights}'{nearest(encoder_weights, known)}; "
             f"there are: {', '.join(known)}"
         )
-    with encoder_errors(model, encoder, encoder_weights):
+    try:
         state = published[name].get_state_dict(progress=False, weights_only=True)
-        vgg.load_state_dict({key: value for key, value in state.items() if key.startswith("features.")})
+    except (OSError, RuntimeError) as error:
+        raise not_fetched(encoder, encoder_weights) from error
+    vgg.load_state_dict({key: value for key, value in state.items() if key.startswith("features.")})
     return vgg
