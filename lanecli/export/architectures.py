@@ -125,11 +125,12 @@ def _run(name: str, what: Sequence[str], budget: float, note: Callable[[str], No
             if not (installed(kind) and path.exists()):
                 continue
             for precision in ("fp32", "bf16") if cpu_has_bf16() else ("fp32",):
+                note(f"{name}: {kind} {precision} …")
                 try:
                     backend = open_backend(str(path), backend=kind, precision=precision, device="cpu", size=SIZE)
-                except InputError:  # this backend does not compute in this precision here
+                except InputError as error:  # this backend does not compute in this precision here
+                    note(str(error))
                     continue
-                note(f"{name}: {kind} {precision} …")
                 times.setdefault(kind, {})[precision] = round(milliseconds(backend, budget), 1)
     return {**found, "ms": times}
 

@@ -23,6 +23,11 @@ from lanecli.models.spectral import folded, plain_spec
 INPUT, OUTPUT = "pictures", "logits"
 TOLERANCE = 1e-3
 """Largest difference of logits, as a share of the largest logit, an exported file may show."""
+_EXAMPLE = (229, 293)  # (height, width)
+"""What the graph is traced on: no stride divides it, two windows of Swin's deepest stage fit in either way, and the
+batch is above one. Otherwise the exporter fixes padding, windows or batch without a word."""
+_COMPARED = (261, 241)
+"""(width, height) of a comparison at yet another size."""
 TIES = 0.05
 """Share of pixels that may differ by more in networks that remember where each maximum was: where the two largest
 values are equal up to rounding, another runtime may well find the other one first."""
@@ -78,8 +83,7 @@ def export_onnx(
     path.parent.mkdir(parents=True, exist_ok=True)
     network, spec = folded(network), plain_spec(spec)
     halved = _round_weights(network) if precision == "fp16" else set()
-    # an example no stride divides, and a batch above one: otherwise padding and batch are fixed without a word
-    example = torch.zeros((1, height, width, 3) if static else (2, 101, 165, 3), dtype=torch.uint8)
+    example = torch.zeros((1, height, width, 3) if static else (2, *_EXAMPLE, 3), dtype=torch.uint8)
     dimension = torch.export.Dim.DYNAMIC
     shapes = None if static else ({0: dimension, 1: dimension, 2: dimension},)
     try:
@@ -114,7 +118,7 @@ def export_onnx(
     temporary = path.with_name(path.name + ".part")
     try:
         onnx.save(model, temporary)
-        sizes = [(1, (width, height))] if static else [(1, (width, height)), (3, (width, height)), (2, (197, 133))]
+        sizes = [(1, (width, height))] if static else [(1, (width, height)), (3, (width, height)), (2, _COMPARED)]
         parity = compare(network, temporary, sizes)
         ties = network.architecture.pools_by_index and parity.differing_pixels <= TIES
         if not (parity.relative <= TOLERANCE or ties):

@@ -79,9 +79,10 @@ def test_the_table_of_models_fits(width: int, timed: bool) -> None:
 
 
 def test_a_figure_that_is_not_there_is_a_dash() -> None:
-    row = {**model_rows()[0], "parameters": None, "macs": None, "stride": None, "onnx": None, "ms": None}
-    line = model_lines([row], 80)[1]
-    assert line.split().count("-") == 4  # and ms, which no row has, is no column
+    first, second = model_rows()[:2]
+    unknown = dict.fromkeys(("parameters", "macs", "stride", "onnx", "ms", "machine"))
+    assert model_lines([first | unknown], 80)[1].split().count("-") == 4  # and ms, which no row has, is no column
+    assert model_lines([first | unknown, second], 200)[1].split().count("-") == 6
 
 
 def test_the_last_column_wraps_under_itself() -> None:

@@ -43,7 +43,9 @@ def test_parameter_counts() -> None:
 def test_pooling_equals_torch(bins: tuple[int, int], size: tuple[int, int]) -> None:
     features = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     expected = nn.AdaptiveAvgPool2d(bins)(features)
-    torch.testing.assert_close(ExportableAdaptiveAvgPool2d(bins)(features), expected)
+    pooling = ExportableAdaptiveAvgPool2d(bins)
+    torch.testing.assert_close(pooling.products(features), expected)
+    torch.testing.assert_close(pooling(features), expected)
 
 
 def test_making_pooling_exportable_changes_no_weights() -> None:
