@@ -156,7 +156,7 @@ class TrainConfig(Section):
     """Decay of the exponential moving average of weights that is validated and kept."""
     seed: int = Field(0, ge=0)
     compile: bool = False
-    """Compile the network; minutes at the start, faster steps after on a GPU."""
+    """Compile the network, which takes a while at the start. On a CPU steps are no faster after (docs/training.md)."""
     checkpoint_gradients: bool = False
     """Compute the encoder's activations twice in place of keeping them: less memory, about a third more time."""
     bootstrap: int | None = Field(None, ge=0)
