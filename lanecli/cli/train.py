@@ -68,11 +68,10 @@ def _settings(words: list[str], data: list[Path]) -> Config:
     path = Path(files[0]) if files else configs_folder() / "default.yaml"
     if not path.is_file() and (configs_folder() / f"{path.name}.yaml").is_file():
         path = configs_folder() / f"{path.name}.yaml"
-    settings = load_config(path, overrides)
     named = {w.partition("=")[0].strip() for w in overrides}
-    if not files and "model.encoder" not in named and settings.model.name != load_config(path).model.name:
+    if not files and "model.name" in named and "model.encoder" not in named:
         overrides.append("model.encoder=null")  # the default file's encoder goes with its model; this one has its own
-        settings = load_config(path, overrides)
+    settings = load_config(path, overrides)
     if data:
         settings.data.root = [str(folder) for folder in data]
     elif not files and not settings.data.root:

@@ -31,7 +31,8 @@ def try_run(config: Config, device: str) -> tuple[dict[str, Any], list[str]]:
     """
     with tempfile.TemporaryDirectory(prefix="lanecli-dry-run-") as folder:
         run = Run(config.model_copy(deep=True), Path(folder), device=device, writes=False)
-        checked = [_check(source) for stage in run.stages for source in stage.sources]
+        sources = {id(source): source for stage in run.stages for source in stage.sources}  # stages mostly share them
+        checked = [_check(source) for source in sources.values()]
         if run.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(run.device)
         steps = [run.rehearse(stage) for stage in run.stages]

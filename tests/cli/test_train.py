@@ -158,7 +158,7 @@ def test_a_finished_run_has_nothing_to_resume(cli: Cli, run: Path) -> None:
         (["model.name=unet", "model.encoder=tu-test_resnet"], "tu-test_resnet"),
         ([], "tu-efficientnet_lite0"),
     ],
-    ids=["another model", "another model and encoder", "the file's own"],
+    ids=["a model named", "a model and an encoder named", "the file's own"],
 )
 def test_the_default_files_encoder_goes_with_its_model(
     cli: Cli, dataset: Path, tmp_path: Path, words: list[str], encoder: str | None
