@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from samples import Outcome
 
+from lanecli.models.facts import read_facts
+from lanecli.models.registry import MODELS
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -42,3 +45,12 @@ def test_commands_and_options_exist(cli: Callable[..., Outcome], words: list[str
     assert done.code == 0, done.err
     for option in (word.split("=")[0] for word in words[start:] if word.startswith("--")):
         assert option in done.out, f"{option} is no option of {' '.join(group)}"
+
+
+def test_the_table_has_every_architecture_with_its_measured_costs() -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if line.count("|") == 9]
+    table = {row[0]: row[5:] for row in rows if row[0] in MODELS}
+    assert set(table) == set(MODELS)
+    for name, facts in read_facts()["models"].items():
+        costs = facts["parameters"] / 1e6, facts["macs"] / 1e9, facts["ms"]["openvino"]["fp32"]
+        assert table[name] == [f"{costs[0]:.1f}", f"{costs[1]:.1f}", f"{costs[2]:.0f}"], name
