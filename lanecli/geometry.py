@@ -167,11 +167,14 @@ class Geometry:
         crop: margins (left, top, right, bottom) taken off first; an int is pixels, a float below 1 a share of the
             frame's side.
         fit: ``"stretch"`` fills `size` (anisotropic), ``"pad"`` keeps the aspect ratio and centres it between bars.
+        frame: (width, height) of the frames a crop in pixels was measured on; on frames of another size its margins
+            are scaled with the frame's sides. None where nobody wrote it down: margins are then taken as they are.
     """
 
     size: Size | None = None
     crop: tuple[float, float, float, float] = (0, 0, 0, 0)
     fit: str = "stretch"
+    frame: Size | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or not 1 <= min(self.size) <= max(self.size) <= MAX_SIDE):
@@ -180,13 +183,21 @@ class Geometry:
             raise InputError(f"geometry: fit is 'stretch' or 'pad', not '{self.fit}'")
         if len(self.crop) != 4 or any(not m >= 0 or (m % 1 and m > 1) for m in self.crop):
             raise InputError(f"geometry: crop margins are whole pixels or shares below 1, got {self.crop}")
+        if self.frame is not None and (len(self.frame) != 2 or not min(self.frame) >= 1):
+            raise InputError(f"geometry: frame is (width, height) in pixels, got {self.frame}")
+
+    def scales_crop(self, frame: Size) -> bool:
+        """Whether margins in pixels, made for frames of another size, are scaled for frames of this size."""
+        return self.frame is not None and self.frame != frame and any(margin >= 1 for margin in self.crop)
 
     def place(self, frame: Size) -> Placement:
         """The geometry for frames of one size. Raises InputError when the crop leaves nothing."""
         width, height = frame
         sides = (width, height, width, height)
+        made_for = self.frame * 2 if self.scales_crop(frame) and self.frame else sides
         left, top, right, bottom = (
-            round(m * side) if 0 < m < 1 else int(m) for m, side in zip(self.crop, sides, strict=True)
+            round(m * side) if 0 < m < 1 else round(m * side / was)
+            for m, side, was in zip(self.crop, sides, made_for, strict=True)
         )
         box = (left, top, width - right, height - bottom)
         cut = (box[2] - box[0], box[3] - box[1])
@@ -203,16 +214,24 @@ class Geometry:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON and YAML friendly form; :meth:`from_dict` reads it back equal."""
-        return {"size": list(self.size) if self.size else None, "crop": list(self.crop), "fit": self.fit}
+        written: dict[str, Any] = {
+            "size": list(self.size) if self.size else None,
+            "crop": list(self.crop),
+            "fit": self.fit,
+        }
+        return {**written, "frame": list(self.frame)} if self.frame else written
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Geometry:
         """Read :meth:`to_dict`'s form. Raises InputError naming what is wrong."""
         try:
-            size = data.get("size")
+            size, frame = data.get("size"), data.get("frame")
             left, top, right, bottom = data.get("crop", (0, 0, 0, 0))
             return cls(
-                (int(size[0]), int(size[1])) if size else None, (left, top, right, bottom), data.get("fit", "stretch")
+                (int(size[0]), int(size[1])) if size else None,
+                (left, top, right, bottom),
+                data.get("fit", "stretch"),
+                (int(frame[0]), int(frame[1])) if frame else None,
             )
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
             raise InputError(f"geometry is not readable: {error}") from error

@@ -38,6 +38,19 @@ class LabelClass:
         return self.decode if self.decode is not None else (self.sources[0] if self.sources else None)
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What scores come to.
+
+    Attributes:
+        class_map: (H, W) uint8 train ids; `IGNORE_ID` where none of the classes holds (several labels, no background).
+        labels: (H, W) uint8, bit i where class i holds, for maps of several labels at once; else None.
+    """
+
+    class_map: np.ndarray
+    labels: np.ndarray | None = None
+
+
 def pack_color(color: Iterable[int]) -> int:
     """(R, G, B), each 0..255, as ``0xRRGGBB``."""
     red, green, blue = (int(c) for c in color)
@@ -111,6 +124,16 @@ class LabelMap:
         table = np.zeros((256, 3), np.uint8)
         table[: len(self.classes)] = [c.color for c in self.classes]
         return table
+
+    @property
+    def bernoulli(self) -> bool:
+        """Whether scores are independent yes-or-no planes: one for two exclusive classes, one a label for several."""
+        return self.multilabel or len(self.classes) == 2
+
+    @property
+    def plane_classes(self) -> tuple[int, ...]:
+        """The class each plane of scores stands for: class 1 alone for two exclusive classes, else every class."""
+        return (1,) if self.bernoulli and not self.multilabel else tuple(range(len(self.classes)))
 
     def same_classes(self, other: LabelMap) -> bool:
         """Whether predictions of both mean the same: equal names in equal order, and the same mode."""
@@ -253,3 +276,85 @@ class LabelMap:
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise InputError(f"label map is not readable: {type(error).__name__} {error}") from error
+
+
+def decide(planes: np.ndarray, label_map: LabelMap, ties: np.ndarray | None = None, threshold: float = 0.5) -> Decision:
+    """Scores to class ids: the one place where this is done.
+
+    Two exclusive classes: class 1 where its plane is above `threshold`. Several of many: each label whose plane is
+    above it; in the class map the highest of them, the background where there is none, `IGNORE_ID` where the map has
+    no background. One of many: the highest plane, the first of equal ones.
+
+    Args:
+        planes: (K, H, W) float32, one plane for each of `LabelMap.plane_classes`: probabilities, or any scores that
+            are compared alike, such as logits with a threshold of 0.
+        label_map: the classes.
+        ties: (K, H, W) float32 scores that decide where `planes` are equal (or equal to the threshold); None: first
+            come, first served.
+        threshold: of yes-or-no planes.
+
+    Example:
+        >>> from lanecli.labelmaps import label_map
+        >>> decide(np.array([[[0.2, 0.7]]], np.float32), label_map("lane")).class_map
+        array([[0, 1]], dtype=uint8)
+    """
+    if label_map.bernoulli and not label_map.multilabel:
+        above = _above(planes[0], threshold, None if ties is None else ties[0])
+        return Decision(cv2.min(above, 1.0, dst=above))
+    if not label_map.multilabel:
+        return Decision(_highest(planes, ties)[0])
+    best, highest = _highest(planes, ties)
+    labels = np.zeros(best.shape, np.uint8)
+    for train_id, plane in enumerate(planes):
+        above = _above(plane, threshold, None if ties is None else ties[train_id])
+        labels |= above & np.uint8(1 << train_id)
+    none = IGNORE_ID if label_map.background is None else label_map.background
+    best[labels == 0] = none
+    return Decision(best, labels)
+
+
+def _above(plane: np.ndarray, threshold: float, ties: np.ndarray | None) -> np.ndarray:
+    """(H, W) uint8: 255 where `plane` is above `threshold`, or equal to it with a tie that is above it."""
+    above = cv2.compare(plane, threshold, cv2.CMP_GT)
+    if ties is not None:
+        equal = np.isclose(plane, threshold, rtol=0, atol=_EQUAL)
+        above[equal] = np.where(ties[equal] > threshold, 255, 0)
+    return above.reshape(plane.shape)
+
+
+def _highest(planes: np.ndarray, ties: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) uint8 number of the highest plane, and (H, W) its height."""
+    best = np.zeros(planes.shape[1:], np.uint8)
+    highest = planes[0].copy()
+    tie = None if ties is None else ties[0].copy()
+    for number in range(1, len(planes)):
+        if tie is None or ties is None:
+            higher = planes[number] > highest
+        else:
+            equal = np.isclose(planes[number], highest, rtol=0, atol=_EQUAL)
+            higher = np.where(equal, ties[number] > tie, planes[number] > highest)
+            tie[higher] = ties[number][higher]
+        best[higher] = number
+        np.maximum(highest, planes[number], out=highest)
+    return best, highest
+
+
+_EQUAL = 1e-6
+"""How near two shares of votes are when they count as equal: weights are sums of float32."""
+
+
+def planes_of(scores: np.ndarray, label_map: LabelMap, *, logits: bool = False) -> np.ndarray:
+    """One score a class, (C, …), to one for each of `LabelMap.plane_classes`, (K, …).
+
+    Of two exclusive classes' logits that is their difference, whose sigmoid is the probability of class 1.
+    """
+    if label_map.multilabel or len(label_map.classes) != 2:
+        return scores
+    return scores[1:] - scores[:1] if logits else scores[1:]
+
+
+def probabilities_of(planes: np.ndarray, label_map: LabelMap) -> np.ndarray:
+    """(K, H, W) planes of probabilities, as :func:`decide` takes them, to (C, H, W): one for every class."""
+    if label_map.multilabel or len(label_map.classes) != 2:
+        return planes
+    return np.concatenate([1 - planes, planes])

@@ -22,7 +22,8 @@ from lanecli.labels import LabelMap
 if TYPE_CHECKING:
     import torch
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 (lanecli 0.1.0) had no `outputs`, and its ONNX files took pictures as Geometry leaves them."""
 KEY = "lanecli"
 _MAX_HEADER = 64 << 20  # bytes: far above any real header, far below what would hurt to allocate
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
@@ -52,6 +53,10 @@ class ModelSpec:
         normalisation: what is done to levels after that.
         temperature: logits are divided by it before softmax or sigmoid (Guo et al. 2017, arXiv 1706.04599).
         provenance: where it comes from: version, data, steps, figures. Free form, JSON values.
+        outputs: what the model can be asked for beside logits, by name (`lanecli.models.outputs`), with the arguments
+            of each.
+        version: of the format the file was written in.
+        unknown: keys of the header this version does not know, kept when the file is written again.
     """
 
     architecture: str
@@ -61,6 +66,9 @@ class ModelSpec:
     normalisation: Normalisation = Normalisation()
     temperature: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    version: int = FORMAT_VERSION
+    unknown: dict[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -71,6 +79,7 @@ class ModelSpec:
         """One line of JSON; :meth:`from_json` reads it back equal."""
         return json.dumps(
             {
+                **self.unknown,
                 "format_version": FORMAT_VERSION,
                 "architecture": self.architecture,
                 "arguments": self.arguments,
@@ -79,6 +88,7 @@ class ModelSpec:
                 "normalisation": asdict(self.normalisation),
                 "temperature": self.temperature,
                 "provenance": self.provenance,
+                "outputs": self.outputs,
             },
             ensure_ascii=False,
             sort_keys=True,
@@ -89,8 +99,9 @@ class ModelSpec:
         """Read :meth:`to_json`'s form. Raises InputError that names the file and what is wrong."""
         try:
             data: Mapping[str, Any] = json.loads(text)
-            if int(data["format_version"]) > FORMAT_VERSION:
-                raise InputError(f"written by a newer lanecli (format {data['format_version']}); update lanecli")
+            version = int(data["format_version"])
+            if version > FORMAT_VERSION:
+                raise InputError(f"written by a newer lanecli (format {version}); update lanecli")
             norm, temperature = data["normalisation"], float(data.get("temperature", 1.0))
             if not (0 < temperature < math.inf and all(float(s) > 0 for s in norm["std"])):
                 raise ValueError("temperature and standard deviations are numbers above 0")
@@ -102,6 +113,9 @@ class ModelSpec:
                 normalisation=Normalisation(_triple(norm["mean"]), _triple(norm["std"])),
                 temperature=temperature,
                 provenance=dict(data.get("provenance", {})),
+                outputs={str(name): dict(arguments) for name, arguments in data.get("outputs", {}).items()},
+                version=version,
+                unknown={key: value for key, value in data.items() if key not in _KEYS},
             )
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
@@ -109,6 +123,19 @@ class ModelSpec:
             raise InputError(
                 f"{where}: its lanecli header is not readable ({type(error).__name__}: {error})"
             ) from error
+
+
+_KEYS = {
+    "format_version",
+    "architecture",
+    "arguments",
+    "label_map",
+    "geometry",
+    "normalisation",
+    "temperature",
+    "provenance",
+    "outputs",
+}
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

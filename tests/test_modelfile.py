@@ -73,7 +73,7 @@ def test_weights_keep_their_type_in_the_file(tensors: Path) -> None:
     with safe_open(tensors, "pt") as file:
         assert file.get_tensor("half").dtype == torch.float16
         assert file.get_tensor("brain").dtype == torch.bfloat16
-        assert json.loads(file.metadata()[KEY])["format_version"] == 1
+        assert json.loads(file.metadata()[KEY])["format_version"] == 2
 
 
 def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
@@ -247,9 +247,9 @@ def test_files_of_others_are_refused(tmp_path: Path, onnx_file: Path) -> None:
 
 
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
-    data = json.loads(SPEC.to_json()) | {"format_version": 2}
+    data = json.loads(SPEC.to_json()) | {"format_version": 3}
     path = _safetensors(tmp_path / "m.safetensors", {"__metadata__": {KEY: json.dumps(data)}})
-    with pytest.raises(InputError, match=r"m\.safetensors: written by a newer lanecli \(format 2\); update lanecli$"):
+    with pytest.raises(InputError, match=r"m\.safetensors: written by a newer lanecli \(format 3\); update lanecli$"):
         read_spec(path)
 
 

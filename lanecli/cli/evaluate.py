@@ -7,42 +7,68 @@ from typing import Annotated, Any
 
 import typer
 
+from lanecli.cli.options import (
+    BackendOption,
+    CombineOption,
+    CrfOption,
+    DeviceOption,
+    PassesOption,
+    PrecisionOption,
+    TtaOption,
+    UncertaintyOption,
+    WeightsOption,
+    recipe_of,
+)
 from lanecli.cli.output import JsonOption, emit, progress_bar
 
 
 def evaluate(
-    model: Annotated[list[str], typer.Argument(help="A model file, run folder or shipped name; several are averaged.")],
     data: Annotated[Path, typer.Option(help="A prepared dataset.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="A model file, run folder, shipped name or ensemble file; several are combined. Default: lane."
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="Of the dataset's manifest.")] = "val",
-    backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16 or int8.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    crf: Annotated[
-        bool, typer.Option("--crf", help="Refine class borders on the picture's edges first, as predict does.")
-    ] = False,
+    combine: CombineOption = None,
+    weights: WeightsOption = None,
+    tta: TtaOption = "none",
+    uncertainty: UncertaintyOption = "none",
+    passes: PassesOption = 5,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "auto",
+    crf: CrfOption = False,
     out: Annotated[Path | None, typer.Option(help="Folder that gets evaluation.json.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, milliseconds."""
     import json as json_module
 
-    from lanecli.inference.backends import open_backend
     from lanecli.inference.evaluate import evaluate as score
     from lanecli.media.outputs import prepare_target, write_atomically
 
     target = prepare_target(out / "evaluation.json") if out else None
-    backends = [open_backend(name, backend=backend, precision=precision, device=device) for name in model]
+    recipe = recipe_of(
+        model,
+        combine=combine,
+        weights=weights,
+        tta=tta,
+        uncertainty=uncertainty,
+        passes=passes,
+        crf=crf,
+        backend=backend,
+        precision=precision,
+        device=device,
+    )
     with progress_bar() as bar:
         task = bar.add_task("evaluating")
-        scores = score(
-            backends, data, split, crf=crf, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        scores = score(recipe, data, split, progress=lambda done, total: bar.update(task, completed=done, total=total))
     document = {
-        "model": model[0] if len(model) == 1 else model,
+        "model": recipe.models[0] if len(recipe.models) == 1 else list(recipe.models),
         "data": str(data),
         "split": split,
-        "backend": backends[0].name,
-        "precision": backends[0].precision,
         "crf": crf,
         **scores,
     }
@@ -60,10 +86,19 @@ def _table(scores: dict[str, Any]) -> list[str]:
     for name in scores["iou"]:
         row = [cell(scores[key][name]) for key in ("iou", "dice", "precision", "recall")]
         lines.append(f"{name:{width}}  {row[0]}  {row[1]}     {row[2]}  {row[3]}")
-    lines.append(f"mIoU {cell(scores['miou'])} with background, {cell(scores['miou_foreground'])} without")
+    spread = scores["intervals"] and scores["intervals"]["miou_foreground"]
+    between = f" (95 % between {spread[0]:.4f} and {spread[1]:.4f} over groups)" if spread else ""
+    lines.append(f"mIoU {cell(scores['miou'])} with background, {cell(scores['miou_foreground'])} without{between}")
+    if len(scores["groups"]) > 1:
+        lines.append("mIoU without background of each group:")
+        lines += [f"  {cell(each['miou_foreground'])}  {group}" for group, each in scores["groups"].items()]
     lines.append(
         f"pixel accuracy {cell(scores['pixel_accuracy'])}, NLL {cell(scores['nll'])}, "
         f"Brier {cell(scores['brier'])}, ECE {cell(scores['ece'])}"
     )
-    lines.append(f"{scores['n_images']} pictures, {scores['ms_per_image']:.1f} ms each")
+    ms = scores["ms"]
+    lines.append(
+        f"{scores['n_images']} pictures, {scores['ms_per_image']:.1f} ms each: {ms['preprocess']:.1f} before the "
+        f"network, {ms['network']:.1f} in it, {ms['postprocess']:.1f} after it"
+    )
     return lines

@@ -18,6 +18,10 @@ _REGISTRIES = {
     "losses": "lanecli.losses:LOSSES",
     "formats": "lanecli.data.formats:FORMATS",
     "backends": "lanecli.inference.backends:BACKENDS",
+    "ensembles": "lanecli.inference.combiners:COMBINERS",
+    "uncertainties": "lanecli.inference.measures:MEASURES",
+    "views": "lanecli.inference.views:VIEWS",
+    "outputs": "lanecli.inference.sinks:SINKS",
     "optimisers": "lanecli.training.optim:OPTIMISERS",
     "schedules": "lanecli.training.optim:SCHEDULES",
     "labelmaps": "lanecli.labelmaps:LABEL_MAPS",
@@ -72,9 +76,9 @@ def _registered(kind: str) -> Rows:
 
 
 def _metrics() -> Rows:
-    from lanecli.metrics import calibration, segmentation
+    from lanecli.metrics import METRICS
 
-    definitions = {**segmentation.DEFINITIONS, **calibration.DEFINITIONS}
+    definitions = {name: text for metric in METRICS for name, text in METRICS.get(metric).definitions.items()}
     return [{"name": name, "aliases": [], "summary": text} for name, text in definitions.items()]
 
 

@@ -154,7 +154,7 @@ def compare(network: Network, path: Path, sizes: list[tuple[int, Size]], seed: i
         pictures = np.stack([cv2.resize(p, (width, height), interpolation=cv2.INTER_CUBIC) for p in coarse])
         theirs = session.run([OUTPUT], {INPUT: pictures})[0]
         with torch.inference_mode():
-            ours = network(torch.from_numpy(pictures)).float().numpy()
+            ours = network.logits(torch.from_numpy(pictures)).float().numpy()
         if theirs.shape != ours.shape or not np.isfinite(theirs).all():
             raise LaneError(f"the exported file gives {theirs.shape} where torch gives {ours.shape}, or is not finite")
         difference = max(difference, float(np.abs(theirs - ours).max()))

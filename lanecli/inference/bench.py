@@ -17,8 +17,9 @@ import numpy as np
 from lanecli.errors import InputError
 from lanecli.geometry import Size
 from lanecli.inference.backends import BACKENDS, Backend, installed, open_backend
-from lanecli.inference.predictor import Predictor
-from lanecli.inference.run import Options, run
+from lanecli.inference.recipe import Recipe
+from lanecli.inference.run import Run
+from lanecli.inference.sinks import SinkSettings
 from lanecli.media import expand_sources
 from lanecli.shipped import find_model
 
@@ -98,7 +99,7 @@ def _rate(backend: Backend, picture: np.ndarray, pictures: int) -> float:
     for _ in range(pictures):
         if len(waiting) == backend.depth:
             waiting.popleft().result()
-        waiting.append(backend.submit(picture))
+        waiting.append(backend.submit(picture[None]))
     while waiting:
         waiting.popleft().result()
     return pictures / (time.perf_counter() - started)
@@ -110,8 +111,9 @@ def measure_video(backend: Backend, video: Path, rounds: int = 3) -> float:
     rates = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
-            [report] = run(sources, Predictor([backend]), Options(Path(folder), overwrite=True))
-            rates.append(report.fps)
+            predictor = Recipe((str(backend.load.path),), backend=backend.name, precision=backend.precision).open()
+            run = Run(predictor, Path(folder), settings=SinkSettings(overwrite=True))
+            rates += [report.fps for report in run.reports(sources)]
     return statistics.median(rates)
 
 

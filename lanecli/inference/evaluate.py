@@ -1,21 +1,32 @@
-"""A model against a prepared dataset, at the size the dataset has on disk."""
+"""A model against a prepared dataset, at the size the dataset has on disk: a Predictor and a list of metrics."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lanecli.data.manifest import DatasetInfo, read_dataset
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
-from lanecli.inference.backends import Backend
-from lanecli.inference.predictor import Predictor
+from lanecli.inference.predictor import Clock, Predictor
+from lanecli.inference.recipe import Recipe
 from lanecli.media import Frame, read_mask, read_picture
-from lanecli.metrics.calibration import Calibration
-from lanecli.metrics.segmentation import ConfusionMatrix, LabelCounts
+from lanecli.metrics import METRICS, Metric, Truth
+
+BOOTSTRAPS = 1000
+_QUANTILES = (0.025, 0.975)
+DEFINITIONS = {
+    "ms_per_image": "mean wall time from the decoded picture to its prediction at its own size, one at a time",
+    "ms": "the same in three parts: before the network, in it, and after it",
+    "groups": "the scores of each record, sequence or drive alone",
+    "intervals": f"95 % of {BOOTSTRAPS} bootstrap resamples of whole groups (Efron 1979); null with a single group",
+}
+"""What the figures beside the metrics' own mean."""
 
 
 def geometry_on(dataset: DatasetInfo, geometry: Geometry) -> Geometry:
@@ -30,64 +41,115 @@ def geometry_on(dataset: DatasetInfo, geometry: Geometry) -> Geometry:
     return geometry
 
 
+def on_dataset(predictor: Predictor, dataset: DatasetInfo) -> Predictor:
+    """A predictor that shares `predictor`'s models and leaves it as it is, for pictures of `dataset`."""
+    fitted = copy.copy(predictor)
+    fitted.members = [replace(m, geometry=geometry_on(dataset, m.geometry)) for m in predictor.members]
+    fitted.clock = Clock()
+    return fitted
+
+
 def evaluate(
-    backends: Sequence[Backend],
+    recipe: Recipe,
     root: Path,
     split: str,
     *,
-    crf: bool = False,
+    metrics: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Any]:
-    """Scores of one model, or of several averaged, over a split.
+    """Scores of a model, or of several combined, over a split.
 
     Args:
-        backends: the model or models.
+        recipe: the model or models, and how they are asked.
         root: a prepared dataset.
         split: of its manifest.
-        crf: refine probabilities with a dense CRF before they are scored.
+        metrics: names of :data:`METRICS` asked for besides those of every evaluation.
         progress: told how many pictures of how many are done.
 
     Returns:
-        The keys of ``lanecli evaluate --json``; definitions are in lanecli.metrics. ``ms_per_image`` is the mean wall
-        time from the decoded picture to probabilities at its own size, refined ones with `crf`, one picture at a time.
-        Calibration is None for models of several labels at once.
+        The keys of ``lanecli evaluate --json``; definitions are in lanecli.metrics and :data:`DEFINITIONS`.
 
     Raises:
-        InputError: dataset and model speak of different classes, the split is empty, or a CRF does not fit the model.
+        InputError: dataset and model speak of different classes, the split is empty, or a step does not fit the model.
     """
     dataset = read_dataset(root)
+    kinds = [METRICS.get(name) for name in METRICS if name in metrics or not METRICS.entry(name).facts.get("asked")]
+    predictor = recipe.open({need for kind in kinds for need in kind.needs})
+    return score(predictor, dataset, split, kinds, progress)
+
+
+def score(
+    predictor: Predictor,
+    dataset: DatasetInfo,
+    split: str,
+    kinds: Sequence[type[Metric]],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, Any]:
+    """:func:`evaluate` with a predictor that is open already, which it leaves as it is."""
     samples = dataset.of_split(split)
-    for backend in backends:
-        backend.spec = replace(backend.spec, geometry=geometry_on(dataset, backend.spec.geometry))
-    predictor = Predictor(backends, keep_probabilities=True, crf=crf)
+    predictor = on_dataset(predictor, dataset)
     label_map = predictor.label_map
     if not label_map.same_classes(dataset.label_map):
         raise InputError(
-            f"{root} has classes {', '.join(dataset.label_map.names)}; the model knows {', '.join(label_map.names)}"
+            f"{dataset.root} has classes {', '.join(dataset.label_map.names)}; "
+            f"the model knows {', '.join(label_map.names)}"
         )
-    several = label_map.multilabel
-    counts = (LabelCounts if several else ConfusionMatrix)(len(label_map.classes))
-    calibration = Calibration()
-    seconds = 0.0
+    groups: dict[str, list[Metric]] = {}
     for number, sample in enumerate(samples):
-        picture, target = read_picture(sample.image), read_mask(sample.mask)
-        if picture.shape[:2] != target.shape:
-            raise InputError(f"{sample.mask}: the mask is {target.shape[::-1]}, its picture {picture.shape[1::-1]}")
+        frame, mask = Frame.from_rgb(read_picture(sample.image)), read_mask(sample.mask)
+        if frame.size != mask.shape[::-1]:
+            raise InputError(f"{sample.mask}: the mask is {mask.shape[::-1]}, its picture {frame.size}")
         if number == 0:
-            predictor.predict(Frame.from_rgb(picture))  # the first run pays for set-up
-        started = time.perf_counter()
-        prediction = predictor.predict(Frame.from_rgb(picture))
-        seconds += time.perf_counter() - started
-        if prediction.labels is not None:
-            counts.update(label_map.planes(prediction.labels)[None] == 1, label_map.planes(target)[None])
-        else:
-            counts.update(prediction.class_map, target)
-        if prediction.probabilities is not None and not several:
-            calibration.update(prediction.probabilities, prediction.class_map, target)
+            predictor.predict(frame)  # the first run pays for set-up
+            predictor.clock = Clock()
+        prediction = predictor.predict(frame)
+        if sample.group not in groups:
+            groups[sample.group] = [kind(label_map) for kind in kinds]
+        truth = Truth(mask, image=str(sample.image), group=sample.group)
+        for metric in groups[sample.group]:
+            metric.update(prediction, truth)
         progress(number + 1, len(samples))
     return {
-        **counts.scores(label_map),
-        **calibration.scores(),
-        "ms_per_image": 1000 * seconds / len(samples),
+        **_scores(groups),
+        **_milliseconds(predictor.clock, len(samples)),
         "n_images": len(samples),
+        "compute": predictor.compute,
     }
+
+
+def _milliseconds(clock: Clock, count: int) -> dict[str, Any]:
+    parts = {name: 1000 * seconds / count for name, seconds in vars(clock).items()}
+    return {"ms_per_image": sum(parts.values()), "ms": parts}
+
+
+def _scores(groups: Mapping[str, Sequence[Metric]]) -> dict[str, Any]:
+    """The scores of all groups together, of each alone, and how far the former would vary with other groups."""
+    rng = np.random.default_rng(0)
+    draws = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), BOOTSTRAPS)
+    together: dict[str, Any] = {}
+    intervals: dict[str, Any] = {}
+    for metrics in zip(*groups.values(), strict=True):
+        stacked = {name: np.stack([metric.counts[name] for metric in metrics]) for name in metrics[0].counts}
+        total = metrics[0].with_counts({name: counts.sum(0) for name, counts in stacked.items()}).scores()
+        together |= total
+        if len(groups) > 1:
+            again = [
+                metrics[0].with_counts({n: np.tensordot(draw, c, 1) for n, c in stacked.items()}).scores()
+                for draw in draws
+            ]
+            intervals |= {name: _interval(total[name], [scores[name] for scores in again]) for name in total}
+    alone = {
+        group: {name: value for metric in metrics for name, value in metric.scores().items()}
+        for group, metrics in groups.items()
+    }
+    return {**together, "groups": alone, "intervals": intervals or None}
+
+
+def _interval(value: Any, others: Sequence[Any]) -> Any:
+    """The middle 95 % of `others`, which have the form of `value`: numbers, None, or mappings of such."""
+    if isinstance(value, Mapping):
+        return {name: _interval(value[name], [other.get(name) for other in others]) for name in value}
+    numbers = [other for other in others if isinstance(other, int | float)]
+    if not numbers or not isinstance(value, int | float):
+        return None
+    return [float(bound) for bound in np.quantile(numbers, _QUANTILES)]

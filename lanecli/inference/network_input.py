@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -15,7 +16,7 @@ from lanecli.media.frame import Frame
 @lru_cache(maxsize=32)
 def place(geometry: Geometry, frame_size: tuple[int, int], network: tuple[int, int]) -> Placement:
     """The geometry for frames of `frame_size`, aimed at the size the backend was loaded for."""
-    return Geometry(network, geometry.crop, geometry.fit).place(frame_size)
+    return replace(geometry, size=network).place(frame_size)
 
 
 @lru_cache(maxsize=32)

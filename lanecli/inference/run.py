@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lanecli.draw import OverlayPainter, OverlayStyle
 from lanecli.errors import InputError, LaneError, nearest
-from lanecli.inference.predictor import Prediction, Predictor
-from lanecli.inference.sinks import KINDS, Sink, open_sinks
+from lanecli.inference.prediction import Prediction
+from lanecli.inference.predictor import Predictor
+from lanecli.inference.sinks import SINKS, Sink, SinkJob, SinkSettings, output_path
+from lanecli.inference.steps import StepContext
+from lanecli.labels import IGNORE_ID
 from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_picture
 
 QUEUE = 4  # frames between two stages: enough to ride out jitter, few enough to stay small
 
 
 @dataclass
-class Report:
+class SourceReport:
     """What happened with one source."""
 
     source: str
@@ -31,47 +33,35 @@ class Report:
     fps: float = 0.0
     seconds: float = 0.0
     lane_fraction: float | None = None
+    uncertainty: dict[str, float] | None = None
     warnings: list[str] = field(default_factory=list)
     interrupted: bool = False
+    error: str | None = None
+    exit_code: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        return {**self.__dict__, "fps": round(self.fps, 2), "seconds": round(self.seconds, 3), "uncertainty": None}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to write, and how.
-
-    Attributes:
-        out: folder for outputs.
-        save: of `KINDS`.
-        every: take each N-th frame of a video.
-        decode: masks hold source ids instead of train ids.
-        overwrite: replace existing outputs.
-        style: of the overlay.
-    """
-
-    out: Path
-    save: tuple[str, ...] = ("overlay",)
-    every: int = 1
-    decode: bool = False
-    overwrite: bool = False
-    style: OverlayStyle = field(default_factory=OverlayStyle)
+        written = {key: value for key, value in self.__dict__.items() if key != "exit_code"}
+        return {**written, "fps": round(self.fps, 2), "seconds": round(self.seconds, 3)}
 
 
 def parse_save(text: str) -> tuple[str, ...]:
-    """``"overlay,masks"`` as names. Raises InputError for one that is not written yet or unknown."""
+    """``"overlay,masks"`` as names of :data:`SINKS`. Raises InputError for an unknown one, or for none."""
     kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"--save takes {', '.join(KINDS)}, not '{kind}'{nearest(kind, KINDS)}")
+        if kind not in SINKS:
+            raise InputError(f"--save takes {', '.join(SINKS)}, not '{kind}'{nearest(kind, SINKS)}")
     if not kinds:
-        raise InputError(f"--save names at least one of {', '.join(KINDS)}")
-    return kinds
+        raise InputError(f"--save names at least one of {', '.join(SINKS)}")
+    return tuple(dict.fromkeys(SINKS.canonical(kind) for kind in kinds))
 
 
-def shard(sources: list[Source], text: str | None) -> list[Source]:
+def parts_read(kinds: Iterable[str]) -> set[str]:
+    """Parts of Predictions that outputs of these kinds read besides the class map."""
+    return {need for kind in kinds for need in SINKS.get(kind).needs}
+
+
+def part_of(sources: list[Source], text: str | None) -> list[Source]:
     """Part I of N of the sources, ``"I/N"`` counted from 1; all of them for None."""
     if text is None:
         return sources
@@ -81,161 +71,177 @@ def shard(sources: list[Source], text: str | None) -> list[Source]:
     return sources[int(part) - 1 :: int(parts)]
 
 
-def run(
-    sources: list[Source],
-    predictor: Predictor,
-    options: Options,
-    *,
-    begin: Callable[[Source, int | None], None] = lambda _source, _frames: None,
-    progress: Callable[[int], None] = lambda _done: None,
-) -> Iterator[Report]:
-    """Predict every source; a Report for each, as it is done.
+@dataclass
+class Run:
+    """Predicting sources into outputs.
 
-    A source that cannot be read does not stop the others: :class:`SourcesFailedError` names it at the end.
-
-    Args:
-        sources: from `expand_sources`.
-        predictor: the model or models.
-        options: what to write.
+    Attributes:
+        predictor: what predicts.
+        out: folder for outputs.
+        kinds: names of :data:`SINKS`.
+        settings: what the user asked of outputs.
+        every: take each N-th frame of a video.
         begin: told of each source and its estimated frame count.
         progress: told how many frames of it are done.
-
-    Raises:
-        SourcesFailedError: after all sources, when some could not be read.
-        KeyboardInterrupt: after finalising and reporting the source at hand.
     """
-    label_map = predictor.label_map
-    painter = OverlayPainter(
-        label_map.palette, names=label_map.names, background=label_map.background, style=options.style
-    )
-    failures: list[tuple[str, LaneError]] = []
-    for source in sources:
-        report = Report(source.path)
+
+    predictor: Predictor
+    out: Path
+    kinds: tuple[str, ...] = ("overlay",)
+    settings: SinkSettings = field(default_factory=SinkSettings)
+    every: int = 1
+    begin: Callable[[Source, int | None], None] = lambda _source, _frames: None
+    progress: Callable[[int], None] = lambda _done: None
+
+    def reports(self, sources: Sequence[Source]) -> Iterator[SourceReport]:
+        """Predict every source; a report for each, as it is done, failed ones included.
+
+        Raises:
+            KeyboardInterrupt: after finalising and reporting the source at hand.
+        """
+        whole = self._open([kind for kind in self.kinds if "whole" in SINKS.entry(kind).facts])
+        interrupted = False
+        try:
+            for source in sources:
+                for sink in whole:
+                    sink.begin(source)
+                work = _Work(self, source, whole)
+                interruption = work.run()
+                yield work.report
+                if interruption is not None:
+                    interrupted = True
+                    raise interruption
+        finally:
+            _close(whole, interrupted)
+
+    def _open(self, kinds: Iterable[str], source: Source | None = None, reader: Any = None) -> list[Sink]:
+        """The sinks of these kinds. Raises InputError where a place cannot be written."""
+        sinks: list[Sink] = []
+        try:
+            for kind in kinds:
+                path = self.out / SINKS.entry(kind).facts["whole"] if source is None else None
+                path = path or output_path(kind, source, self.out)  # type: ignore[arg-type]
+                job = SinkJob(path, self.predictor.label_map, self.settings, source, reader, self.predictor.gives)
+                sinks.append(SINKS.get(kind)(job))
+        except BaseException:
+            _close(sinks, True)
+            raise
+        return sinks
+
+
+class _Work:
+    """One source on its way to its outputs."""
+
+    def __init__(self, run: Run, source: Source, whole: list[Sink]) -> None:
+        self._run, self._source, self._whole = run, source, whole
+        self._kinds = [kind for kind in run.kinds if "whole" not in SINKS.entry(kind).facts]
+        self._tally = _Tally(run.predictor.label_map.background)
+        self.report = SourceReport(source.path)
+
+    def run(self) -> KeyboardInterrupt | None:
+        """Do it. Whatever goes wrong is this source's failure alone; an interruption comes back."""
         started = time.perf_counter()
-        counter = _Counter(label_map.background)
         interruption: KeyboardInterrupt | None = None
         try:
-            if source.kind == "image":
-                begin(source, 1)
-                _run_picture(source, predictor, options, painter, report, counter)
+            if self._source.kind == "image":
+                self._picture()
             else:
-                _run_video(source, predictor, options, painter, report, counter, begin, progress)
+                self._video()
         except KeyboardInterrupt as error:
-            interruption, report.interrupted = error, True
+            interruption, self.report.interrupted = error, True
         except LaneError as error:
-            if len(sources) == 1:
-                raise
-            failures.append((source.path, error))
-            continue
+            self.report.error, self.report.exit_code = str(error), error.exit_code
+        except Exception as error:  # a fault of ours must not cost the other sources
+            self.report.error, self.report.exit_code = f"{self._source.path}: {type(error).__name__}: {error}", 1
+        report, tally = self.report, self._tally
+        report.warnings += self._run.predictor.take_warnings()
         report.seconds = time.perf_counter() - started
-        report.frames = counter.frames
-        report.fps = counter.frames / report.seconds if report.seconds else 0.0
-        report.lane_fraction = counter.lane_fraction
-        yield report
-        if interruption is not None:
-            raise interruption
-    if failures:
-        raise SourcesFailedError(failures, len(sources))
+        report.frames = tally.frames
+        report.fps = tally.frames / report.seconds if report.seconds else 0.0
+        report.lane_fraction, report.uncertainty = tally.lane_fraction, tally.uncertainty
+        return interruption
+
+    def _picture(self) -> None:
+        run = self._run
+        run.begin(self._source, 1)
+        sinks = run._open(self._kinds, self._source)
+        interrupted = True
+        try:
+            [prediction] = run.predictor.stream([Frame.from_rgb(read_picture(self._source.path))])
+            self._write(sinks, prediction)
+            interrupted = False
+        finally:
+            self._finish(sinks, interrupted)
+
+    def _video(self) -> None:
+        run = self._run
+        with open_video(self._source, every=run.every) as reader:
+            run.begin(self._source, None if reader.info.frames is None else -(-reader.info.frames // run.every))
+            sinks = run._open(self._kinds, self._source, reader)
+            context = StepContext(run.predictor.label_map, True, float(reader.frame_rate))
+            interrupted = True
+            try:
+                with (
+                    BackgroundSink(lambda prediction: self._write(sinks, prediction), QUEUE) as queue,
+                    contextlib.closing(prefetch(reader, QUEUE)) as frames,
+                ):
+                    for prediction in run.predictor.stream(frames, context):
+                        queue.put(prediction)
+                interrupted = False
+            finally:
+                self.report.skipped_frames = reader.skipped_frames
+                if reader.truncated:
+                    self.report.warnings.append("the video is cut short: what could be read is written")
+                if reader.skipped_frames:
+                    self.report.warnings.append(f"{reader.skipped_frames} corrupt frames were skipped")
+                self._finish(sinks, interrupted)
+            if not self._tally.frames:
+                raise InputError(f"{self._source.path}: no frame could be decoded")
+
+    def _write(self, sinks: list[Sink], prediction: Prediction) -> None:
+        self._tally.add(prediction)
+        for sink in (*sinks, *self._whole):
+            sink.write(prediction)
+        self._run.progress(self._tally.frames)
+
+    def _finish(self, sinks: list[Sink], interrupted: bool) -> None:
+        try:
+            _close(sinks, interrupted)
+        finally:
+            self.report.warnings += [line for sink in sinks for line in sink.warnings]
+            self.report.outputs = [str(sink.path) for sink in sinks if sink.path.exists()]
 
 
-class SourcesFailedError(LaneError):
-    """Some of several sources could not be read; the message names them, the exit code is the first one's."""
-
-    def __init__(self, failures: list[tuple[str, LaneError]], total: int) -> None:
-        """Args: failures: path and error of each; total: sources there were."""
-        self.exit_code = failures[0][1].exit_code
-        shown = "; ".join(str(error) for _, error in failures[:3])
-        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-        super().__init__(f"{len(failures)} of {total} sources failed: {shown}{more}")
-
-
-class _Counter:
-    """Frames, and the share of pixels that are not background."""
+class _Tally:
+    """Frames, the share of pixels that are not background, and the mean of each map."""
 
     def __init__(self, background: int | None) -> None:
         self._background, self.frames, self._marked, self._pixels = background, 0, 0, 0
+        self._sums: dict[str, float] = {}
 
-    def add(self, class_map: np.ndarray) -> None:
+    def add(self, prediction: Prediction) -> None:
+        class_map = prediction.class_map
         self.frames += 1
         self._pixels += class_map.size
         if self._background == 0:
             self._marked += int(np.count_nonzero(class_map))
         else:
-            self._marked += int(np.count_nonzero(class_map != (-1 if self._background is None else self._background)))
+            nothing = IGNORE_ID if self._background is None else self._background
+            self._marked += int(np.count_nonzero(class_map != nothing))
+        for name, plane in prediction.maps.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(plane.mean())
 
     @property
     def lane_fraction(self) -> float | None:
         return self._marked / self._pixels if self._pixels else None
 
-
-def _run_picture(
-    source: Source, predictor: Predictor, options: Options, painter: OverlayPainter, report: Report, counter: _Counter
-) -> None:
-    sinks = open_sinks(
-        options.save,
-        source,
-        None,
-        options.out,
-        painter,
-        predictor.label_map,
-        decode=options.decode,
-        overwrite=options.overwrite,
-    )
-    prediction = predictor.predict(Frame.from_rgb(read_picture(source.path)))
-    counter.add(prediction.class_map)
-    for sink in sinks:
-        sink.write(prediction)
-    report.outputs = [str(sink.path) for sink in sinks]
+    @property
+    def uncertainty(self) -> dict[str, float] | None:
+        return {name: total / self.frames for name, total in self._sums.items()} or None
 
 
-def _run_video(
-    source: Source,
-    predictor: Predictor,
-    options: Options,
-    painter: OverlayPainter,
-    report: Report,
-    counter: _Counter,
-    begin: Callable[[Source, int | None], None],
-    progress: Callable[[int], None],
-) -> None:
-    with open_video(source, every=options.every) as reader:
-        begin(source, None if reader.info.frames is None else -(-reader.info.frames // options.every))
-        sinks = open_sinks(
-            options.save,
-            source,
-            reader,
-            options.out,
-            painter,
-            predictor.label_map,
-            decode=options.decode,
-            overwrite=options.overwrite,
-        )
-
-        def write(prediction: Prediction) -> None:
-            counter.add(prediction.class_map)
-            for sink in sinks:
-                sink.write(prediction)
-            progress(counter.frames)
-
-        try:
-            with BackgroundSink(write, QUEUE) as sink, contextlib.closing(prefetch(reader, QUEUE)) as frames:
-                for prediction in predictor.stream(frames):
-                    sink.put(prediction)
-        finally:
-            _close(sinks)
-            report.skipped_frames = reader.skipped_frames
-            report.warnings = [line for s in sinks for line in getattr(s, "warnings", [])]
-            if reader.truncated:
-                report.warnings.append("the video is cut short: what could be read is written")
-            if reader.skipped_frames:
-                report.warnings.append(f"{reader.skipped_frames} corrupt frames were skipped")
-            report.outputs = [str(s.path) for s in sinks if s.path.exists()]
-        if not counter.frames:
-            raise InputError(f"{source.path}: no frame could be decoded")
-
-
-def _close(sinks: list[Sink]) -> None:
+def _close(sinks: Sequence[Sink], interrupted: bool) -> None:
     """Finalise every sink, whichever fails; a failure is raised after the rest are done."""
     with contextlib.ExitStack() as stack:
         for sink in sinks:
-            stack.callback(sink.close)
+            stack.callback(sink.close, interrupted)

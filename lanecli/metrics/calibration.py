@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from lanecli.labels import IGNORE_ID
+from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.metrics import Metric, Truth
 
 DEFINITIONS = {
     "nll": "mean over pixels of -ln of the true class's probability, clipped at 1e-7; background included",
@@ -59,4 +62,38 @@ class Calibration:
         if not self.pixels:
             return dict.fromkeys(DEFINITIONS)
         ece = float(np.abs(self.hits - self.confidence).sum() / self.pixels)
-        return {"nll": self.nll / self.pixels, "brier": self.brier / self.pixels, "ece": ece}
+        return {"nll": float(self.nll / self.pixels), "brier": float(self.brier / self.pixels), "ece": ece}
+
+
+class CalibrationScores(Metric):
+    """The scores of :data:`DEFINITIONS` as `evaluate` takes them; None for models of several labels at once."""
+
+    needs = frozenset({"planes"})
+    definitions = DEFINITIONS
+
+    def __init__(self, label_map: LabelMap) -> None:
+        """Start with nothing counted."""
+        self._skip = label_map.multilabel
+        self.counts = _counts(Calibration())
+
+    def update(self, prediction: Any, truth: Truth) -> None:
+        """Count one picture."""
+        if self._skip:
+            return
+        counter = Calibration()
+        counter.update(prediction.probabilities, prediction.class_map, truth.mask)
+        self.counts = {name: self.counts[name] + value for name, value in _counts(counter).items()}
+
+    def scores(self) -> dict[str, Any]:
+        """Scores by name."""
+        counter = Calibration()
+        counter.pixels, counter.nll, counter.brier = (self.counts["sums"][i] for i in range(3))
+        counter.count, counter.hits, counter.confidence = self.counts["bins"]
+        return counter.scores()
+
+
+def _counts(counter: Calibration) -> dict[str, np.ndarray]:
+    return {
+        "sums": np.array([counter.pixels, counter.nll, counter.brier], np.float64),
+        "bins": np.stack([counter.count, counter.hits, counter.confidence]),
+    }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.metrics import Metric, Truth
 
 DEFINITIONS = {
     "iou": "TP / (TP + FP + FN) per class, counts summed over all pictures first; null for a class that never occurs",
@@ -110,6 +111,36 @@ class LabelCounts:
             "recall": _named(names, _ratio(hits, true)),
             "pixel_accuracy": _mean(_ratio(right.sum(keepdims=True), counted.sum(keepdims=True))),
         }
+
+
+class PixelScores(Metric):
+    """The scores of :data:`DEFINITIONS` as `evaluate` takes them."""
+
+    definitions = DEFINITIONS
+
+    def __init__(self, label_map: LabelMap) -> None:
+        """Start with nothing counted."""
+        self._label_map = label_map
+        self.counts = {"pixels": self._counter().counts}
+
+    def _counter(self) -> ConfusionMatrix | LabelCounts:
+        return (LabelCounts if self._label_map.multilabel else ConfusionMatrix)(len(self._label_map.classes))
+
+    def update(self, prediction: Any, truth: Truth) -> None:
+        """Count one picture."""
+        counter = self._counter()
+        if isinstance(counter, LabelCounts):
+            planes = self._label_map.planes
+            counter.update(planes(prediction.labels)[None] == 1, planes(truth.mask)[None])
+        else:
+            counter.update(prediction.class_map, truth.mask)
+        self.counts = {"pixels": self.counts["pixels"] + counter.counts}
+
+    def scores(self) -> dict[str, Any]:
+        """Scores by name."""
+        counter = self._counter()
+        counter.counts = self.counts["pixels"]
+        return counter.scores(self._label_map)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

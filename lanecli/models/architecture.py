@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,7 +18,7 @@ class Architecture(nn.Module):
     Attributes:
         stride: what H and W of pictures must be multiples of.
         minimum: what H and W must reach.
-        feature_channels: D of :meth:`features`.
+        feature_channels: D of the output ``features``.
         feature_stride: pixels a side of a feature's cell.
         pools_by_index: whether unpooling goes by where the maxima were, which rounding decides between near ties.
         auxiliary_weight: factor of each auxiliary head's loss; 0 without such heads.
@@ -51,21 +54,28 @@ class Architecture(nn.Module):
         """Each head's (N, classes, H, W) logits."""
         return [enlarged(head(each), size) for head, each in zip(self.auxiliary, maps, strict=True)]
 
-    def forward(self, pictures: torch.Tensor, auxiliary: bool = False) -> torch.Tensor | list[torch.Tensor]:
-        """(N, 3, H, W) float to (N, classes, H, W) logits; with `auxiliary` a list: they, and those of each head."""
+    def forward(self, pictures: torch.Tensor, outputs: Collection[str] = ("logits",)) -> dict[str, Any]:
+        """The outputs asked for by name, from one pass through the encoder.
+
+        Args:
+            pictures: (N, 3, H, W) float, normalised.
+            outputs: of ``"logits"`` (N, classes, H, W); ``"features"`` (N, feature_channels, H / feature_stride,
+                W / feature_stride), what the last classifying layer takes (the deepest one's input where several
+                classify); ``"auxiliary"``, a list of (N, classes, H, W), the logits of each auxiliary head.
+
+        Returns:
+            A mapping with exactly the names asked for.
+        """
         features, maps = self.describe(pictures)
         size = pictures.shape[-2:]
-        logits = self.classify(features, maps, size)
-        if not auxiliary:
-            return logits
-        return [logits, *(self.auxiliary_logits(maps, size) if self.auxiliary_weight else [])]
-
-    def features(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) float to (N, feature_channels, H / feature_stride, W / feature_stride): the classifier's input.
-
-        Where several layers classify, it is the deepest one's input.
-        """
-        return self.describe(pictures)[0]
+        found: dict[str, Any] = {}
+        if "features" in outputs:
+            found["features"] = features
+        if "logits" in outputs:
+            found["logits"] = self.classify(features, maps, size)
+        if "auxiliary" in outputs:
+            found["auxiliary"] = self.auxiliary_logits(maps, size) if self.auxiliary_weight else []
+        return found
 
     def encoders(self) -> list[nn.Module]:
         """The parts that spectral normalisation and gradient checkpointing work on."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +12,10 @@ from torch import nn
 
 from lanecli.errors import InputError
 from lanecli.modelfile import ModelSpec, read_spec, read_weights
-from lanecli.models.architecture import Architecture
+from lanecli.models.architecture import Architecture, enlarged
 from lanecli.models.dropout import check_rate
 from lanecli.models.norms import tolerate_single_values
+from lanecli.models.outputs import BASIC_OUTPUTS, OUTPUTS
 from lanecli.models.registry import MODELS, default_encoder
 from lanecli.models.spectral import normalise_spectrum
 
@@ -26,8 +29,9 @@ class Network(nn.Module):
 
     Attributes:
         auxiliary_weight: factor of the loss of each auxiliary head's logits; 0 where there are none.
-        feature_channels: D of :meth:`features`.
+        feature_channels: D of the output ``features``.
         feature_stride: pixels a side of a feature's cell.
+        extra: further outputs by name, modules of the registry ``OUTPUTS``; their buffers are saved with the weights.
     """
 
     scale: torch.Tensor
@@ -47,37 +51,58 @@ class Network(nn.Module):
         # levels / 255 - mean, over std, as one multiplication and one addition
         self.register_buffer("scale", 1.0 / (255.0 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
+        self.extra = nn.ModuleDict(
+            {name: OUTPUTS.get(name)(spec, self, arguments) for name, arguments in spec.outputs.items()}
+        )
 
-    def forward(self, pictures: torch.Tensor, auxiliary: bool = False) -> torch.Tensor | list[torch.Tensor]:
-        """Logits of every pixel and class.
+    def forward(self, pictures: torch.Tensor, outputs: Collection[str] = ("logits",)) -> dict[str, Any]:
+        """The outputs asked for by name, from one pass through the encoder.
 
         Args:
             pictures: (N, H, W, 3) RGB levels 0..255, uint8 or float.
-            auxiliary: for the loss: give a list, the logits first, then those of each auxiliary head.
+            outputs: ``"logits"``, ``"features"``, ``"auxiliary"``, or a name of `extra`.
 
         Returns:
-            (N, C, H, W) float, or a list of such.
+            A mapping with exactly the names asked for. ``logits``: (N, C, H, W) float, divided by the temperature.
+            ``features``: (N, feature_channels, ceil(H / s), ceil(W / s)) float with ``feature_stride`` s: cell (i, j)
+            belongs to the pixels from (i s, j s) to (i s + s, j s + s), of which the last may lie outside.
+            ``auxiliary``: a list of (N, C, H, W). An extra output: (N, H, W) float.
+
+        Raises:
+            InputError: an output this model does not have.
         """
+        for name in outputs:
+            if name not in BASIC_OUTPUTS and name not in self.extra:
+                raise InputError(
+                    f"model '{self.name}' has no output '{name}'; it has: {', '.join((*BASIC_OUTPUTS, *self.extra))}"
+                )
+        asked = {*outputs, *(need for name in outputs if name in self.extra for need in self.extra[name].needs)}
+        prepared = self._prepared(pictures)
+        found = self.architecture(prepared, asked & set(BASIC_OUTPUTS))
+        if self.temperature != 1.0 and "logits" in found:
+            found["logits"] = found["logits"] / self.temperature
+        for name in outputs:
+            if name in self.extra:
+                found[name] = enlarged(self.extra[name](found)[:, None], prepared.shape[-2:])[:, 0]
+        return {name: self._cropped(name, found[name], pictures) for name in outputs}
+
+    def logits(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, H, W, 3) RGB levels to (N, C, H, W) logits; :meth:`forward` asked for nothing else.
+
+        Example:
+            >>> build_network(spec).logits(torch.zeros(1, 64, 96, 3, dtype=torch.uint8)).shape  # doctest: +SKIP
+            torch.Size([1, 2, 64, 96])
+        """
+        return self(pictures)["logits"]
+
+    def _cropped(self, name: str, found: Any, pictures: torch.Tensor) -> Any:
+        """An output without what lies over the padding."""
+        if isinstance(found, list):
+            return [self._cropped(name, each, pictures) for each in found]
         height, width = pictures.shape[1], pictures.shape[2]
-        found = self.architecture(self._prepared(pictures), auxiliary)
-        logits, *others = found if auxiliary else [found]
-        logits = logits[..., :height, :width]
-        logits = logits if self.temperature == 1.0 else logits / self.temperature
-        return [logits, *(other[..., :height, :width] for other in others)] if auxiliary else logits
-
-    def features(self, pictures: torch.Tensor) -> torch.Tensor:
-        """What the last classifying layer takes, for the density of features.
-
-        Args:
-            pictures: as :meth:`forward` takes them.
-
-        Returns:
-            (N, feature_channels, ceil(H / s), ceil(W / s)) float with ``feature_stride`` s: cell (i, j) belongs to the
-            pixels from (i s, j s) to (i s + s, j s + s), of which the last may lie outside.
-        """
-        features = self.architecture.features(self._prepared(pictures))
-        rows, columns = (-(-side // self.feature_stride) for side in pictures.shape[1:3])
-        return features[..., :rows, :columns]
+        if name == "features":
+            height, width = (-(-side // self.feature_stride) for side in (height, width))
+        return found[..., :height, :width]
 
     def checkpoint_gradients(self) -> None:
         """Train with less memory and more time: keep no activations of the encoder's blocks, compute them twice.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 
 from lanecli.models.build import Network
@@ -21,10 +19,10 @@ def freeze_idle(network: Network) -> list[str]:
     pictures = torch.empty((2, 64, 64, 3), dtype=torch.uint8, device="meta")
     try:
         network.train()
-        found = torch.func.functional_call(network, shadows | buffers, (pictures,), {"auxiliary": True})
+        found = torch.func.functional_call(network, shadows | buffers, (pictures, ("logits", "auxiliary")))
     finally:
         network.train(training)
-    torch.stack(cast(list[torch.Tensor], found)).sum().backward()
+    torch.stack([found["logits"], *found["auxiliary"]]).sum().backward()
     idle = [name for name, shadow in shadows.items() if shadow.grad is None]
     for name in idle:
         network.get_parameter(name).requires_grad_(False)

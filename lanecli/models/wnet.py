@@ -35,7 +35,7 @@ class WNet(Architecture):
 
     def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """(N, 3, H, W) to the second net's features, at full size, and the first one's logits."""
-        first = self.first(pictures)
+        first = self.first(pictures)["logits"]
         features, _ = self.second.describe(torch.cat([pictures, first], 1))
         return features, [first]
 

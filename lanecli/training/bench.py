@@ -189,7 +189,7 @@ class _Plain:
         repeated = itertools.repeat(self.loop.batch, run.stage.steps * run.config.train.accumulate)
         for pictures, masks in self.read() if self.read else repeated:
             planes = pictures.to(run.device).permute(0, 3, 1, 2).contiguous()  # as most loaders hand them over
-            logits = self.network(planes.permute(0, 2, 3, 1))
+            logits = self.network.logits(planes.permute(0, 2, 3, 1))
             loss = F.cross_entropy(logits, masks.to(run.device).long(), ignore_index=255)
             self.optimiser.zero_grad()
             loss.backward()

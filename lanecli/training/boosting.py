@@ -43,7 +43,7 @@ def error_weights(
     network.to(device)
     errors: list[float] = []
     for pictures, masks in read(items):
-        logits = network(pictures.to(device)).cpu()
+        logits = network.logits(pictures.to(device)).cpu()
         for scores, mask in zip(logits, masks.numpy(), strict=True):
             errors.append(_error(scores, mask, label_map))
     weights = _FLOOR + np.array(errors)

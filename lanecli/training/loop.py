@@ -218,7 +218,8 @@ class Run:
             pictures, masks = (tensor.to(self.device, non_blocking=True) for tensor in part)
             with self.parallel.accumulating(number < len(parts)):
                 with self._autocast():
-                    outputs = self.forward(pictures, auxiliary=True)
+                    found = self.forward(pictures, ("logits", "auxiliary"))
+                outputs = [found["logits"], *found["auxiliary"]]
                 loss = self._loss(outputs, pictures, masks) / len(parts)
                 self.scaler.scale(loss).backward()
             total += loss.detach()
@@ -241,7 +242,7 @@ class Run:
         criterion, taught = stage.criterion, None
         if stage.teacher is not None:
             with torch.no_grad(), self._autocast():
-                taught = stage.teacher(pictures)
+                taught = stage.teacher.logits(pictures)
         targets = targets_of(masks, stage.label_map)
         if config.sync_loss:
             outputs, targets = [self.group.gather(logits) for logits in outputs], self.group.gather(targets)

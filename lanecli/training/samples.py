@@ -41,7 +41,7 @@ def sample_sheet(
     tiles = []
     for picture, mask in pairs:
         with autocast:
-            logits = network(torch.from_numpy(picture)[None].to(network.scale.device))[0].float()
+            logits = network.logits(torch.from_numpy(picture)[None].to(network.scale.device))[0].float()
         if label_map.multilabel:
             bits = 1 << torch.arange(len(logits), device=logits.device).view(-1, 1, 1)
             found = ((logits > 0) * bits).sum(0)

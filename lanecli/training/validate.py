@@ -52,7 +52,7 @@ def validate(
             masks, place = masks.clone(), place + len(masks)
             masks[~torch.tensor(own)] = IGNORE_ID  # what another process counts
             with autocast:
-                logits = network(pictures.to(device))
+                logits = network.logits(pictures.to(device))
             if label_map.multilabel:
                 counts.update((logits > 0).cpu().numpy(), label_map.planes(masks.numpy()))
             else:  # max, not argmax: torch's argmax over channels is some ninety times slower on a CPU

@@ -13,7 +13,11 @@ from samples import Outcome, brightness_model, loaded, run_line
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
 from lanecli.errors import InputError
 from lanecli.inference.backends import open_backend
+from lanecli.inference.combiners.mean import Mean
+from lanecli.inference.member import Member
 from lanecli.inference.predictor import Predictor
+from lanecli.inference.recipe import Recipe
+from lanecli.inference.steps.crf import DenseCrf
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, VideoWriter, read_mask, write_mask, write_picture
 
@@ -63,9 +67,7 @@ def test_video_frames_follow_the_colour(cli: Cli, bright: Path, tmp_path: Path) 
 
 def test_probabilities_are_the_refined_ones(bright: Path) -> None:
     frame = Frame.from_rgb(unsure_picture())
-    prediction = Predictor([open_backend(str(bright), precision="fp32")], crf=True, keep_probabilities=True).predict(
-        frame
-    )
+    prediction = Recipe((str(bright),), precision="fp32", steps={"crf": {}}).open({"planes"}).predict(frame)
     assert prediction.probabilities is not None
     np.testing.assert_array_equal(prediction.probabilities.argmax(0), prediction.class_map)
     np.testing.assert_allclose(prediction.probabilities.sum(0), 1, atol=1e-5)
@@ -91,8 +93,9 @@ def test_several_labels_at_once_are_refused(tmp_path: Path) -> None:
     backend = open_backend(str(brightness_model(tmp_path / "m.onnx")), precision="fp32")
     several = replace(backend.spec.label_map, name="both", multilabel=True)
     backend.spec = replace(backend.spec, label_map=several)
+    member = Member(backend, backend.spec.geometry, several)
     with pytest.raises(InputError, match="'both' holds several at once"):
-        Predictor([backend], crf=True)
+        Predictor([member], Mean(), steps=[DenseCrf()])
 
 
 def test_no_torch(bright: Path, stripe_picture: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def network(spec: ModelSpec) -> Network:
     torch.manual_seed(0)
     network = build_network(spec)
     with torch.no_grad():
-        network(torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8))
+        network.logits(torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8))
     return network.eval()
 
 
@@ -54,7 +54,7 @@ def test_any_batch_and_size(network: Network, exported: Path) -> None:
         pictures = rng.integers(0, 256, shape, np.uint8)
         theirs = session.run(None, {"pictures": pictures})[0]
         with torch.inference_mode():
-            ours = network(torch.from_numpy(pictures)).numpy()
+            ours = network.logits(torch.from_numpy(pictures)).numpy()
         np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())
 
 
@@ -78,7 +78,7 @@ def test_spectral_norm_and_auxiliary_heads_stay_behind(tmp_path: Path) -> None:
     own = ModelSpec("pspnet", arguments | {"spectral_norm": True}, label_map("lane"), Geometry((96, 64)))
     torch.manual_seed(0)
     network = build_network(own).train()
-    network(torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8))
+    network.logits(torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8))
     before = {name: tensor.clone() for name, tensor in network.eval().state_dict().items()}
     exporter.export_onnx(network, own, tmp_path / "m.onnx", precision="fp16", static=True)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -87,7 +87,7 @@ def test_spectral_norm_and_auxiliary_heads_stay_behind(tmp_path: Path) -> None:
     assert spec.arguments == arguments
     pictures = torch.randint(0, 256, (1, 50, 70, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        expected = network(pictures)
+        expected = network.logits(pictures)
         torch.testing.assert_close(loaded(pictures), expected, atol=5e-3 * float(expected.abs().max()), rtol=0)
 
 

@@ -57,7 +57,7 @@ def test_timms_own_batch_norm_learns_once() -> None:
         network = build_small("linknet", encoder="tu-efficientnet_lite0").train()
         if checkpoint:
             network.checkpoint_gradients()
-        network(noise(2, 64, 64)).square().mean().backward()
+        network.logits(noise(2, 64, 64)).square().mean().backward()
         results.append(network)
     plain, again = results
     counts = {key: int(buffer) for key, buffer in again.named_buffers() if key.endswith("num_batches_tracked")}
@@ -75,7 +75,7 @@ def test_without_gradients_nothing_is_computed_twice() -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(lambda *_: calls.append(1))
-    network(noise(1, 64, 64)).sum().backward()
+    network.logits(noise(1, 64, 64)).sum().backward()
     once = len(calls)
     with torch.inference_mode():
         network.train()(noise(1, 64, 64))

@@ -107,12 +107,12 @@ def test_cropped_unet_sees_so_far_and_the_mirror_beyond_the_picture() -> None:
     network = build_small("unet_classic", cropped=True).eval().architecture
     pictures = torch.randn(1, 3, 256, 112, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        whole = network(pictures)
+        whole = network.logits(pictures)
         mirrored = torch.cat([pictures[:, :, 1:97].flip(2), pictures], 2)  # 96: a multiple of the stride
-        torch.testing.assert_close(network(mirrored)[:, :, 96 : 96 + 150], whole[:, :, :150])
+        torch.testing.assert_close(network.logits(mirrored)[:, :, 96 : 96 + 150], whole[:, :, :150])
         changed = pictures.clone()
         changed[:, :, 120] += 5
-        rows = (network(changed) - whole).abs().amax((0, 1, 3)) > 1e-6
+        rows = (network.logits(changed) - whole).abs().amax((0, 1, 3)) > 1e-6
     # 2 (1 + 2 + 4 + 8) pixels of convolutions down, 2 cells of 16 at the bottom, 30 up: 92, and 15 inside a cell
     assert rows[120]
     assert not rows[: 120 - 107].any()
@@ -134,7 +134,7 @@ def test_unpooling_puts_maxima_back_where_they_were() -> None:
     stages: list[torch.Tensor] = []
     network.architecture.encoder.features[5].register_forward_hook(lambda _m, _i, output: stages.append(output))
     with torch.inference_mode():
-        network(torch.randint(0, 256, (1, 32, 64, 3), dtype=torch.uint8))
+        network.logits(torch.randint(0, 256, (1, 32, 64, 3), dtype=torch.uint8))
     windows = stages[0].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     unpooled = seen[0].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     filled = unpooled != 0
@@ -168,7 +168,7 @@ def test_deeplab_maps_have_their_stride(name: str, divisor: int) -> None:
     network = build_small(name).eval()
     maps: list[torch.Size] = []
     network.architecture.encoder.register_forward_hook(lambda _m, _i, output: maps.append(output[-1].shape))
-    network(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))
+    network.logits(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))
     assert maps[0][2:] == (64 // divisor, 96 // divisor)
 
 

@@ -48,6 +48,12 @@ def test_every_model_has_a_small_variant() -> None:
     assert list(SMALL) == NAMES
 
 
+def every_logits(network: Network, pictures: torch.Tensor) -> list[torch.Tensor]:
+    """The network's logits, and those of each auxiliary head."""
+    found = network(pictures, ("logits", "auxiliary"))
+    return [found["logits"], *found["auxiliary"]]
+
+
 @every_model
 def test_forward_backward_save_load(name: str, tmp_path: Path) -> None:
     network = build_small(name).train()
@@ -55,8 +61,8 @@ def test_forward_backward_save_load(name: str, tmp_path: Path) -> None:
         if isinstance(layer, nn.BatchNorm2d):  # timm's residual branches start with gain zero: no gradient behind it
             nn.init.ones_(layer.weight)
     pictures = noise(2, 61, 91)
-    assert network(pictures[:, :32]).shape == (2, 2, 32, 91)
-    found = network(pictures, auxiliary=True)
+    assert network.logits(pictures[:, :32]).shape == (2, 2, 32, 91)
+    found = every_logits(network, pictures)
     heads, weight = AUXILIARY.get(name, (0, 0.0))
     assert len(found) == 1 + heads
     assert network.auxiliary_weight == weight
@@ -69,15 +75,15 @@ def test_forward_backward_save_load(name: str, tmp_path: Path) -> None:
 
     network.eval()
     with torch.inference_mode():
-        logits = network(pictures)
+        logits = network.logits(pictures)
         assert logits.shape == (2, 2, 61, 91)
         assert logits.isfinite().all()
-        torch.testing.assert_close(network(pictures[:1, :33, :40]), network(pictures[:, :33, :40])[:1])
-        assert torch.equal(network(pictures, auxiliary=True)[0], logits)
+        torch.testing.assert_close(network.logits(pictures[:1, :33, :40]), network.logits(pictures[:, :33, :40])[:1])
+        assert torch.equal(every_logits(network, pictures)[0], logits)
         write_safetensors(tmp_path / "m.safetensors", network.state_dict(), spec_of(name))
         loaded, spec = network_from_file(tmp_path / "m.safetensors")
         assert spec == spec_of(name)
-        assert torch.equal(loaded(pictures), logits)
+        assert torch.equal(loaded.logits(pictures), logits)
 
 
 @every_model
@@ -87,9 +93,9 @@ def test_shapes_of_what_the_name_alone_builds(name: str) -> None:
         spec = ModelSpec(name, {}, spec_of(name, classes=5).label_map, Geometry((64, 64)))
         network = build_network(spec).eval()
         pictures = torch.zeros(1, 100, 70, 3, dtype=torch.uint8)
-        found = network(pictures, auxiliary=True)
+        found = every_logits(network, pictures)
         stride = network.feature_stride
-        features = network.features(pictures)
+        features = network(pictures, ("features",))["features"]
     assert [tuple(logits.shape) for logits in found] == [(1, 5, 100, 70)] * len(found)
     assert tuple(features.shape) == (1, network.feature_channels, -(-100 // stride), -(-70 // stride))
 
@@ -101,12 +107,26 @@ def test_features_are_what_the_classifier_takes(name: str) -> None:
     with torch.inference_mode():
         features, maps = network.architecture.describe(network._prepared(pictures))
         logits = network.architecture.classify(features, maps, torch.Size((128, 128)))
-        assert torch.equal(network.features(pictures), features)
-        assert torch.equal(network(pictures), logits)
+        assert torch.equal(network(pictures, ("features",))["features"], features)
+        assert torch.equal(network.logits(pictures), logits)
         side = 128 // network.feature_stride
         assert features.shape == (2, network.feature_channels, side, side)
         assert features.is_floating_point()
         assert features.std() > 0
+
+
+@every_model
+def test_one_pass_through_the_encoder_answers_every_name(name: str) -> None:
+    network = build_small(name).eval()
+    passes = []
+    inside = network.architecture.describe
+    network.architecture.describe = lambda pictures: passes.append(1) or inside(pictures)
+    with torch.inference_mode():
+        found = network(noise(1, 64, 64), ("logits", "features", "auxiliary"))
+    assert set(found) == {"logits", "features", "auxiliary"}
+    assert len(passes) == 1
+    with pytest.raises(InputError, match="has no output 'depth'"):
+        network(noise(1, 64, 64), ("depth",))
 
 
 @every_model
@@ -117,7 +137,7 @@ def test_auxiliary_heads_can_be_left_out(name: str, tmp_path: Path) -> None:
         return
     plain, full = build_small(name, auxiliary=False), build_small(name)
     assert plain.auxiliary_weight == 0
-    assert len(plain(noise(2, 64, 64), auxiliary=True)) == 1
+    assert len(every_logits(plain, noise(2, 64, 64))) == 1
     extra = set(full.state_dict()) - set(plain.state_dict())
     assert all(key.startswith("architecture.auxiliary.") for key in extra)
     assert bool(extra) == (name != "wnet")
@@ -134,11 +154,11 @@ def test_dropout_samples_and_changes_no_names(name: str) -> None:
     pictures = noise(2, 64, 64)
     with torch.inference_mode():
         expected = plain(pictures)
-        assert torch.equal(network(pictures), expected)
+        assert torch.equal(network.logits(pictures), expected)
         with sampling(network):
-            assert not torch.equal(network(pictures), network(pictures))
+            assert not torch.equal(network.logits(pictures), network.logits(pictures))
         assert not any(module.training for module in network.modules())
-        assert torch.equal(network(pictures), expected)
+        assert torch.equal(network.logits(pictures), expected)
     with pytest.raises(InputError, match="no dropout to sample with"), sampling(plain):
         pass
 
@@ -170,7 +190,7 @@ def test_spectral_norm_is_saved_copied_and_folded(name: str, tmp_path: Path) -> 
     assert normalised
     assert normalised == in_encoders
     with torch.inference_mode():
-        expected = network(pictures)
+        expected = network.logits(pictures)
         assert torch.equal(copy.deepcopy(network)(pictures), expected)
         plain = folded(network)
         assert plain.state_dict().keys() == build_small(name).state_dict().keys()
@@ -192,7 +212,7 @@ def test_checkpointed_gradients_are_the_same(name: str) -> None:
             network.checkpoint_gradients()
             network = copy.deepcopy(network)
         torch.manual_seed(3)
-        sum(logits.square().mean() for logits in network(pictures, auxiliary=True)).backward()
+        sum(logits.square().mean() for logits in every_logits(network, pictures)).backward()
         results.append((network, torch.get_rng_state()))
     (plain, plain_random), (again, again_random) = results
     for (key, ours), theirs in zip(plain.named_parameters(), again.parameters(), strict=True):
@@ -205,17 +225,17 @@ def test_checkpointed_gradients_are_the_same(name: str) -> None:
 @every_model
 def test_one_picture_a_batch_trains(name: str) -> None:
     network = build_small(name).train()
-    sum(logits.square().mean() for logits in network(noise(1, 64, 64), auxiliary=True)).backward()
+    sum(logits.square().mean() for logits in every_logits(network, noise(1, 64, 64))).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
 @every_model
 def test_synchronised_batch_norm_computes_the_same(name: str) -> None:
     network = build_small(name).train()
-    network(noise(2, 64, 64))
+    network.logits(noise(2, 64, 64))
     network.eval()
     with torch.inference_mode():
-        expected = network(noise(2, 64, 64))
+        expected = network.logits(noise(2, 64, 64))
         converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         torch.testing.assert_close(converted(noise(2, 64, 64)), expected)
 
@@ -260,7 +280,7 @@ def foreground_iou(network: Network, pictures: torch.Tensor, masks: torch.Tensor
     """Of class 1, over all pixels."""
     network.eval()
     with torch.inference_mode():
-        found = network(pictures).argmax(1) == 1
+        found = network.logits(pictures).argmax(1) == 1
     network.train()
     return float((found & (masks == 1)).sum() / (found | (masks == 1)).sum())
 
@@ -273,7 +293,7 @@ def test_learns_four_pictures_by_heart(name: str) -> None:
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     reached = 0.0
     for step in itertools.count(1):
-        logits, *others = network(pictures, auxiliary=True)
+        logits, *others = every_logits(network, pictures)
         loss = F.cross_entropy(logits, masks)
         for other in others:
             loss = loss + network.auxiliary_weight * F.cross_entropy(other, masks)
@@ -292,7 +312,7 @@ def test_learns_four_pictures_by_heart(name: str) -> None:
 def test_exports_with_batch_and_size_open(name: str, tmp_path: Path) -> None:
     network = build_small(name).train()
     with torch.inference_mode():
-        network(noise(2, 64, 64))  # batch norm with other statistics than the initial ones
+        network.logits(noise(2, 64, 64))  # batch norm with other statistics than the initial ones
     network.eval()
     # export_onnx itself compares batches 1 to 3 and sizes 64x64 and 261x241, and raises where they differ
     parity = export_onnx(network, spec_of(name), tmp_path / "m.onnx")
@@ -303,4 +323,4 @@ def test_exports_with_batch_and_size_open(name: str, tmp_path: Path) -> None:
     loaded, spec = network_from_file(tmp_path / "m.onnx")
     assert spec == spec_of(name)
     with torch.inference_mode():
-        assert torch.equal(loaded(noise(2, 64, 64)), network(noise(2, 64, 64)))
+        assert torch.equal(loaded.logits(noise(2, 64, 64)), network.logits(noise(2, 64, 64)))

@@ -26,7 +26,7 @@ def test_normalisation_is_in_the_network() -> None:
     network = build_network(spec_of("linknet")).eval()
     seen: list[torch.Tensor] = []
     network.architecture.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0].detach()))
-    network(torch.full((1, 32, 32, 3), 255, dtype=torch.uint8))
+    network.logits(torch.full((1, 32, 32, 3), 255, dtype=torch.uint8))
     expected = [(1 - mean) / std for mean, std in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)]
     torch.testing.assert_close(seen[0][0, :, 5, 7], torch.tensor(expected))
 
@@ -140,7 +140,7 @@ def test_pspnets_map_is_at_an_eighth_as_in_its_paper(more: dict[str, int], strid
         assert len(maps) == more.get("encoder_depth", 5) + 1
         assert maps[-1].shape[-1] == 64 // stride
         assert network.feature_stride == stride
-        assert network(torch.zeros(1, 61, 50, 3, dtype=torch.uint8)).shape == (1, 3, 61, 50)
+        assert network.logits(torch.zeros(1, 61, 50, 3, dtype=torch.uint8)).shape == (1, 3, 61, 50)
 
 
 def test_pspnets_head_stands_behind_stage_four() -> None:
@@ -154,4 +154,4 @@ def test_dpt_computes_what_smp_computes() -> None:
     network = build_network(spec_of("dpt", encoder="tu-test_vit")).eval().architecture
     pictures = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        assert torch.equal(network(pictures), network.model(pictures))
+        assert torch.equal(network(pictures)["logits"], network.model(pictures))

@@ -32,7 +32,7 @@ def model(path: Path, classes: str = "lane") -> Network:
     spec = ModelSpec("unet", {"encoder": "tu-mobilenetv3_small_050"}, label_map(classes), Geometry(SIZE))
     network = build_network(spec).eval()
     with torch.no_grad():  # as many pixels of one class as of the next
-        logits = network(noise(4))
+        logits = network.logits(noise(4))
         network.architecture.model.segmentation_head[0].bias -= logits.mean((0, 2, 3))
     write_safetensors(path, network.state_dict(), spec)
     return network
@@ -47,7 +47,7 @@ def noise(count: int) -> torch.Tensor:
 def answers(network: Network, pictures: torch.Tensor) -> np.ndarray:
     """(N, h, w) train ids."""
     with torch.no_grad():
-        return network(pictures).numpy().argmax(1).astype(np.uint8)
+        return network.logits(pictures).numpy().argmax(1).astype(np.uint8)
 
 
 def weights_of(path: Path, masks: list[np.ndarray], classes: str = "lane") -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,12 +13,40 @@ import numpy as np
 from lanecli.geometry import Size
 from lanecli.modelfile import ModelSpec
 
+FALLBACK_SIZE = (512, 256)
+"""(width, height) a network sees where its model file names none."""
 
-class Probabilities(Protocol):
+
+@dataclass(frozen=True)
+class Load:
+    """How a model file is to be loaded.
+
+    Attributes:
+        path: of the model file.
+        outputs: names of what answers hold: ``"planes"`` (probabilities, one plane for each of
+            `LabelMap.plane_classes`), ``"logits"``, ``"features"``, or the model's own, such as ``"log_density"``.
+        precision: auto, fp32, bf16, fp16 or int8.
+        device: auto, cpu, cuda or cuda:N.
+        size: (width, height) the network will see; None is the model's own.
+        batch: how many pictures a question holds at most.
+    """
+
+    path: Path
+    outputs: tuple[str, ...] = ("planes",)
+    precision: str = "auto"
+    device: str = "auto"
+    size: Size | None = None
+    batch: int = 1
+
+
+class Answer(Protocol):
     """An answer under way."""
 
-    def result(self) -> np.ndarray:
-        """(C, h, w) float32 class probabilities; waits until they are there."""
+    def result(self) -> dict[str, np.ndarray]:
+        """The outputs by name, each with the pictures along its first axis; waits until they are there.
+
+        ``planes`` (n, K, h, w), ``logits`` (n, C, h, w), ``features`` (n, D, h / s, w / s), others (n, h, w); float32.
+        """
         ...
 
 
@@ -24,38 +54,55 @@ class Backend(ABC):
     """A model file, loaded.
 
     Attributes:
+        load: how it was asked to be loaded.
         spec: what the model file says of itself.
         size: (width, height) of the pictures it takes.
         name, precision, device: what it runs on, as reported to the user.
-        depth: how many pictures to submit before waiting for the first answer.
+        depth: how many questions to ask before waiting for the first answer.
+        samples_dropout: whether `seed` of :meth:`submit` has a meaning.
     """
 
     name: str
+    load: Load
     spec: ModelSpec
     size: Size
     precision: str
     device: str
     depth: int = 1
+    samples_dropout: bool = False
 
     @abstractmethod
-    def __init__(self, path: Path, *, precision: str, device: str, size: Size | None) -> None:
-        """Load `path`; see `open_backend`."""
+    def __init__(self, load: Load) -> None:
+        """Load a model file; see `open_backend`."""
 
     @abstractmethod
-    def submit(self, picture: np.ndarray) -> Probabilities:
-        """Start on one (h, w, 3) uint8 RGB picture of `size`; it must stay unchanged until the answer is taken."""
+    def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
+        """Start on (n, h, w, 3) uint8 RGB pictures of `size`; they must stay unchanged until the answer is taken.
+
+        Args:
+            pictures: at most `load.batch` of them.
+            seed: with dropout on, drawn from this seed; None is without.
+        """
 
     def infer(self, picture: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 RGB to (C, h, w) float32 probabilities."""
-        return self.submit(picture).result()
+        """(h, w, 3) uint8 RGB to (K, h, w) float32 planes of probabilities."""
+        return self.submit(picture[None]).result()["planes"][0]
+
+    def in_precision(self, precision: str) -> Backend:
+        """The same model, loaded once more to compute in another precision."""
+        return type(self)(replace(self.load, precision=precision))
+
+    def at_size(self, size: Size) -> Backend:
+        """The same model for pictures of another size."""
+        return type(self)(replace(self.load, size=size))
 
 
 class Ready:
     """An answer that is already there."""
 
-    def __init__(self, probabilities: np.ndarray) -> None:
-        self._probabilities = probabilities
+    def __init__(self, found: Mapping[str, np.ndarray]) -> None:
+        self._found = dict(found)
 
-    def result(self) -> np.ndarray:
-        """(C, h, w) float32."""
-        return self._probabilities
+    def result(self) -> dict[str, np.ndarray]:
+        """The outputs by name."""
+        return self._found

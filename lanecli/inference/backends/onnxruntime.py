@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
 from lanecli.errors import InputError
-from lanecli.geometry import Size
-from lanecli.inference.backends.base import Backend, Probabilities
+from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Load
+from lanecli.labels import LabelMap, planes_of
 from lanecli.modelfile import read_spec
 
 
-def to_probabilities(logits: np.ndarray, task: str) -> np.ndarray:
-    """(C, h, w) logits to float32 probabilities: softmax over C, or a sigmoid per class for ``"multilabel"``."""
+def planes_of_logits(logits: np.ndarray, label_map: LabelMap) -> np.ndarray:
+    """(n, C, h, w) logits to (n, K, h, w) float32 probabilities, one plane for each of `LabelMap.plane_classes`.
+
+    What is not finite stays so: an infinite logit gives NaN, not a certain class.
+    """
     logits = logits.astype(np.float32, copy=False)
-    if task == "multilabel":
-        return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
-    if len(logits) == 2:  # softmax of two is a sigmoid of the difference: a third of the work
-        positive = 1 / (1 + np.exp(np.clip(logits[0] - logits[1], -80, 80)))
-        return np.stack([1 - positive, positive])
-    powers = np.exp(logits - logits.max(0))
-    return powers / powers.sum(0)
+    if label_map.bernoulli:
+        scores = planes_of(logits.swapaxes(0, 1), label_map, logits=True).swapaxes(0, 1)
+        return 1 / (1 + np.exp(-np.clip(scores, -80, 80))) + (scores - scores)
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
 
 
 def _session_options() -> ort.SessionOptions:
@@ -40,30 +41,39 @@ class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
     depth = 2
 
-    def __init__(self, path: Path, *, precision: str, device: str, size: Size | None) -> None:
+    def __init__(self, load: Load) -> None:
         """Load. Raises InputError for a precision or device this runtime does not have."""
-        if precision not in ("auto", "fp32"):
-            raise InputError(f"backend 'onnxruntime' computes in the file's own precision, not in {precision}")
-        self.spec, self.precision = read_spec(path), "fp32"
-        self.size = size or self.spec.geometry.size or (512, 256)
+        if load.precision not in ("auto", "fp32"):
+            raise InputError(f"backend 'onnxruntime' computes in the file's own precision, not in {load.precision}")
+        path = load.path
+        self.load, self.spec, self.precision = load, read_spec(path), "fp32"
+        self.size = load.size or self.spec.geometry.size or FALLBACK_SIZE
         providers: list[object] = ["CPUExecutionProvider"]
         self.device = "cpu"
-        if device.startswith("cuda"):
+        if load.device.startswith("cuda"):
             if "CUDAExecutionProvider" not in ort.get_available_providers():
                 raise InputError("this onnxruntime has no CUDA: pip install onnxruntime-gpu, or use --backend torch")
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.partition(":")[2] or "0"}))
-            self.device = device
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": load.device.partition(":")[2] or "0"}))
+            self.device = load.device
         try:
             self._session = ort.InferenceSession(str(path), _session_options(), providers=providers)
         except Exception as error:  # the runtime has one class per status code and no common one
             raise InputError(f"{path}: ONNX Runtime cannot read it ({str(error).splitlines()[0]})") from error
         self._input = self._session.get_inputs()[0].name
+        self._wanted = ["logits" if name == "planes" else name for name in load.outputs]
+        missing = set(self._wanted) - {output.name for output in self._session.get_outputs()}
+        if missing:
+            raise InputError(f"{path}: has no output '{missing.pop()}': export the model again with it")
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
 
-    def _run(self, picture: np.ndarray) -> np.ndarray:
-        return to_probabilities(self._session.run(None, {self._input: picture[None]})[0][0], self.spec.task)
+    def _run(self, pictures: np.ndarray) -> Mapping[str, np.ndarray]:
+        found = self._session.run(self._wanted, {self._input: pictures})
+        return {
+            name: planes_of_logits(values, self.spec.label_map) if name == "planes" else values
+            for name, values in zip(self.load.outputs, found, strict=True)
+        }
 
-    def submit(self, picture: np.ndarray) -> Probabilities:
-        """Queue one picture for the session's thread."""
-        future: Future[np.ndarray] = self._worker.submit(self._run, picture)
+    def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
+        """Queue pictures for the session's thread."""
+        future: Future[dict[str, np.ndarray]] = self._worker.submit(self._run, pictures)  # type: ignore[arg-type]
         return future

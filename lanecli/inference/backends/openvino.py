@@ -1,31 +1,34 @@
-"""OpenVINO: asynchronous requests, one core each; softmax inside the graph."""
+"""OpenVINO: asynchronous requests, one core each; probabilities computed inside the graph."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
 from lanecli.errors import InputError
-from lanecli.geometry import Size
-from lanecli.inference.backends.base import Backend, Probabilities
+from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Load
+from lanecli.labels import LabelMap
 from lanecli.modelfile import read_spec
 
 
 class _Request:
-    def __init__(self, request: ov.InferRequest, picture: np.ndarray, free: list[ov.InferRequest]) -> None:
-        self._request, self._free = request, free
-        self._picture = picture  # kept alive: the request reads it in place
-        request.start_async({0: ov.Tensor(picture[None], shared_memory=True)})
+    def __init__(self, backend: OpenVinoBackend, request: ov.InferRequest, pictures: np.ndarray, count: int) -> None:
+        self._backend, self._request, self._count = backend, request, count
+        self._pictures = pictures  # kept alive: the request reads them in place
+        request.start_async({0: ov.Tensor(pictures, shared_memory=True)})
 
-    def result(self) -> np.ndarray:
-        self._request.wait()
-        probabilities = self._request.get_output_tensor(0).data[0].copy()
-        self._free.append(self._request)
-        return probabilities
+    def result(self) -> dict[str, np.ndarray]:
+        try:
+            self._request.wait()
+            return {
+                name: self._request.get_output_tensor(number).data[: self._count].copy()
+                for number, name in enumerate(self._backend.load.outputs)
+            }
+        finally:
+            self._backend.free.append(self._request)
 
 
 class OpenVinoBackend(Backend):
@@ -33,12 +36,13 @@ class OpenVinoBackend(Backend):
 
     name = "openvino"
 
-    def __init__(self, path: Path, *, precision: str, device: str, size: Size | None) -> None:
+    def __init__(self, load: Load) -> None:
         """Compile for one picture size. Raises InputError for what OpenVINO's CPU device cannot do."""
-        if device not in ("auto", "cpu"):
-            raise InputError(f"backend 'openvino' runs on the CPU here, not on '{device}'; use --backend torch")
-        self.spec, self.device = read_spec(path), "cpu"
-        self.size = size or self.spec.geometry.size or (512, 256)
+        if load.device not in ("auto", "cpu"):
+            raise InputError(f"backend 'openvino' runs on the CPU here, not on '{load.device}'; use --backend torch")
+        path, precision = load.path, load.precision
+        self.load, self.spec, self.device = load, read_spec(path), "cpu"
+        self.size = load.size or self.spec.geometry.size or FALLBACK_SIZE
         core = ov.Core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "auto":
@@ -49,23 +53,43 @@ class OpenVinoBackend(Backend):
         self.precision = precision
         try:
             model = core.read_model(path)
-            model.reshape([1, self.size[1], self.size[0], 3])
+            model.reshape([load.batch, self.size[1], self.size[0], 3])
         except RuntimeError as error:
             raise InputError(f"{path}: OpenVINO cannot read it ({str(error).splitlines()[0]})") from error
-        logits = model.output(0).get_node().input_value(0)
-        answer = ops.sigmoid(logits) if self.spec.task == "multilabel" else ops.softmax(logits, 1)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # one request a core: a frame each beats all cores on one frame by 4 to 8 percent, and needs no batching
         compiled = core.compile_model(
-            ov.Model([answer], model.get_parameters(), "lanes"),
+            ov.Model([self._output(model, name) for name in load.outputs], model.get_parameters(), "lanes"),
             "CPU",
             {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads},
         )
         self.depth = threads + 1
-        self._free = [compiled.create_infer_request() for _ in range(self.depth)]
+        self.free = [compiled.create_infer_request() for _ in range(self.depth)]
 
-    def submit(self, picture: np.ndarray) -> Probabilities:
+    def _output(self, model: ov.Model, name: str) -> ov.Output:
+        """The named output of the graph; probabilities are made from its logits."""
+        try:
+            found = model.output("logits" if name == "planes" else name).get_node().input_value(0)
+        except RuntimeError as error:
+            raise InputError(f"{self.load.path}: has no output '{name}': export the model again with it") from error
+        return _planes(found, self.spec.label_map).output(0) if name == "planes" else found
+
+    def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
         """Start a free request; with all of them under way (more than `depth`) a RuntimeError."""
-        if not self._free:
+        if not self.free:
             raise RuntimeError(f"more than {self.depth} answers are waiting to be taken")
-        return _Request(self._free.pop(), np.ascontiguousarray(picture), self._free)
+        count = len(pictures)
+        if count < self.load.batch:  # the graph is compiled for whole batches
+            pictures = np.concatenate([pictures, np.repeat(pictures[-1:], self.load.batch - count, 0)])
+        return _Request(self, self.free.pop(), np.ascontiguousarray(pictures), count)
+
+
+def _planes(logits: ov.Output, label_map: LabelMap) -> ov.Node:
+    """Logits to probabilities, one plane for each of `LabelMap.plane_classes`."""
+    if not label_map.bernoulli:
+        return ops.softmax(logits, 1)
+    if label_map.multilabel:
+        # an infinite logit must not pass for a certain label: infinity minus itself is NaN
+        return ops.add(ops.sigmoid(logits), ops.subtract(logits, logits))
+    one, zero = (ops.slice(logits, [number], [number + 1], [1], [1]) for number in (1, 0))
+    return ops.sigmoid(ops.subtract(one, zero))  # softmax of two, at half the planes

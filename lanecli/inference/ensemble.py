@@ -1,0 +1,78 @@
+"""Ensemble files: YAML that names members, how they are combined, and their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lanecli.errors import InputError
+from lanecli.shipped import shipped_models
+
+_MOST_BYTES = 1 << 20
+_KEYS = ("members", "combine", "tta")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What an ensemble file says.
+
+    Attributes:
+        models: of the members: paths (relative ones from the file's own folder) or shipped names.
+        combine: a registered rule, or None.
+        weights: of the members, or None where the file gives none.
+        tta: registered views.
+    """
+
+    models: tuple[str, ...]
+    combine: str | None = None
+    weights: tuple[float, ...] | None = None
+    tta: str = "none"
+
+
+def read_ensemble(path: Path) -> Ensemble:
+    """Read an ensemble file such as::
+
+        members:
+          - {model: runs/a, weight: 2}
+          - {model: runs/b.onnx, weight: 1}
+        combine: weighted
+
+    A member may also be a name alone. Raises InputError that names the file and what is wrong.
+    """
+    if not path.is_file():
+        raise InputError(f"no such ensemble file: {path}")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path}: an ensemble file is a few lines of YAML, this one has {path.stat().st_size} bytes")
+    try:
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(data, dict) or not isinstance(data.get("members"), list) or not data["members"]:
+        raise InputError(f"{path}: an ensemble file has a list 'members' of model files")
+    if unknown := [str(key) for key in data if key not in _KEYS]:
+        raise InputError(f"{path}: unknown key '{unknown[0]}'; there are: {', '.join(_KEYS)}")
+    models, weights = [], []
+    for number, member in enumerate(data["members"], start=1):
+        entry = {"model": member} if isinstance(member, str) else member
+        weight = entry.get("weight") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(entry.get("model"), str) or set(entry) - {"model", "weight"}:
+            raise InputError(f"{path}: member {number} is a model file, or {{model: FILE, weight: NUMBER}}")
+        if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
+            raise InputError(f"{path}: member {number}: weight is a number, not {weight!r}")
+        models.append(_found(entry["model"], path.parent))
+        weights.append(weight)
+    if any(weight is None for weight in weights) != all(weight is None for weight in weights):
+        raise InputError(f"{path}: give every member a weight, or none")
+    combine, tta = data.get("combine"), data.get("tta", "none")
+    if not isinstance(combine, str | None) or not isinstance(tta, str):
+        raise InputError(f"{path}: combine and tta are names")
+    given = tuple(float(weight) for weight in weights if weight is not None)
+    return Ensemble(tuple(models), combine, given or None, tta)
+
+
+def _found(model: str, folder: Path) -> str:
+    path = folder / Path(model).expanduser()
+    return model if model in shipped_models() and not path.exists() else str(path)

@@ -1,0 +1,163 @@
+"""The recipe: the one way from words on the command line, or an ensemble file, to members, combiner, measures, steps.
+
+`predict`, `evaluate`, `select`, `bench` and the Python interface all open their Predictor here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lanecli.errors import InputError
+from lanecli.geometry import Size
+from lanecli.inference.backends import Backend, Load, open_backend
+from lanecli.inference.combiners import COMBINERS
+from lanecli.inference.ensemble import read_ensemble
+from lanecli.inference.measures import MEASURES, Measure
+from lanecli.inference.member import Member
+from lanecli.inference.predictor import Predictor
+from lanecli.inference.steps import STEPS, Step
+from lanecli.inference.views import View, views_of
+from lanecli.shipped import DEFAULT_MODEL
+
+_MULTIPLE = 32  # scaled views get sides of this multiple: every network takes them without padding
+DEFAULT_PASSES = 5
+ANY_MEASURE = "uncertainty"
+"""The part of a Prediction that stands for whichever measure was asked for."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is asked of a prediction, whoever asks.
+
+    Attributes:
+        models: model files, run folders, shipped names, or one ensemble file; several are combined.
+        combine: a registered rule; None is ``weighted`` where there are weights, else ``mean``.
+        weights: of each model, in their order; they need not sum to one.
+        tta: registered views of a frame, several joined by ``+``.
+        uncertainty: a registered measure, or ``"none"``.
+        passes: how often a measure that samples dropout asks each member.
+        steps: settings of each step asked for, by its registered name.
+        backend, precision, device: what models run on.
+        batch: how many frames a question to a backend holds.
+
+    Example:
+        >>> Recipe(models=("lane",), tta="flip").open().predict(frame).class_map  # doctest: +SKIP
+    """
+
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    combine: str | None = None
+    weights: tuple[float, ...] | None = None
+    tta: str = "none"
+    uncertainty: str = "none"
+    passes: int = DEFAULT_PASSES
+    steps: dict[str, dict[str, object]] = field(default_factory=dict)
+    backend: str = "auto"
+    precision: str = "auto"
+    device: str = "auto"
+    batch: int = 1
+
+    def open(self, keep: Collection[str] = ()) -> Predictor:
+        """Load everything.
+
+        Args:
+            keep: parts of Predictions that somebody will read: ``"planes"``, ``"lanes"``, names of maps. Measures and
+                steps that give them are added.
+
+        Raises:
+            InputError: a name is unknown, models do not go together, or a file cannot be loaded.
+        """
+        recipe = self._spelt_out()
+        steps = recipe._steps(keep)
+        keep = {*keep, *(need for step in steps for need in step.needs)}
+        measures = recipe._measures(keep)
+        members, combiner = recipe._members(measures)
+        return Predictor(members, combiner(), measures=measures, steps=steps, keep=keep, batch=self.batch)
+
+    def _spelt_out(self) -> Recipe:
+        """With an ensemble file's members in its place; what is typed beats what the file says."""
+        if len(self.models) != 1 or Path(self.models[0]).suffix.lower() not in (".yaml", ".yml"):
+            return self
+        ensemble = read_ensemble(Path(self.models[0]))
+        return replace(
+            self,
+            models=ensemble.models,
+            combine=self.combine or ensemble.combine,
+            weights=self.weights or ensemble.weights,
+            tta=self.tta if self.tta != "none" else ensemble.tta,
+        )
+
+    def _measures(self, keep: Collection[str]) -> list[Measure]:
+        """The measure asked for, and those that give a map somebody reads; the usual one for any uncertainty."""
+        names = [] if self.uncertainty == "none" else [MEASURES.canonical(self.uncertainty)]
+        if ANY_MEASURE in keep and not names:
+            names = [name for name in MEASURES if MEASURES.entry(name).facts.get("usual")]
+        measures = [MEASURES.get(name)() for name in names]
+        missing = set(keep) - {"planes", "lanes", ANY_MEASURE} - {part for m in measures for part in m.maps}
+        for name in MEASURES if missing else ():
+            if missing & set(MEASURES.get(name).maps):
+                measures.append(MEASURES.get(name)())
+        return measures
+
+    def _steps(self, keep: Collection[str]) -> list[Step]:
+        """The steps asked for, and those that give a part somebody reads, in their order."""
+        names = {STEPS.canonical(name) for name in self.steps}
+        if set(keep) - {"planes", ANY_MEASURE}:
+            names |= {name for name in STEPS if set(STEPS.get(name).gives) & set(keep)}
+        ordered = sorted(names, key=lambda name: STEPS.entry(name).facts.get("order", 50))
+        return [STEPS.get(name)(**self.steps.get(name, {})) for name in ordered]
+
+    def _members(self, measures: Sequence[Measure]) -> tuple[list[Member], type]:
+        """Every model in every view with every seed, and the rule that combines them."""
+        shares = self._shares()
+        views = views_of(self.tta)
+        sampled = any(measure.samples for measure in measures)
+        seeds: list[int | None] = list(range(1, self.passes + 1)) if sampled else [None]
+        alone = len(self.models) * len(views) * len(seeds) == 1
+        # one answer alone is what every rule comes to
+        combiner = COMBINERS.get("mean" if alone else self._rule())
+        wanted = {*combiner.needs, *(need for measure in measures for need in measure.needs)}
+        load = Load(Path(), tuple(sorted(wanted)), self.precision, self.device, batch=self.batch)
+        members: list[Member] = []
+        for model, share in zip(self.models, shares, strict=True):
+            backend = open_backend(model, backend=self.backend, samples=sampled, load=load)
+            first = members[0].label_map if members else backend.spec.label_map
+            weight = share / (len(views) * len(seeds))
+            for view, seen in _at_scales(backend, views):
+                members += [Member(seen, seen.spec.geometry, first, view, weight, seed) for seed in seeds]
+        return members, combiner
+
+    def _rule(self) -> str:
+        return COMBINERS.canonical(self.combine or ("weighted" if self.weights else "mean"))
+
+    def _shares(self) -> list[float]:
+        """Each model's share of the answer; they sum to one."""
+        rule, count = self._rule(), len(self.models)
+        takes = COMBINERS.entry(rule).facts.get("weights", False)
+        if self.weights is None:
+            if rule == "weighted" and count > 1:
+                raise InputError("--combine weighted needs --weights, one number for each model")
+            return [1 / count] * count
+        if not takes:
+            others = [name for name in COMBINERS if COMBINERS.entry(name).facts.get("weights")]
+            raise InputError(f"--weights go with --combine {', '.join(others)}; '{rule}' counts all models alike")
+        if len(self.weights) != count:
+            raise InputError(f"--weights has {len(self.weights)} numbers for {count} models")
+        total = sum(self.weights)
+        if not (all(0 <= weight < float("inf") for weight in self.weights) and total > 0):
+            raise InputError(f"--weights are numbers from 0 up, not all 0; got {', '.join(map(str, self.weights))}")
+        return [weight / total for weight in self.weights]
+
+
+def _at_scales(backend: Backend, views: Iterable[View]) -> Iterable[tuple[View, Backend]]:
+    """Each view with the backend for its size; every size is loaded once."""
+    sizes: dict[Size, Backend] = {backend.size: backend}
+    for view in views:
+        size = backend.size
+        if view.scale != 1:
+            width, height = (max(1, round(side * view.scale / _MULTIPLE)) * _MULTIPLE for side in backend.size)
+            size = (width, height)
+        if size not in sizes:
+            sizes[size] = backend.at_size(size)
+        yield view, sizes[size]

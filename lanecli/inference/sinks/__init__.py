@@ -1,0 +1,130 @@
+"""Sinks: where Predictions go. Each writes one kind of output and finalises it whatever happens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lanecli.registry import Registry
+
+if TYPE_CHECKING:
+    from lanecli.draw import OverlayStyle
+    from lanecli.inference.prediction import Prediction
+    from lanecli.labels import LabelMap
+    from lanecli.media import Source
+
+
+@dataclass(frozen=True)
+class SinkSettings:
+    """What the user asked of outputs.
+
+    Attributes:
+        style: of the overlay; None is its default.
+        decode: masks hold source ids instead of train ids.
+        overwrite: replace existing outputs.
+    """
+
+    style: OverlayStyle | None = None
+    decode: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class SinkJob:
+    """What one sink is to do.
+
+    Attributes:
+        path: of the output: a file, or a folder for one file a frame.
+        label_map: the classes of Predictions.
+        settings: what the user asked.
+        source: what is predicted; None for a sink of the whole run.
+        reader: of the video, a `VideoReader` or `CameraReader`; None for a picture.
+        gives: names of the maps Predictions will hold.
+    """
+
+    path: Path
+    label_map: LabelMap
+    settings: SinkSettings
+    source: Source | None = None
+    reader: Any = None
+    gives: tuple[str, ...] = ()
+
+
+class Sink(ABC):
+    """One output. It never changes a Prediction or its frame: others read them too.
+
+    Attributes:
+        needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, or names of maps.
+        path: of the output.
+        warnings: what could not be carried over, a line each.
+    """
+
+    needs: frozenset[str] = frozenset()
+    path: Path
+
+    @abstractmethod
+    def __init__(self, job: SinkJob) -> None:
+        """Open the output. Raises InputError where it cannot be written."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What could not be carried over, a line each."""
+        return []
+
+    def begin(self, source: Source) -> None:
+        """A sink of the whole run is told which source the next Predictions belong to."""
+
+    @abstractmethod
+    def write(self, prediction: Prediction) -> None:
+        """Take the next Prediction."""
+
+    def close(self, interrupted: bool = False) -> None:
+        """Finalise what has been written.
+
+        Args:
+            interrupted: the source did not come to its end.
+        """
+
+
+SINKS: Registry[type[Sink]] = Registry("output")
+"""Facts: ``picture`` and ``video``, how names end; or ``whole``, the name of one file for the whole run."""
+SINKS.add(
+    "overlay",
+    "lanecli.inference.sinks.overlay:Overlay",
+    summary="classes drawn on the picture or video",
+    picture=".overlay.png",
+    video=".overlay.mp4",
+)
+SINKS.add(
+    "masks",
+    "lanecli.inference.sinks.masks:Masks",
+    summary="8-bit train ids",
+    picture=".mask.png",
+    video=".masks",
+)
+SINKS.add(
+    "probabilities",
+    "lanecli.inference.sinks.probabilities:ProbabilityFiles",
+    summary="class probabilities as float16 NumPy arrays",
+    picture=".probabilities.npz",
+    video=".probabilities",
+)
+
+
+def output_path(kind: str, source: Source, out: Path) -> Path:
+    """Where output `kind` of `source` goes below `out`: a file, or for a video's frames a folder."""
+    facts = SINKS.entry(kind).facts
+    if "whole" in facts:
+        return out / facts["whole"]
+    return out / source.relative / f"{source.stem}{facts['picture' if source.kind == 'image' else 'video']}"
+
+
+def free_folder(base: Path, kinds: tuple[str, ...], sources: list[Source]) -> Path:
+    """`base`, or ``base-2``, ``base-3`` …: the first in which no output of `sources` exists yet."""
+    number, folder = 1, base
+    while any(output_path(kind, source, folder).exists() for source in sources for kind in kinds):
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder

@@ -1,0 +1,47 @@
+"""The overlay: classes drawn on the picture or the video."""
+
+from __future__ import annotations
+
+from lanecli.draw import OverlayPainter
+from lanecli.inference.prediction import Prediction
+from lanecli.inference.sinks import Sink, SinkJob
+from lanecli.media import VideoWriter, prepare_target, write_picture
+
+
+class Overlay(Sink):
+    """``STEM.overlay.png``; of a video ``STEM.overlay.mp4``: H.264 with the source's timestamps and sound."""
+
+    def __init__(self, job: SinkJob) -> None:
+        """Open the encoder, or check the place of a picture."""
+        label_map, overwrite = job.label_map, job.settings.overwrite
+        self.path = job.path
+        self._painter = OverlayPainter(
+            label_map.palette, names=label_map.names, background=label_map.background, style=job.settings.style
+        )
+        self._writer: VideoWriter | None = None
+        if job.reader is None:
+            prepare_target(job.path, overwrite=overwrite)
+        else:
+            has_sound = job.source is not None and job.source.kind == "video" and job.reader.info.has_audio
+            sound = job.source.path if has_sound and job.source else None
+            self._writer = VideoWriter.like(job.reader, job.path, audio_from=sound, overwrite=overwrite)
+
+    def write(self, prediction: Prediction) -> None:
+        """Draw on the encoder's own buffer and encode; a picture on a copy: its PNG takes far longer than copying."""
+        writer = self._writer
+        canvas = prediction.frame.copy() if writer is None else writer.canvas(prediction.frame)
+        self._painter.paint(canvas, prediction.class_map)
+        if writer is None:
+            write_picture(self.path, canvas.rgb())
+        else:
+            writer.write(canvas)
+
+    def close(self, interrupted: bool = False) -> None:
+        """Write the index, copy the sound (to where the picture ends, when interrupted), rename."""
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What could not be carried over."""
+        return [] if self._writer is None else self._writer.warnings

@@ -1,0 +1,10 @@
+"""The mirrored picture beside the picture."""
+
+from __future__ import annotations
+
+from lanecli.inference.views import AS_IT_IS, View
+
+
+def views() -> list[View]:
+    """As it is, and mirrored left to right."""
+    return [AS_IT_IS, View(mirror=True)]

@@ -1,0 +1,12 @@
+"""Several sizes, each mirrored too: the test-time augmentation segmentation papers report."""
+
+from __future__ import annotations
+
+from lanecli.inference.views import View
+
+SCALES = (0.75, 1.0, 1.25)
+
+
+def views() -> list[View]:
+    """Three sizes around the network's own, as they are and mirrored: six views."""
+    return [View(mirror, scale) for scale in SCALES for mirror in (False, True)]
