@@ -303,7 +303,7 @@ def decide(planes: np.ndarray, label_map: LabelMap, ties: np.ndarray | None = No
         return Decision(cv2.min(above, 1.0, dst=above))
     if not label_map.multilabel:
         return Decision(_highest(planes, ties)[0])
-    best, highest = _highest(planes, ties)
+    best, _ = _highest(planes, ties)
     labels = np.zeros(best.shape, np.uint8)
     for train_id, plane in enumerate(planes):
         above = _above(plane, threshold, None if ties is None else ties[train_id])

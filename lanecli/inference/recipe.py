@@ -95,10 +95,8 @@ class Recipe:
             names = [name for name in MEASURES if MEASURES.entry(name).facts.get("usual")]
         measures = [MEASURES.get(name)() for name in names]
         missing = set(keep) - {"planes", "lanes", ANY_MEASURE} - {part for m in measures for part in m.maps}
-        for name in MEASURES if missing else ():
-            if missing & set(MEASURES.get(name).maps):
-                measures.append(MEASURES.get(name)())
-        return measures
+        others = [MEASURES.get(name)() for name in MEASURES] if missing else []
+        return measures + [measure for measure in others if missing & set(measure.maps)]
 
     def _steps(self, keep: Collection[str]) -> list[Step]:
         """The steps asked for, and those that give a part somebody reads, in their order."""

@@ -260,9 +260,13 @@ def test_wrong_options(
 def test_one_bad_picture_does_not_stop_the_others(cli: Cli, bright: Path, tmp_path: Path) -> None:
     write_picture(tmp_path / "in" / "good.png", np.zeros((20, 30, 3), np.uint8))
     (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
-    done = cli("predict", tmp_path / "in", "--model", bright, "--out", tmp_path / "o")
-    assert done.code == 2
+    done = cli("predict", tmp_path / "in", "--model", bright, "--out", tmp_path / "o", "--json")
+    assert done.code == 1
     assert "bad.png" in done.err
+    bad, good = done.json()["sources"]
+    assert "bad.png" in bad["error"]
+    assert bad["outputs"] == []
+    assert good["error"] is None
     assert (tmp_path / "o" / "good.overlay.png").is_file()
 
 

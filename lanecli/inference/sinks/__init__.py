@@ -73,14 +73,14 @@ class Sink(ABC):
         """What could not be carried over, a line each."""
         return []
 
-    def begin(self, source: Source) -> None:
+    def begin(self, source: Source) -> None:  # noqa: B027, most sinks have nothing to do
         """A sink of the whole run is told which source the next Predictions belong to."""
 
     @abstractmethod
     def write(self, prediction: Prediction) -> None:
         """Take the next Prediction."""
 
-    def close(self, interrupted: bool = False) -> None:
+    def close(self, interrupted: bool = False) -> None:  # noqa: B027, most sinks have nothing open
         """Finalise what has been written.
 
         Args:
