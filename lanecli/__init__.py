@@ -1,3 +1,41 @@
-"""Lane segmentation from a command line."""
+"""Lane segmentation: pictures and dash-cam video in; overlays, masks and deployable models out.
+
+Example:
+    >>> import lanecli
+    >>> model = lanecli.load("lane")                        # doctest: +SKIP
+    >>> model.predict("photo.jpg").class_map.shape          # doctest: +SKIP
+    (720, 1280)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lanecli.inference.interface import Model
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def load(*models: str, **options: Any) -> Model:
+    """Open a model, or several that answer together.
+
+    Args:
+        models: model files, run folders, shipped names, or one ensemble file; the shipped model where none is named.
+        options: fields of `lanecli.inference.recipe.Recipe`, such as ``tta="flip"``, ``uncertainty="entropy"``,
+            ``precision="fp32"`` or ``backend="torch"``; and ``lanes=True`` for lane lines.
+
+    Returns:
+        An object whose `predict` takes a picture and whose `stream` takes a video.
+
+    Raises:
+        lanecli.errors.InputError: a name is unknown, or a file cannot be loaded.
+
+    Example:
+        >>> lanecli.load("lane", uncertainty="entropy").predict(picture).maps["entropy"].max()  # doctest: +SKIP
+        0.6931
+    """
+    from lanecli.inference.interface import Model
+
+    return Model(models, options)

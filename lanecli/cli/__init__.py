@@ -13,6 +13,7 @@ from lanecli.cli import export
 from lanecli.cli.bench import bench
 from lanecli.cli.evaluate import evaluate
 from lanecli.cli.listing import listing
+from lanecli.cli.overlay import overlay
 from lanecli.cli.predict import predict
 from lanecli.cli.prepare import prepare
 from lanecli.cli.show import show
@@ -48,6 +49,7 @@ def root(
 
 
 app.command(short_help="Draw lanes on pictures and video; write masks.")(predict)
+app.command(short_help="Draw saved masks again, without a model.")(overlay)
 app.command(short_help="Train a model.")(train)
 app.command(short_help="Score a model on a dataset.")(evaluate)
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
