@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lanecli.errors import InputError
+from lanecli.errors import InputError, LaneError
 from lanecli.geometry import Geometry
+from lanecli.inference.steps import StepContext
+from lanecli.inference.steps.smooth import Smooth
 from lanecli.inference.views import View
 from lanecli.labels import IGNORE_ID, decide
 from lanecli.media.frame import Frame
@@ -222,3 +225,53 @@ def test_of_several_labels_the_most_probable_above_a_half_is_drawn() -> None:
     assert decide(probabilities, classes(3, 0, multilabel=True)).class_map.tolist() == [[2, 1, 0]]
     assert decide(probabilities, classes(3, None, multilabel=True)).class_map.tolist() == [[2, 1, IGNORE_ID]]
     assert decide(probabilities, classes(3, None, multilabel=True)).labels.tolist() == [[6, 3, 0]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_answer_that_is_not_finite_is_an_error_not_an_empty_mask(bad: float) -> None:
+    values = positive(np.full((8, 16), 0.2))
+    values[1, 3, 4] = bad
+    asker = predictor([Fake(fixed(values), classes(2))])
+    with pytest.raises(LaneError, match="not finite"):
+        asker.predict(frames(1)[0])
+
+
+def test_a_short_type_that_overflows_is_asked_again_in_fp32_and_said() -> None:
+    broken = positive(np.full((8, 16), np.nan))
+    narrow = Fake(fixed(broken), classes(2), precision="fp16", depth=2)
+    wide = Fake(fixed(positive(np.full((8, 16), 0.9))), classes(2), depth=2)
+    narrow.in_precision = lambda precision: wide  # type: ignore[method-assign]
+    asker = predictor([narrow])
+    predictions = list(asker.stream(frames(5)))
+    assert all(p.class_map.all() for p in predictions)
+    assert narrow.submitted <= 3  # those under way when the first was taken
+    assert asker.compute["precision"] == "fp32"
+    [line] = asker.take_warnings()
+    assert "fp16 gave values that are not finite" in line
+    assert asker.take_warnings() == []
+
+
+def test_a_crop_made_for_another_frame_size_is_scaled_and_said() -> None:
+    """A crop of 8 rows of 16 leaves half of a frame of 8 rows, not nothing of it."""
+    geometry = Geometry((16, 8), (0, 8, 0, 0), frame=(32, 16))
+    asker = predictor([Fake(fixed(positive(np.ones((8, 16)))), classes(2), geometry=geometry)])
+    small = asker.predict(frames(1, (16, 8))[0])
+    assert small.class_map.sum(1).tolist() == [0] * 4 + [16] * 4
+    [line] = asker.take_warnings()
+    assert "made for frames of 32x16" in line
+    assert asker.predict(frames(1)[0]).class_map.sum(1).tolist() == [0] * 8 + [32] * 8
+    assert asker.take_warnings() == []
+
+
+def test_smoothing_has_the_half_life_it_says_and_leaves_pictures_alone() -> None:
+    def flashing(picture: np.ndarray) -> np.ndarray:
+        return positive(np.full((8, 16), 1.0 if picture.max() else 0.0))
+
+    shown = [Frame.from_rgb(np.full((16, 32, 3), 255 * (i == 0), np.uint8), i, i, Fraction(1, 10)) for i in range(6)]
+    asker = predictor([Fake(flashing, classes(2))], steps=[Smooth(0.2)])
+    video = StepContext(classes(2), is_video=True, frame_rate=10)
+    seen = [float(p.planes[0, 0, 0]) for p in asker.stream(shown, video)]
+    assert seen == pytest.approx([2 ** (-i / 2) for i in range(6)], abs=1e-6)
+    assert float(asker.predict(shown[1]).planes[0, 0, 0]) == 0
+    with pytest.raises(InputError, match="half-life"):
+        Smooth(-1)
