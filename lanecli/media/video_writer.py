@@ -19,7 +19,7 @@ from lanecli.errors import InputError, LaneError
 from lanecli.media.audio import AudioCopier
 from lanecli.media.camera import CameraReader
 from lanecli.media.colour import FROM_RGB, Colour
-from lanecli.media.frame import Frame
+from lanecli.media.frame import Frame, native_planes
 from lanecli.media.outputs import prepare_target, temporary_name
 from lanecli.media.video_reader import VideoReader
 
@@ -118,11 +118,10 @@ class VideoWriter:
             if isinstance(error, (av.error.FFmpegError, ValueError)):
                 raise LaneError(f"{self.path}: the video cannot be set up ({error})") from error
             raise
-        # I420, rounded up to even sizes. x264 copies what it is given, so one buffer serves every frame.
-        width, height = self._stream.width, self._stream.height
-        self._buffer = np.empty((height * 3 // 2, width), np.uint8)
-        self._luma = self._buffer[:height]
-        self._chroma = self._buffer[height:].reshape(2, height // 2, width // 2)
+        # I420, rounded up to even sizes. x264 copies what it is given, so one frame serves for all. It is allocated by
+        # PyAV and filled plane by plane: from_numpy_buffer would take a height of 270 for one of 268.
+        self._native = av.VideoFrame(self._stream.width, self._stream.height, "yuv420p")
+        self._luma, *self._chroma = native_planes(self._native, writable=True)
         self._canvas: Frame | None = None
 
     @classmethod
@@ -188,7 +187,7 @@ class VideoWriter:
             if frame is not self._canvas:
                 frame = self.canvas(frame if frame.is_planar else _as_planes(frame))
             self._repeat_edges()
-            native = av.VideoFrame.from_numpy_buffer(self._buffer, "yuv420p")
+            native = self._native
             native.pts = self._next_pts(frame)
             native.time_base = self._time_base
             self._last_pts = native.pts
