@@ -31,7 +31,7 @@ def planes_of(size: tuple[int, int], number: int) -> tuple[np.ndarray, np.ndarra
 
 
 def rgb_of(planes: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """BT.601, limited range (ITU-R BT.601-7, section 2.5.4), chroma repeated over two by two pixels; float (H, W, 3)."""
+    """BT.601, limited range (ITU-R BT.601-7, section 2.5.4), chroma repeated two by two; float (H, W, 3)."""
     height, width = planes[0].shape
     luma = (planes[0] - 16.0) / 219
     cb, cr = ((np.repeat(np.repeat(plane, 2, 0), 2, 1)[:height, :width] - 128.0) / 224 for plane in planes[1:])
