@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lanecli.errors import InputError
+from lanecli import atomic
+from lanecli.errors import InputError, LaneError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
 
@@ -244,12 +245,15 @@ def _protobuf_strings(entry: bytes, path: Path) -> tuple[str, str]:
 
 def write_safetensors(path: Path, state: Mapping[str, torch.Tensor], spec: ModelSpec) -> None:
     """Write weights and spec to `path`, by a temporary name and a rename. Tensors keep their dtype."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, temporary, {KEY: spec.to_json()})
-    os.replace(temporary, path)
+    atomic.prepare_target(path)
+    with atomic.file(path) as temporary:
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, temporary, {KEY: spec.to_json()})
+        except SafetensorError as error:
+            raise LaneError(f"{path}: cannot be written ({error})") from error
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from lanecli import atomic
 from lanecli.data.manifest import safe_relative
 from lanecli.errors import InputError
-from lanecli.media.outputs import temporary_name
 
 _MAX_RATIO = 200
 _HARMLESS = 64 << 20
@@ -33,10 +33,8 @@ def unpack(archive: Path, folder: Path) -> Path:
                 if target.is_file() and target.stat().st_size == entry.file_size:
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
-                temporary = temporary_name(target)
-                with opened.open(entry) as packed, temporary.open("wb") as file:
+                with atomic.file(target) as temporary, opened.open(entry) as packed, temporary.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-                temporary.replace(target)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise InputError(f"{archive}: not a zip that can be read ({error})") from error
     return folder

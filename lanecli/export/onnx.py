@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lanecli import atomic
 from lanecli.errors import LaneError
 from lanecli.geometry import Size
 from lanecli.modelfile import KEY, ModelSpec
@@ -115,8 +116,7 @@ def export_onnx(
     del model.graph.value_info[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, spec.to_json()
-    temporary = path.with_name(path.name + ".part")
-    try:
+    with atomic.file(path) as temporary:
         onnx.save(model, temporary)
         sizes = [(1, (width, height))] if static else [(1, (width, height)), (3, (width, height)), (2, _COMPARED)]
         parity = compare(network, temporary, sizes)
@@ -127,9 +127,6 @@ def export_onnx(
                 f"(largest {parity.largest_logit:.3g}), by too much in {100 * parity.differing_pixels:.2g} % of "
                 "pixels; it was not kept"
             )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return parity
 
 

@@ -100,8 +100,7 @@ class Frame:
         if self._planes is None:
             if self._native is None:
                 raise LaneError("this frame holds RGB, not planes")
-            y, u, v = (_plane(plane, self.writable) for plane in self._native.planes)
-            self._planes = (y, u, v)
+            self._planes = native_planes(self._native, writable=self.writable)
         return self._planes
 
     @property
@@ -182,6 +181,12 @@ class Frame:
         )
 
 
+def native_planes(native: av.VideoFrame, *, writable: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Views of the planes of a yuv420p frame of PyAV's: y (H, W); u and v (ceil(H/2), ceil(W/2)); uint8."""
+    y, u, v = (_plane(plane, writable) for plane in native.planes)
+    return y, u, v
+
+
 def _plane(plane: av.video.plane.VideoPlane, writable: bool) -> np.ndarray:
     view = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     view.flags.writeable = writable
@@ -191,6 +196,6 @@ def _plane(plane: av.video.plane.VideoPlane, writable: bool) -> np.ndarray:
 def native_copy(y: np.ndarray, u: np.ndarray, v: np.ndarray) -> av.VideoFrame:
     """Copy I420 planes into a new PyAV frame of the same size."""
     native = av.VideoFrame(y.shape[1], y.shape[0], "yuv420p")
-    for source, plane in zip((y, u, v), native.planes, strict=True):
-        np.copyto(_plane(plane, True), source)
+    for source, target in zip((y, u, v), native_planes(native, writable=True), strict=True):
+        np.copyto(target, source)
     return native

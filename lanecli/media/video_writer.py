@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from av.container import OutputContainer
 
+from lanecli import atomic
 from lanecli.errors import InputError, LaneError
 from lanecli.media.audio import AudioCopier
 from lanecli.media.camera import CameraReader
 from lanecli.media.colour import FROM_RGB, Colour
-from lanecli.media.frame import Frame
-from lanecli.media.outputs import prepare_target, temporary_name
+from lanecli.media.frame import Frame, native_planes
 from lanecli.media.video_reader import VideoReader
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -98,8 +98,8 @@ class VideoWriter:
             raise InputError(f"{self.path}: video is written as {', '.join(_FORMATS)}, not '{self.path.suffix}'")
         if min(size) < 4 or max(size) > 16384:
             raise InputError(f"{self.path}: a video of {size[0]}x{size[1]} pixels cannot be encoded as H.264")
-        prepare_target(self.path, overwrite=overwrite)
-        self._temporary = temporary_name(self.path)
+        atomic.prepare_target(self.path, overwrite=overwrite)
+        self._pending = atomic.file(self.path)
         options = {}
         if container != "matroska":
             options["movflags"] = "+faststart"
@@ -107,7 +107,7 @@ class VideoWriter:
                 options["video_track_timescale"] = str(self._time_base.denominator)
         try:
             self._output = av.open(
-                "file:" + os.fspath(self._temporary), "w", format=container, container_options=options
+                "file:" + os.fspath(self._pending.path), "w", format=container, container_options=options
             )
             self._stream = self._add_stream(self._output, pixel_aspect, crf, preset, threads)
             if audio_from is not None:
@@ -118,11 +118,10 @@ class VideoWriter:
             if isinstance(error, (av.error.FFmpegError, ValueError)):
                 raise LaneError(f"{self.path}: the video cannot be set up ({error})") from error
             raise
-        # I420, rounded up to even sizes. x264 copies what it is given, so one buffer serves every frame.
-        width, height = self._stream.width, self._stream.height
-        self._buffer = np.empty((height * 3 // 2, width), np.uint8)
-        self._luma = self._buffer[:height]
-        self._chroma = self._buffer[height:].reshape(2, height // 2, width // 2)
+        # I420, rounded up to even sizes. x264 copies what it is given, so one frame serves for all. It is allocated by
+        # PyAV and filled plane by plane: from_numpy_buffer would take a height of 270 for one of 268.
+        self._native = av.VideoFrame(self._stream.width, self._stream.height, "yuv420p")
+        self._luma, *self._chroma = native_planes(self._native, writable=True)
         self._canvas: Frame | None = None
 
     @classmethod
@@ -188,7 +187,7 @@ class VideoWriter:
             if frame is not self._canvas:
                 frame = self.canvas(frame if frame.is_planar else _as_planes(frame))
             self._repeat_edges()
-            native = av.VideoFrame.from_numpy_buffer(self._buffer, "yuv420p")
+            native = self._native
             native.pts = self._next_pts(frame)
             native.time_base = self._time_base
             self._last_pts = native.pts
@@ -243,7 +242,7 @@ class VideoWriter:
                     self._audio.close(end if interrupted else None)
                 self._output.close()
                 self._output = None
-                self._temporary.replace(self.path)
+                self._pending.commit()
             except BaseException as error:
                 self._discard()
                 if isinstance(error, (av.error.FFmpegError, OSError)):
@@ -260,7 +259,7 @@ class VideoWriter:
         finally:
             if self._audio is not None:
                 self._audio.abandon()
-            self._temporary.unlink(missing_ok=True)
+            self._pending.discard()
 
     def __enter__(self) -> VideoWriter:
         return self
