@@ -20,6 +20,7 @@ from lanecli.geometry import Geometry, Size
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, VideoWriter, write_mask, write_picture
 from lanecli.media.outputs import write_atomically
+from lanecli.ownership import is_lock, owned
 
 FRAME_RATE = 25
 
@@ -80,12 +81,22 @@ def synthesise(
     Raises:
         InputError: the folder holds something, or cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+    with owned(folder):
+        if not all(map(is_lock, folder.iterdir())):
             raise InputError(f"{folder} is not empty; name a new folder")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+        return _synthesise(folder, count, size, seed, video, val, workers, progress)
+
+
+def _synthesise(
+    folder: Path,
+    count: int,
+    size: Size,
+    seed: int,
+    video: bool,
+    val: float,
+    workers: int | None,
+    progress: Callable[[int], None],
+) -> Path | None:
     target = folder / "video.mp4" if video else None
     lines: list[str] = []
     totals = {"train": np.zeros(2, int), "val": np.zeros(2, int)}
