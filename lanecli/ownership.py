@@ -68,7 +68,7 @@ def _make(folder: Path) -> list[Path]:
         new = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
-        raise InputError(f"{folder}: cannot be made a folder ({getattr(error, 'strerror', error)})") from error
+        raise InputError(f"{folder}: cannot be written in ({getattr(error, 'strerror', error)})") from error
     return new
 
 

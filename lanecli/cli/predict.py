@@ -63,6 +63,7 @@ def predict(
 ) -> None:
     """Draw lane markings on pictures and video, or write them as masks."""
     from lanecli.draw import OverlayStyle
+    from lanecli.errors import named
     from lanecli.inference.run import Run, parse_save, part_of, parts_read
     from lanecli.inference.sinks import SinkSettings, free_folder
     from lanecli.media import expand_sources
@@ -97,7 +98,7 @@ def predict(
                 kinds,
                 settings,
                 every,
-                begin=lambda s, frames: bar.reset(task, description=Path(s.path).name, total=frames),
+                begin=lambda s, frames: bar.reset(task, description=named(Path(s.path).name), total=frames),
                 progress=lambda done: bar.update(task, completed=done),
             )
             for report in run.reports(sources):

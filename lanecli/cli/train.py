@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.output import JsonOption, emit, progress_bar
 
 if TYPE_CHECKING:
     from lanecli.config import Config
@@ -82,6 +82,7 @@ def _settings(words: list[str], data: list[Path]) -> Config:
 
 def _train(settings: Config | None, folder: Path, device: str, json: bool) -> None:
     """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
+    from lanecli.interruption import Interrupted
     from lanecli.ownership import owned
     from lanecli.training.group import join
     from lanecli.training.loop import Run
@@ -112,9 +113,8 @@ def _train(settings: Config | None, folder: Path, device: str, json: bool) -> No
             watcher = TerminalWatcher(bar)
             try:
                 run.train(watcher)
-            except KeyboardInterrupt:
-                note(f"interrupted; go on with: lanecli train --resume {run.folder}")
-                raise
+            except KeyboardInterrupt as error:
+                raise Interrupted(f"go on with: lanecli train --resume {run.folder}") from error
     _conclude(run, time.perf_counter() - watcher.started, json)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -15,8 +18,9 @@ import numpy as np
 
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
 from lanecli.data.synth import SyntheticScene, render_clip, render_scene
-from lanecli.errors import InputError
+from lanecli.errors import InputError, LaneError
 from lanecli.geometry import Geometry, Size
+from lanecli.interruption import leave_to_parent
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, VideoWriter, write_mask, write_picture
 from lanecli.media.outputs import write_atomically
@@ -40,6 +44,29 @@ def _write(scene: SyntheticScene, number: int, folder: Path) -> tuple[str, list[
     ]
     line = json.dumps({"image": f"images/{name}.jpg", "seed": scene.seed, "lanes": lanes})
     return line, np.bincount(scene.mask.ravel(), minlength=2).tolist()
+
+
+def _start_worker() -> None:
+    leave_to_parent()
+    cv2.setNumThreads(0)
+
+
+@contextmanager
+def _workers(count: int | None) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, which are not waited for where the work is given up."""
+    before = multiprocessing.active_children()
+    with ProcessPoolExecutor(count, initializer=_start_worker) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            for process in multiprocessing.active_children():
+                if process not in before:
+                    process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise LaneError(
+                    "a worker process was killed, most likely because memory ran out; use fewer --workers"
+                ) from error
+            raise
 
 
 def _drive(folder: Path, count: int, size: Size, seed: int, video: Path) -> Iterator[tuple[str, list[int]]]:
@@ -116,8 +143,8 @@ def _synthesise(
     if target is not None:
         take(_drive(folder, count, size, seed, target))
     else:
-        with ProcessPoolExecutor(workers or os.cpu_count(), initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-            render = partial(_one, folder=folder, size=size, seed=seed)
+        render = partial(_one, folder=folder, size=size, seed=seed)
+        with _workers(workers or os.cpu_count()) as pool:
             take(pool.map(render, range(count), chunksize=max(1, min(16, count // 8))))
     write_atomically(folder / "lanes.jsonl", "".join(line + "\n" for line in lines).encode())
     lane = label_map("lane")

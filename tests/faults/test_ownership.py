@@ -136,7 +136,7 @@ def test_folders_made_for_nothing_go_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["file/below", "file", "n" * 300, "nu\0ll"])
 def test_a_place_that_cannot_be_a_folder_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot be (made a folder|written in) \(") as refused, owned(tmp_path / name):
+    with pytest.raises(InputError, match=r"cannot be written in \(") as refused, owned(tmp_path / name):
         pass
     assert "None" not in str(refused.value)
 
