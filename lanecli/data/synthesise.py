@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from fractions import Fraction
@@ -27,6 +28,8 @@ from lanecli.media.outputs import write_atomically
 from lanecli.ownership import is_lock, owned
 
 FRAME_RATE = 25
+Render = Callable[[int], tuple[str, list[int]]]
+"""Renders and writes a scene by its number; its line of lanes.jsonl and its pixel counts come back."""
 
 
 def _one(number: int, folder: Path, size: Size, seed: int) -> tuple[str, list[int]]:
@@ -67,6 +70,21 @@ def _workers(count: int | None) -> Iterator[ProcessPoolExecutor]:
                     "a worker process was killed, most likely because memory ran out; use fewer --workers"
                 ) from error
             raise
+
+
+def _in_order(pool: ProcessPoolExecutor, render: Render, count: int) -> Iterator[tuple[str, list[int]]]:
+    """What `render` gives for each number; workers are a few dozen ahead.
+
+    Nothing is cancelled where this is given up (as the pool's own `map` does): the pool's thread, which finds its
+    workers killed, would fail on what is cancelled.
+    """
+    under_way: deque[Future[tuple[str, list[int]]]] = deque()
+    for number in range(count):
+        under_way.append(pool.submit(render, number))
+        if len(under_way) > 64:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
 
 
 def _drive(folder: Path, count: int, size: Size, seed: int, video: Path) -> Iterator[tuple[str, list[int]]]:
@@ -145,7 +163,7 @@ def _synthesise(
     else:
         render = partial(_one, folder=folder, size=size, seed=seed)
         with _workers(workers or os.cpu_count()) as pool:
-            take(pool.map(render, range(count), chunksize=max(1, min(16, count // 8))))
+            take(_in_order(pool, render, count))
     write_atomically(folder / "lanes.jsonl", "".join(line + "\n" for line in lines).encode())
     lane = label_map("lane")
     counts = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}

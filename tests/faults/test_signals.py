@@ -30,7 +30,7 @@ def test_synth_ends_within_two_seconds(times: int, tmp_path: Path) -> None:
     draw = dice("synth")
     for number in range(times):
         folder = tmp_path / f"scenes-{number}"
-        words = ["synth", folder, "--count", 5000, "--size", "960x540", *(["--video"] if draw.random() < 0.3 else [])]
+        words = ["synth", folder, "--count", 5000, "--size", "256x144", *(["--video"] if draw.random() < 0.3 else [])]
         victim = Victim(*words, cwd=tmp_path)
         victim.until(lambda folder=folder: (folder / "images").is_dir())  # type: ignore[misc]
         time.sleep(draw.uniform(0, 0.5))
@@ -47,7 +47,7 @@ def test_synth_ends_within_two_seconds(times: int, tmp_path: Path) -> None:
 
 
 def test_workers_end_with_their_killed_owner(tmp_path: Path) -> None:
-    victim = Victim("synth", tmp_path / "scenes", "--count", 5000, "--size", "960x540", "--workers", 2, cwd=tmp_path)
+    victim = Victim("synth", tmp_path / "scenes", "--count", 5000, "--size", "256x144", "--workers", 2, cwd=tmp_path)
     victim.until(lambda: len(victim.left()) == 3 and (tmp_path / "scenes" / "images").is_dir())
     victim.stop(signal.SIGKILL)
     victim.end()
@@ -58,7 +58,7 @@ def test_workers_end_with_their_killed_owner(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_said(tmp_path: Path) -> None:
-    victim = Victim("synth", tmp_path / "scenes", "--count", 5000, "--size", "960x540", "--workers", 2, cwd=tmp_path)
+    victim = Victim("synth", tmp_path / "scenes", "--count", 5000, "--size", "256x144", "--workers", 2, cwd=tmp_path)
     victim.until(lambda: len(victim.left()) == 3 and (tmp_path / "scenes" / "images").is_dir())
     os.kill(next(pid for pid in victim.left() if pid != victim.process.pid), signal.SIGKILL)
     assert victim.end() == 1
