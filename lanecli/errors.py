@@ -64,6 +64,14 @@ def reason(error: BaseException) -> str:
     return named(text, 300) if text else type(error).__name__
 
 
+def mistake(error: BaseException) -> str:
+    """What to say of an exception nobody foresaw."""
+    return (
+        f"{type(error).__name__}: {error}: this is a mistake in lanecli; please report it with the command and what it "
+        "prints as 'lanecli --debug …'"
+    )
+
+
 def one_line(text: str, longest: int = _LONGEST) -> str:
     """`text` as it may be shown on a terminal: control characters are escaped, what is too long is cut in the middle.
 

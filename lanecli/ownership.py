@@ -27,6 +27,10 @@ _BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 _held: set[int] = set()
 
 
+class FolderInUseError(InputError):
+    """Another process owns the folder."""
+
+
 @contextlib.contextmanager
 def owned(folder: Path, part: str | None = None) -> Iterator[None]:
     """Own `folder` while inside; it is made where it is not there.
@@ -40,7 +44,8 @@ def owned(folder: Path, part: str | None = None) -> Iterator[None]:
             of them with an owner of the whole.
 
     Raises:
-        InputError: another process owns it, which is named; or it cannot be made or written in.
+        FolderInUseError: another process owns it, which is named.
+        InputError: it cannot be made or written in.
         LaneError: on leaving: the folder was removed while the work was done, and its files with it.
     """
     made = _make(folder)
@@ -96,7 +101,7 @@ def _locked(path: Path, shared: bool = False) -> Iterator[int]:
 
 
 def _open(path: Path, shared: bool) -> int:
-    """A descriptor of the locked file at `path`. Raises InputError where another process holds the lock."""
+    """A descriptor of the locked file at `path`. Raises FolderInUseError where another process holds the lock."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
@@ -107,7 +112,7 @@ def _open(path: Path, shared: bool) -> int:
             raise InputError(f"{path.parent}: cannot be written in ({error.strerror})") from error
         try:
             if not _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-                raise InputError(
+                raise FolderInUseError(
                     f"{path.parent}: {_owner(descriptor)} is writing there; wait until it is done, or name another "
                     "folder"
                 )

@@ -25,7 +25,7 @@ def main() -> None:
 
 def _concluded(error: BaseException) -> object:
     """Say how the command ended; the exit code."""
-    from lanecli.errors import LaneError, reason
+    from lanecli.errors import LaneError, mistake, reason
 
     if isinstance(error, SystemExit) and not error.code:
         return 0
@@ -47,10 +47,7 @@ def _concluded(error: BaseException) -> object:
         place = f"{error.filename}: " if isinstance(error, OSError) and error.filename is not None else ""
         _say(f"error: {place}{reason(error)}")
         return 1
-    _say(
-        f"error: {type(error).__name__}: {error}: this is a mistake in lanecli; please report it with the command and "
-        "what it prints with --debug before the subcommand"
-    )
+    _say(f"error: {mistake(error)}")
     return 1
 
 
