@@ -16,12 +16,22 @@ import numpy as np
 import pytest
 from samples import Outcome, brightness_model, write_video
 
+from lanecli.interruption import SIGNALS
+
 
 @pytest.fixture(autouse=True)
 def _no_handler_for_children() -> Iterator[None]:
-    """Take back the SIGCHLD handler of torch's loader: run for other tests' children, it crashed the suite."""
+    """Take back the SIGCHLD handler of torch's loader: run for other tests' children, it crashed the suite.
+
+    Those that `lanecli.cli.main` leaves behind end the process: they are taken back as well.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    hook = sys.unraisablehook
     yield
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 @pytest.fixture

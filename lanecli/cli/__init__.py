@@ -4,73 +4,69 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
 
-import typer
-
-from lanecli import __version__
-from lanecli.cli import export
-from lanecli.cli.bench import bench
-from lanecli.cli.evaluate import evaluate
-from lanecli.cli.listing import listing
-from lanecli.cli.overlay import overlay
-from lanecli.cli.predict import predict
-from lanecli.cli.prepare import prepare
-from lanecli.cli.show import show
-from lanecli.cli.sweep import sweep
-from lanecli.cli.synth import synth
-from lanecli.cli.train import train
-from lanecli.errors import LaneError
-
-app = typer.Typer(
-    name="lanecli",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich's help renderer alone costs a quarter of a second at start
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"lanecli {__version__}")
-        raise typer.Exit
-
-
-@app.callback(help="Lane segmentation: pictures and dash-cam video in; overlays, masks and deployable models out.")
-def root(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    """Options before the subcommand."""
-    if debug:
-        os.environ["LANECLI_DEBUG"] = "1"
-
-
-app.command(short_help="Draw lanes on pictures and video; write masks.")(predict)
-app.command(short_help="Draw saved masks again, without a model.")(overlay)
-app.command(short_help="Train a model.")(train)
-app.command(short_help="Score a model on a dataset.")(evaluate)
-app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
-app.command(short_help="Turn a public layout into one dataset.")(prepare)
-app.command(short_help="Render procedural road scenes.")(synth)
-app.command(short_help="Train variants alike and compare them.")(sweep)
-app.command(short_help="Measure speed on this machine.")(bench)
-app.command(short_help="Say what a model file holds.")(show)
-app.command("list", short_help="List models, losses, formats, …")(listing)
+from lanecli import interruption
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted."""
+    interruption.start()
+    from lanecli.cli.app import app  # typer alone takes most of the time `--help` does
+
+    code: object = 0
     try:
+        interruption.listen()
         app()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get("LANECLI_DEBUG"):
-            raise
-        text = str(error) if isinstance(error, LaneError) else f"{type(error).__name__}: {error} (--debug shows where)"
-        sys.stderr.write(f"error: {text}\n")
-        sys.exit(error.exit_code if isinstance(error, LaneError) else 1)
+    except BaseException as error:
+        code = _concluded(error)
+    interruption.finish(code if isinstance(code, int) else 1)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def _concluded(error: BaseException) -> object:
+    """Say how the command ended; the exit code."""
+    from lanecli.errors import LaneError, mistake, reason
+
+    if isinstance(error, SystemExit) and not error.code:
+        return 0
+    if interruption.interrupted():  # whatever else it was turned into on its way here
+        if os.environ.get("RANK", "0") == "0":  # of several processes that train together, one speaks
+            _say("; ".join(["interrupted", *_kept(error)]))
+        return 130
+    if isinstance(error, SystemExit):
+        return error.code
+    if isinstance(error, KeyboardInterrupt):
+        _say("interrupted")
+        return 130
+    if os.environ.get("LANECLI_DEBUG"):
+        raise error
+    if isinstance(error, LaneError):
+        _say(f"error: {error}")
+        return error.exit_code
+    if isinstance(error, (OSError, MemoryError)):  # a full disk, a folder taken away: not ours, wherever it shows
+        place = f"{error.filename}: " if isinstance(error, OSError) and error.filename is not None else ""
+        _say(f"error: {place}{reason(error)}")
+        return 1
+    _say(f"error: {mistake(error)}")
+    return 1
+
+
+def _kept(error: BaseException | None) -> list[str]:
+    """What an interruption on the way to `error` says is kept."""
+    while error is not None:
+        if isinstance(error, interruption.Interrupted):
+            return [str(error)]
+        error = error.__cause__ or error.__context__
+    return []
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr, if anyone is there to read it."""
+    from lanecli.errors import one_line
+
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(one_line(line) + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass

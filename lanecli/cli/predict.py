@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lanecli import __version__
 from lanecli.cli.options import (
     BackendOption,
     BatchOption,
@@ -22,9 +26,13 @@ from lanecli.cli.options import (
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.errors import named
+from lanecli.interruption import Interrupted
+from lanecli.ownership import FolderInUseError, owned
 
 if TYPE_CHECKING:
-    from lanecli.inference.run import SourceReport
+    from lanecli.inference.run import Run, SourceReport
+    from lanecli.media import Source
 
 _OUT = Path("runs/predict")
 _SHOWN = 20
@@ -63,14 +71,13 @@ def predict(
 ) -> None:
     """Draw lane markings on pictures and video, or write them as masks."""
     from lanecli.draw import OverlayStyle
-    from lanecli.inference.run import Run, parse_save, part_of, parts_read
-    from lanecli.inference.sinks import SinkSettings, free_folder
+    from lanecli.inference.record import JobRecord
+    from lanecli.inference.run import Run, check_outputs, parse_save, part_of, parts_read
+    from lanecli.inference.sinks import SinkSettings
     from lanecli.media import expand_sources
 
     kinds = parse_save(save)
     sources = part_of(expand_sources(source, exclude=out or _OUT), shard)
-    if out is None:
-        out = _OUT if overwrite else free_folder(_OUT, kinds, sources)
     settings = SinkSettings(OverlayStyle(style, alpha), decode, overwrite)  # type: ignore[arg-type]
     recipe = recipe_of(
         model,
@@ -87,35 +94,83 @@ def predict(
         batch=batch,
     )
     predictor = recipe.open(parts_read(kinds))
-    reports: list[SourceReport] = []
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("")
-            run = Run(
-                predictor,
-                out,
-                kinds,
-                settings,
-                every,
-                begin=lambda s, frames: bar.reset(task, description=Path(s.path).name, total=frames),
-                progress=lambda done: bar.update(task, completed=done),
-            )
-            for report in run.reports(sources):
-                reports.append(report)
+    with _own(out, shard, kinds, sources, overwrite) as folder:
+        job = {**asdict(recipe), "files": list(map(_state, recipe.files())), "save": kinds, "every": every}
+        job |= {"style": asdict(settings)["style"], "decode": decode, "version": __version__}
+        record = JobRecord(folder, job, shard, anew=overwrite) if out is not None else None
+        run = Run(predictor, folder, kinds, settings, every, record)
+        document = {"model": recipe.models[0] if len(recipe.models) == 1 else list(recipe.models), **predictor.compute}
+        reports: list[SourceReport] = []
+        try:
+            _show(run, sources, reports)
+        except KeyboardInterrupt as error:
+            raise Interrupted("; ".join(_kept(reports, record is not None))) from error
+        finally:
+            check_outputs(reports)
+            if reports:
+                emit(
+                    {"sources": [report.to_dict() for report in reports], **document},
+                    _lines(reports, document, crf),
+                    json,
+                )
+        code = _exit_code(reports)
+        if record and not code:
+            record.close()
+    if code:
+        raise typer.Exit(code)
+
+
+def _show(run: Run, sources: list[Source], reports: list[SourceReport]) -> None:
+    """Predict `sources` under a progress bar; each one's report is added to `reports`."""
+    with progress_bar() as bar:
+        task = bar.add_task("")
+        run.begin = lambda s, frames: bar.reset(task, description=named(Path(s.path).name), total=frames)
+        run.progress = lambda done: bar.update(task, completed=done)
+        for report in run.reports(sources):
+            reports.append(report)
+            if not report.earlier:
                 for warning in report.warnings:
                     note(f"warning: {report.source}: {warning}")
-                if report.error:
-                    note(f"error: {report.error}")
-    finally:
-        document: dict[str, Any] = {
-            "sources": [report.to_dict() for report in reports],
-            "model": recipe.models[0] if len(recipe.models) == 1 else list(recipe.models),
-            **predictor.compute,
-        }
-        if reports:
-            emit(document, _lines(reports, document, crf), json)
-    if code := _exit_code(reports):
-        raise typer.Exit(code)
+            if report.error:
+                note(f"error: {report.error}")
+
+
+@contextlib.contextmanager
+def _own(
+    out: Path | None, shard: str | None, kinds: tuple[str, ...], sources: list[Source], overwrite: bool
+) -> Iterator[Path]:
+    """Own the folder for outputs: the one named, or the first of the usual ones that is free."""
+    from lanecli.inference.sinks import free_folders
+
+    for folder in [out or _OUT] if out or overwrite else free_folders(_OUT, kinds, sources):
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(owned(folder, shard))
+            except FolderInUseError:
+                if out or overwrite:
+                    raise
+                continue
+            yield folder
+            return
+
+
+def _state(path: Path) -> list[str | int]:
+    """A file by its name, size and time of change."""
+    found = path.stat()
+    return [str(path), found.st_size, found.st_mtime_ns]
+
+
+def _kept(reports: list[SourceReport], resumable: bool) -> list[str]:
+    """What an interrupted run leaves, for people."""
+    lines = [
+        f"{output} is kept as far as it came ({report.frames} frames)"
+        for report in reports
+        if report.interrupted
+        for output in report.outputs
+    ]
+    done = sum(not (report.interrupted or report.error) for report in reports)
+    lines += [f"{done} sources were done"] if done else []
+    return lines + (["the same command goes on"] if resumable else [])
 
 
 def _exit_code(reports: list[SourceReport]) -> int:
@@ -128,13 +183,15 @@ def _exit_code(reports: list[SourceReport]) -> int:
 
 def _lines(reports: list[SourceReport], document: dict[str, Any], crf: bool) -> list[str]:
     lines = []
-    done = [report for report in reports if report.outputs]
+    done = [report for report in reports if report.outputs and not report.earlier]
     for report in done[:_SHOWN]:
         shown = f"{report.frames} frames, {report.fps:.1f} a second" if report.frames != 1 else "1 picture"
         state = ", interrupted" if report.interrupted else ""
         lines += [f"{output}  ({shown}{state})" for output in report.outputs]
     if len(done) > _SHOWN:
         lines.append(f"… and {len(done) - _SHOWN} more sources")
+    if earlier := sum(report.earlier for report in reports):
+        lines.append(f"{earlier} of {len(reports)} sources were done before")
     if failed := sum(report.error is not None for report in reports):
         lines.append(f"{failed} of {len(reports)} sources failed")
     lines.append(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.output import JsonOption, emit, progress_bar
 
 
 def sweep(
@@ -26,6 +26,7 @@ def sweep(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lanecli.cli.train import TerminalWatcher, progress_columns
     from lanecli.errors import InputError
+    from lanecli.interruption import Interrupted
     from lanecli.shipped import configs_folder
     from lanecli.training.sweep import read_sweep, run_sweep, table_lines
 
@@ -49,7 +50,6 @@ def sweep(
 
         try:
             rows = run_sweep(configs, out, watch, device=device)
-        except KeyboardInterrupt:
-            note("interrupted; the same command goes on")
-            raise
+        except KeyboardInterrupt as error:
+            raise Interrupted("the same command goes on") from error
     emit(rows, [*table_lines(rows), f"table:  {out / 'table.md'}"], json)

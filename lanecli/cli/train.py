@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.output import JsonOption, emit, progress_bar
 
 if TYPE_CHECKING:
     from lanecli.config import Config
@@ -81,35 +82,39 @@ def _settings(words: list[str], data: list[Path]) -> Config:
 
 def _train(settings: Config | None, folder: Path, device: str, json: bool) -> None:
     """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
+    from lanecli.interruption import Interrupted
+    from lanecli.ownership import owned
     from lanecli.training.group import join
     from lanecli.training.loop import Run
     from lanecli.training.setup import fresh_folder, resume_config
 
     group, _ = join(device)
-    if settings is None:
-        run = Run(resume_config(folder), folder, device=device, resume=True)
-    else:
-        if group.main:
-            folder = fresh_folder(folder)
-            # before anything else: a run killed at any moment can be resumed
-            (folder / "config.yaml").write_text(settings.to_yaml(), encoding="utf-8")
-        folder = Path(group.agree(str(folder)))
-        try:
-            run = Run(settings, folder, device=device)
-        except BaseException:
+    config = resume_config(folder) if settings is None else settings
+    if settings is not None and group.main:
+        folder = fresh_folder(folder)
+    folder = Path(group.agree(str(folder)))
+    with owned(folder) if group.main else contextlib.nullcontext():
+        if settings is None:
+            run = Run(config, folder, device=device, resume=True)
+        else:
             if group.main:
-                _discard(folder)
-            raise
-    if not group.main:
-        run.train(SilentWatcher())
-        return
-    with progress_bar(*progress_columns()) as bar:
-        watcher = TerminalWatcher(bar)
-        try:
-            run.train(watcher)
-        except KeyboardInterrupt:
-            note(f"interrupted; go on with: lanecli train --resume {run.folder}")
-            raise
+                # before anything else: a run killed at any moment can be resumed
+                (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+            try:
+                run = Run(config, folder, device=device)
+            except BaseException:
+                if group.main:
+                    _discard(folder)
+                raise
+        if not group.main:
+            run.train(SilentWatcher())
+            return
+        with progress_bar(*progress_columns()) as bar:
+            watcher = TerminalWatcher(bar)
+            try:
+                run.train(watcher)
+            except KeyboardInterrupt as error:
+                raise Interrupted(f"go on with: lanecli train --resume {run.folder}") from error
     _conclude(run, time.perf_counter() - watcher.started, json)
 
 

@@ -23,6 +23,7 @@ from lanecli.errors import InputError
 from lanecli.geometry import Size
 from lanecli.labels import LabelMap
 from lanecli.media.outputs import write_atomically
+from lanecli.ownership import is_lock, owned
 
 SETTINGS = ".prepare.json"
 """What an unfinished dataset is being made with; a run with the same settings goes on where it stopped."""
@@ -30,16 +31,20 @@ UNPACKED = "unpacked"
 """Where a zip is unpacked in the dataset's folder; it stays when the pictures came with it."""
 
 
-def _claim(out: Path, source: Path, settings: str, overwrite: bool) -> None:
-    """Make `out` ours: fresh, emptied of an older dataset, or the unfinished one of the same settings."""
+def _check_place(out: Path, source: Path) -> None:
+    """Raise InputError where a dataset cannot be made of `source` in `out`."""
     if source.is_dir() and (out.is_relative_to(source) or source.is_relative_to(out)):
         raise InputError(f"--out {out}: lies inside the source folder or holds it; choose another")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file")
+
+
+def _claim(out: Path, settings: str, overwrite: bool) -> None:
+    """Make `out` ours: fresh, emptied of an older dataset, or the unfinished one of the same settings."""
     unfinished = out / SETTINGS
     if unfinished.is_file() and unfinished.read_text(encoding="utf-8") == settings and not overwrite:
         return
-    if out.is_dir() and any(out.iterdir()):
+    if not all(map(is_lock, out.iterdir())):
         if not unfinished.is_file() and not (out / DESCRIPTION).is_file():
             raise InputError(f"--out {out}: holds other files; choose a new or empty folder")
         if not overwrite and ((out / DESCRIPTION).is_file() or (out / "masks").is_dir()):
@@ -48,7 +53,6 @@ def _claim(out: Path, source: Path, settings: str, overwrite: bool) -> None:
         names = (MANIFEST, DESCRIPTION, SETTINGS, PNG, HTML, "masks", "images", UNPACKED)
         for path in (*(out / name for name in names), *out.glob("labels.*.json")):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
     write_atomically(unfinished, settings.encode())
 
 
@@ -57,8 +61,6 @@ def _leave(out: Path) -> None:
     if not (out / "masks").is_dir():
         shutil.rmtree(out / UNPACKED, ignore_errors=True)
         (out / SETTINGS).unlink(missing_ok=True)
-        if not any(out.iterdir()):
-            out.rmdir()
 
 
 def check_dataset(
@@ -160,36 +162,38 @@ def prepare_dataset(
         "suffixes": [asked.image_suffix, asked.mask_suffix],
         "tolerance": tolerance,
     }
-    _claim(out, asked.source, json.dumps(settings, sort_keys=True), overwrite)
-    try:
-        layout = read(replace(asked, unpack_to=out / UNPACKED))
-        for line in layout.notes:
+    _check_place(out, asked.source)
+    with owned(out):
+        _claim(out, json.dumps(settings, sort_keys=True), overwrite)
+        try:
+            layout = read(replace(asked, unpack_to=out / UNPACKED))
+            for line in layout.notes:
+                note(line)
+            plan = make_plan(
+                layout,
+                out,
+                label_map=label_map,
+                crop_top=crop_top,
+                size=size,
+                split=split,
+                by=by,
+                seed=seed,
+                tolerance=tolerance,
+            )
+        except InputError:
+            _leave(out)
+            raise
+
+        def work(pair: Pair) -> np.ndarray:
+            counts = counts_of_done(plan, pair)
+            return prepare_pair(plan, pair) if counts is None else counts
+
+        counts = in_parallel(work, layout.pairs, workers, begin(len(layout.pairs)))
+        info = _describe(plan, name, asked, counts)
+        for line in warnings_about(info):
             note(line)
-        plan = make_plan(
-            layout,
-            out,
-            label_map=label_map,
-            crop_top=crop_top,
-            size=size,
-            split=split,
-            by=by,
-            seed=seed,
-            tolerance=tolerance,
-        )
-    except InputError:
-        _leave(out)
-        raise
-
-    def work(pair: Pair) -> np.ndarray:
-        counts = counts_of_done(plan, pair)
-        return prepare_pair(plan, pair) if counts is None else counts
-
-    counts = in_parallel(work, layout.pairs, workers, begin(len(layout.pairs)))
-    info = _describe(plan, name, asked, counts)
-    for line in warnings_about(info):
-        note(line)
-    _finish(plan, info, contact_sheet, seed)
-    return info
+        _finish(plan, info, contact_sheet, seed)
+        return info
 
 
 def _finish(plan: Plan, info: DatasetInfo, contact_sheet: int, seed: int) -> None:

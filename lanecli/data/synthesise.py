@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -15,13 +19,17 @@ import numpy as np
 
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
 from lanecli.data.synth import SyntheticScene, render_clip, render_scene
-from lanecli.errors import InputError
+from lanecli.errors import InputError, LaneError
 from lanecli.geometry import Geometry, Size
+from lanecli.interruption import leave_to_parent
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, VideoWriter, write_mask, write_picture
 from lanecli.media.outputs import write_atomically
+from lanecli.ownership import is_lock, owned
 
 FRAME_RATE = 25
+Render = Callable[[int], tuple[str, list[int]]]
+"""Renders and writes a scene by its number; its line of lanes.jsonl and its pixel counts come back."""
 
 
 def _one(number: int, folder: Path, size: Size, seed: int) -> tuple[str, list[int]]:
@@ -39,6 +47,44 @@ def _write(scene: SyntheticScene, number: int, folder: Path) -> tuple[str, list[
     ]
     line = json.dumps({"image": f"images/{name}.jpg", "seed": scene.seed, "lanes": lanes})
     return line, np.bincount(scene.mask.ravel(), minlength=2).tolist()
+
+
+def _start_worker() -> None:
+    leave_to_parent()
+    cv2.setNumThreads(0)
+
+
+@contextmanager
+def _workers(count: int | None) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, which are not waited for where the work is given up."""
+    before = multiprocessing.active_children()
+    with ProcessPoolExecutor(count, initializer=_start_worker) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            for process in multiprocessing.active_children():
+                if process not in before:
+                    process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise LaneError(
+                    "a worker process was killed, most likely because memory ran out; use fewer --workers"
+                ) from error
+            raise
+
+
+def _in_order(pool: ProcessPoolExecutor, render: Render, count: int) -> Iterator[tuple[str, list[int]]]:
+    """What `render` gives for each number; workers are a few dozen ahead.
+
+    Nothing is cancelled where this is given up (as the pool's own `map` does): the pool's thread, which finds its
+    workers killed, would fail on what is cancelled.
+    """
+    under_way: deque[Future[tuple[str, list[int]]]] = deque()
+    for number in range(count):
+        under_way.append(pool.submit(render, number))
+        if len(under_way) > 64:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
 
 
 def _drive(folder: Path, count: int, size: Size, seed: int, video: Path) -> Iterator[tuple[str, list[int]]]:
@@ -80,12 +126,22 @@ def synthesise(
     Raises:
         InputError: the folder holds something, or cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+    with owned(folder):
+        if not all(map(is_lock, folder.iterdir())):
             raise InputError(f"{folder} is not empty; name a new folder")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+        return _synthesise(folder, count, size, seed, video, val, workers, progress)
+
+
+def _synthesise(
+    folder: Path,
+    count: int,
+    size: Size,
+    seed: int,
+    video: bool,
+    val: float,
+    workers: int | None,
+    progress: Callable[[int], None],
+) -> Path | None:
     target = folder / "video.mp4" if video else None
     lines: list[str] = []
     totals = {"train": np.zeros(2, int), "val": np.zeros(2, int)}
@@ -105,9 +161,9 @@ def synthesise(
     if target is not None:
         take(_drive(folder, count, size, seed, target))
     else:
-        with ProcessPoolExecutor(workers or os.cpu_count(), initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-            render = partial(_one, folder=folder, size=size, seed=seed)
-            take(pool.map(render, range(count), chunksize=max(1, min(16, count // 8))))
+        render = partial(_one, folder=folder, size=size, seed=seed)
+        with _workers(workers or os.cpu_count()) as pool:
+            take(_in_order(pool, render, count))
     write_atomically(folder / "lanes.jsonl", "".join(line + "\n" for line in lines).encode())
     lane = label_map("lane")
     counts = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}

@@ -19,7 +19,7 @@ from lanecli.inference.member import Member
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.steps import STEPS, Step
 from lanecli.inference.views import View, views_of
-from lanecli.shipped import DEFAULT_MODEL
+from lanecli.shipped import DEFAULT_MODEL, find_model
 
 _MULTIPLE = 32  # scaled views get sides of this multiple: every network takes them without padding
 DEFAULT_PASSES = 5
@@ -74,6 +74,12 @@ class Recipe:
         measures = recipe._measures(keep)
         members, combiner = recipe._members(measures)
         return Predictor(members, combiner(), measures=measures, steps=steps, keep=keep, batch=self.batch)
+
+    def files(self) -> list[Path]:
+        """The files it is made of: an ensemble's own, and those of models. Raises InputError where one is missing."""
+        spelt_out = self._spelt_out()
+        own = [] if spelt_out is self else [Path(self.models[0])]
+        return own + [find_model(name) for name in spelt_out.models]
 
     def _spelt_out(self) -> Recipe:
         """With an ensemble file's members in its place; what is typed beats what the file says."""

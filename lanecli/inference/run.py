@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lanecli.errors import InputError, LaneError, nearest
+from lanecli import interruption
+from lanecli.errors import InputError, LaneError, mistake, nearest, reason
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Predictor
+from lanecli.inference.record import JobRecord
 from lanecli.inference.sinks import SINKS, Sink, SinkJob, SinkSettings, output_path
 from lanecli.inference.steps import StepContext
 from lanecli.labels import IGNORE_ID
@@ -38,6 +41,7 @@ class SourceReport:
     interrupted: bool = False
     error: str | None = None
     exit_code: int = 0
+    earlier: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
@@ -81,6 +85,7 @@ class Run:
         kinds: names of :data:`SINKS`.
         settings: what the user asked of outputs.
         every: take each N-th frame of a video.
+        record: of the job, where it can go on: sources that are done are passed over.
         begin: told of each source and its estimated frame count.
         progress: told how many frames of it are done.
     """
@@ -90,6 +95,7 @@ class Run:
     kinds: tuple[str, ...] = ("overlay",)
     settings: SinkSettings = field(default_factory=SinkSettings)
     every: int = 1
+    record: JobRecord | None = None
     begin: Callable[[Source, int | None], None] = lambda _source, _frames: None
     progress: Callable[[int], None] = lambda _done: None
 
@@ -100,29 +106,48 @@ class Run:
             KeyboardInterrupt: after finalising and reporting the source at hand.
         """
         whole = self._open([kind for kind in self.kinds if "whole" in SINKS.entry(kind).facts])
-        interrupted = False
+        interrupted = True
         try:
             for source in sources:
+                interruption.check()  # one that came while the last source was finalised
+                if (earlier := self._earlier(source)) is not None and not whole:
+                    yield earlier
+                    continue
                 for sink in whole:
                     sink.begin(source)
                 work = _Work(self, source, whole)
-                interruption = work.run()
+                stop = work.run()
+                if self.record and work.report.error is None and stop is None:
+                    self.record.done(source, work.report.to_dict())
                 yield work.report
-                if interruption is not None:
-                    interrupted = True
-                    raise interruption
+                if stop is not None:
+                    raise stop
+            interrupted = False
         finally:
             _close(whole, interrupted)
+
+    def _earlier(self, source: Source) -> SourceReport | None:
+        """What was reported of a source that a killed run of the same job had done."""
+        found = self.record.earlier(source) if self.record else None
+        if found is None:
+            return None
+        known = {key: value for key, value in found.items() if key in SourceReport.__dataclass_fields__}
+        return SourceReport(**{**known, "source": source.path, "earlier": True})
 
     def _open(self, kinds: Iterable[str], source: Source | None = None, reader: Any = None) -> list[Sink]:
         """The sinks of these kinds. Raises InputError where a place cannot be written."""
         sinks: list[Sink] = []
+        settings = self.settings
+        if self.record and self.record.resumed and (source is None or self.record.began(source)):
+            settings = replace(settings, overwrite=True)  # what is there is the killed run's
         try:
             for kind in kinds:
                 path = self.out / SINKS.entry(kind).facts["whole"] if source is None else None
                 path = path or output_path(kind, source, self.out)  # type: ignore[arg-type]
-                job = SinkJob(path, self.predictor.label_map, self.settings, source, reader, self.predictor.gives)
+                job = SinkJob(path, self.predictor.label_map, settings, source, reader, self.predictor.gives)
                 sinks.append(SINKS.get(kind)(job))
+            if self.record and source is not None:
+                self.record.begin(source)
         except BaseException:
             _close(sinks, True)
             raise
@@ -141,25 +166,32 @@ class _Work:
     def run(self) -> KeyboardInterrupt | None:
         """Do it. Whatever goes wrong is this source's failure alone; an interruption comes back."""
         started = time.perf_counter()
-        interruption: KeyboardInterrupt | None = None
+        stop: KeyboardInterrupt | None = None
         try:
             if self._source.kind == "image":
                 self._picture()
             else:
                 self._video()
         except KeyboardInterrupt as error:
-            interruption, self.report.interrupted = error, True
+            stop, self.report.interrupted = error, True
         except LaneError as error:
             self.report.error, self.report.exit_code = str(error), error.exit_code
+        except (OSError, MemoryError) as error:
+            self.report.error, self.report.exit_code = f"{self._source.path}: {_where(error)}{reason(error)}", 1
         except Exception as error:  # a fault of ours must not cost the other sources
-            self.report.error, self.report.exit_code = f"{self._source.path}: {type(error).__name__}: {error}", 1
+            if interruption.interrupted():  # what it was turned into on its way here
+                stop, self.report.interrupted = KeyboardInterrupt(), True
+            elif os.environ.get("LANECLI_DEBUG"):
+                raise
+            else:
+                self.report.error, self.report.exit_code = f"{self._source.path}: {mistake(error)}", 1
         report, tally = self.report, self._tally
         report.warnings += self._run.predictor.take_warnings()
         report.seconds = time.perf_counter() - started
         report.frames = tally.frames
         report.fps = tally.frames / report.seconds if report.seconds else 0.0
         report.lane_fraction, report.uncertainty = tally.lane_fraction, tally.uncertainty
-        return interruption
+        return stop
 
     def _picture(self) -> None:
         run = self._run
@@ -240,8 +272,23 @@ class _Tally:
         return {name: total / self.frames for name, total in self._sums.items()} or None
 
 
+def check_outputs(reports: Iterable[SourceReport]) -> None:
+    """Turn reports of outputs that are no longer there into failures: somebody took them away during the run."""
+    for report in reports:
+        gone = [path for path in report.outputs if not os.path.exists(path)]
+        if gone:
+            report.outputs = [path for path in report.outputs if path not in gone]
+            report.error = report.error or f"{gone[0]}: was removed during the run"
+            report.exit_code = report.exit_code or 1
+
+
+def _where(error: Exception) -> str:
+    name = getattr(error, "filename", None)
+    return "" if name is None else f"{name}: "
+
+
 def _close(sinks: Sequence[Sink], interrupted: bool) -> None:
-    """Finalise every sink, whichever fails; a failure is raised after the rest are done."""
-    with contextlib.ExitStack() as stack:
+    """Finalise every sink, whichever fails; a failure is raised after the rest are done, an interruption waits."""
+    with interruption.Deferred(), contextlib.ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.close, interrupted)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from lanecli.interruption import Deferred
+
 T = TypeVar("T")
 
 
@@ -105,10 +107,11 @@ class BackgroundSink(Generic[T]):
 
     def close(self) -> None:
         """Write what is waiting, end the thread, and raise what `write` raised. Safe to call twice."""
-        if not self._closed:
-            self._closed = True
-            self._waiting.put(_End())
-        self._thread.join()
+        with Deferred():  # left halfway, the thread would write into what is being finalised
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(_End())
+            self._thread.join()
         if self._error is not None:
             error, self._error = self._error, None
             raise error

@@ -23,6 +23,7 @@ from lanecli.config import Config, load_config
 from lanecli.errors import InputError, LaneError
 from lanecli.media.outputs import write_atomically
 from lanecli.models.build import network_from_file
+from lanecli.ownership import owned
 from lanecli.training.checkpoint import has_state
 from lanecli.training.device import pick_device
 from lanecli.training.loop import Run, Watcher
@@ -94,12 +95,14 @@ def run_sweep(
         picture through the network in float32 on `device`; ``images_per_second`` those of the whole training.
 
     Raises:
-        InputError: a folder holds a run of another configuration.
+        InputError: a folder holds a run of another configuration, or another process writes into it.
     """
     rows = []
-    for name, config in configs.items():
-        rows.append(_one(name, config, out / name, watch, device))
-        _write_table(rows, out)
+    with owned(out):
+        for name, config in configs.items():
+            with owned(out / name):
+                rows.append(_one(name, config, out / name, watch, device))
+            _write_table(rows, out)
     return rows
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,10 +123,9 @@ def output_path(kind: str, source: Source, out: Path) -> Path:
     return out / source.relative / f"{source.stem}{facts['picture' if source.kind == 'image' else 'video']}"
 
 
-def free_folder(base: Path, kinds: tuple[str, ...], sources: list[Source]) -> Path:
-    """`base`, or ``base-2``, ``base-3`` …: the first in which no output of `sources` exists yet."""
-    number, folder = 1, base
-    while any(output_path(kind, source, folder).exists() for source in sources for kind in kinds):
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+def free_folders(base: Path, kinds: tuple[str, ...], sources: list[Source]) -> Iterator[Path]:
+    """`base`, ``base-2``, ``base-3`` …: those in which no output of `sources` exists yet."""
+    for number in itertools.count(1):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        if not any(output_path(kind, source, folder).exists() for source in sources for kind in kinds):
+            yield folder

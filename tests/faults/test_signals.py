@@ -1,0 +1,80 @@
+"""Ctrl-C and SIGTERM: one line, exit code 130, nothing left running, at any moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from victims import STOPS, Victim, dice
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+
+
+@pytest.mark.parametrize("times", [6, pytest.param(200, marks=pytest.mark.slow)])
+def test_no_traceback_in_the_first_moments(times: int, tmp_path: Path) -> None:
+    draw = dice("first moments")
+    for _ in range(times):
+        victim = Victim("list", "losses", cwd=tmp_path)
+        victim.until_it_listens()
+        time.sleep(draw.uniform(0, 0.2))
+        victim.stop(draw.choice(STOPS), group=draw.random() < 0.5)
+        code = victim.end()
+        assert (code, victim.err) in [(130, "interrupted\n"), (0, "")]
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(30, marks=pytest.mark.slow)])
+def test_synth_ends_within_two_seconds(times: int, tmp_path: Path) -> None:
+    draw = dice("synth")
+    for number in range(times):
+        folder = tmp_path / f"scenes-{number}"
+        words = ["synth", folder, "--count", 5000, "--size", "256x144", *(["--video"] if draw.random() < 0.3 else [])]
+        victim = Victim(*words, cwd=tmp_path)
+        victim.until(lambda folder=folder: (folder / "images").is_dir())  # type: ignore[misc]
+        time.sleep(draw.uniform(0, 0.5))
+        since = time.monotonic()
+        victim.stop(STOPS[number % 2], group=number % 4 < 2)
+        code = victim.end()
+        seconds = time.monotonic() - since
+        assert (code, victim.err.splitlines()[-1:]) == (130, ["interrupted"])
+        assert victim.err.count("interrupted") == 1
+        assert "Traceback" not in victim.err
+        assert seconds < 2 + 2 * os.getloadavg()[0]  # two where nothing else runs
+        assert not victim.left()
+        assert not list(folder.glob(".lanecli*"))
+
+
+def test_workers_end_with_their_killed_owner(tmp_path: Path) -> None:
+    victim = Victim("synth", tmp_path / "scenes", "--count", 5000, "--size", "256x144", "--workers", 2, cwd=tmp_path)
+    victim.until(lambda: len(victim.left()) == 3 and (tmp_path / "scenes" / "images").is_dir())
+    victim.stop(signal.SIGKILL)
+    victim.end()
+    deadline = time.monotonic() + 20
+    while victim.left():
+        assert time.monotonic() < deadline, "a worker lives on"
+        time.sleep(0.01)
+
+
+def test_a_killed_worker_is_said(tmp_path: Path) -> None:
+    victim = Victim("synth", tmp_path / "scenes", "--count", 5000, "--size", "256x144", "--workers", 2, cwd=tmp_path)
+    victim.until(lambda: len(victim.left()) == 3 and (tmp_path / "scenes" / "images").is_dir())
+    os.kill(next(pid for pid in victim.left() if pid != victim.process.pid), signal.SIGKILL)
+    assert victim.end() == 1
+    assert victim.err == (
+        "error: a worker process was killed, most likely because memory ran out; use fewer --workers\n"
+    )
+    assert not victim.left()
+
+
+def test_what_is_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:
+    """As under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        victim = Victim("list", "losses", cwd=tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    victim.until_it_listens()
+    victim.stop(signal.SIGHUP)
+    assert victim.end() == 0

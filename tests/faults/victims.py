@@ -1,0 +1,110 @@
+"""Commands run as real processes, to be interrupted and killed at moments drawn from a seed that is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Victim:
+    """``lanecli WORDS`` in a process group of its own."""
+
+    def __init__(self, *words: object, cwd: Path, largest_file: int | None = None) -> None:
+        """Start it.
+
+        Args:
+            words: of the command line.
+            cwd: where it runs; what it prints goes to the files ``stdout`` and ``stderr`` there.
+            largest_file: bytes it may write to a file, as on a disk that runs full.
+        """
+        self._out, self._err = cwd / "stdout", cwd / "stderr"
+
+        def limit() -> None:
+            if largest_file is not None:
+                import resource
+
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "lanecli", *map(str, words)],
+                cwd=cwd,
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=limit,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            )
+
+    def until(self, true: Callable[[], object], seconds: float = 120) -> None:
+        """Wait until `true()` holds or the process has ended."""
+        deadline = time.monotonic() + seconds
+        while not true() and self.process.poll() is None:
+            assert time.monotonic() < deadline, f"waited {seconds} s; stderr: {self.err}"
+            time.sleep(0.002)
+
+    def until_it_listens(self) -> None:
+        """Wait until SIGTERM is caught: Python's own start is over."""
+        bit = 1 << (signal.SIGTERM - 1)
+        self.until(lambda: self._caught() & bit)
+
+    def _caught(self) -> int:
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return 0
+        return int(next((line for line in status.splitlines() if line.startswith("SigCgt")), "x 0").split()[1], 16)
+
+    def stop(self, number: int, group: bool = False) -> None:
+        """Send a signal to the process, or to its whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(self.process.pid, number)
+
+    def end(self, seconds: float = 60) -> int:
+        """Its exit code; a failure where it does not end within `seconds`."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise AssertionError(f"did not end within {seconds} s; stderr: {self.err}") from None
+
+    def left(self) -> list[int]:
+        """Processes of its group that are alive."""
+        alive = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+                except OSError:
+                    continue
+                if int(group) == self.process.pid and state not in "ZX":
+                    alive.append(int(folder.name))
+        return alive
+
+    @property
+    def out(self) -> str:
+        """What it has printed on stdout."""
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        """What it has printed on stderr."""
+        return self._err.read_text()
+
+
+def dice(name: str) -> random.Random:
+    """A random source whose seed is printed: a failure is repeated with ``LANECLI_FAULT_SEED``."""
+    seed = os.environ.get("LANECLI_FAULT_SEED") or str(random.SystemRandom().randrange(1 << 32))
+    print(f"{name}: LANECLI_FAULT_SEED={seed}")
+    return random.Random(f"{name} {seed}")
