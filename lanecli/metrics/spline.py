@@ -1,0 +1,92 @@
+"""The natural cubic spline of CULane's program, in its own precisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+STEPS = 50
+"""Samples between two neighbouring points."""
+
+_NO_INTEGER = -(1 << 31)  # what an x86 processor makes of NaN and of numbers beyond 32 bits
+
+
+def sample(points: np.ndarray) -> np.ndarray:
+    """A lane's points as its polyline.
+
+    Three points or more become a natural cubic spline over the chord length, in x and in y, with `STEPS` samples in
+    each gap and the last point. Differences of neighbours are float32, all that follows is float64, each sample is
+    float32 again. A point given twice in a row makes every sample but the last NaN.
+
+    Args:
+        points: (N, 2) float32 x, y, N at least 2.
+
+    Returns:
+        (M, 2) float32: the two points themselves, or ``STEPS * (N - 1) + 1`` samples.
+    """
+    if len(points) == 2:
+        return points
+    with np.errstate(all="ignore"):
+        differences = np.diff(points, axis=0).astype(np.float64)
+        lengths = np.sqrt(differences[:, 0] ** 2 + differences[:, 1] ** 2)
+        delta = lengths / STEPS
+        t = delta[:, None] * np.arange(STEPS)
+        square = t * t
+        cube = square * t
+        out = np.empty((STEPS * len(delta) + 1, 2), np.float32)
+        for axis in (0, 1):
+            moments = _moments(differences[:, axis], lengths)
+            a = points[:-1, axis].astype(np.float64)
+            b = differences[:, axis] / lengths - (2 * lengths * moments[:-1] + lengths * moments[1:]) / 6
+            c = moments[:-1] / 2
+            d = (moments[1:] - moments[:-1]) / (6 * lengths)
+            values = a[:, None] + b[:, None] * t + c[:, None] * square + d[:, None] * cube
+            out[:-1, axis] = values.ravel()
+        out[-1] = points[-1]
+    return out
+
+
+def _moments(differences: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Second derivatives at the points, zero at both ends: a tridiagonal system solved from the top down.
+
+    Args:
+        differences: (N - 1,) float64 of neighbours' coordinates.
+        lengths: (N - 1,) float64 of the chords between them.
+    """
+    # plain floats are several times quicker than NumPy's; only those divide by zero without an error
+    usable = bool(lengths.all()) and math.isfinite(float(lengths.sum()))
+    h: Sequence[float] = lengths.tolist() if usable else list(lengths)
+    slopes: Sequence[float] = (differences / lengths).tolist() if usable else list(differences / lengths)
+    above, right = [], []
+    for i in range(len(h) - 1):
+        side = 6 * (slopes[i + 1] - slopes[i])
+        if i == 0:
+            pivot = 2 * (h[0] + h[1])
+        else:
+            pivot = 2 * (h[i] + h[i + 1]) - h[i] * above[-1]
+            side -= h[i] * right[-1]
+        above.append(h[i + 1] / pivot)
+        right.append(side / pivot)
+    moments = np.zeros(len(h) + 1)
+    following = right[-1]
+    moments[-2] = following
+    for i in range(len(h) - 3, -1, -1):
+        following = right[i] - above[i] * following
+        moments[i + 1] = following
+    return moments
+
+
+def whole_pixels(points: np.ndarray) -> np.ndarray:
+    """Samples as whole pixels, halves to even; NaN and what 32 bits cannot hold become -2147483648, as on x86.
+
+    Args:
+        points: (N, 2) float32.
+
+    Returns:
+        (N, 2) int64.
+    """
+    with np.errstate(all="ignore"):
+        rounded = np.rint(points).astype(np.float64)
+        return np.where(np.abs(rounded) < -_NO_INTEGER, rounded, _NO_INTEGER).astype(np.int64)
