@@ -101,4 +101,3 @@ class Redraw:
             if ids.shape != frame.size[::-1]:
                 raise InputError(f"{mask}: is {ids.shape[1]}x{ids.shape[0]}, its frame {frame.size[0]}x{frame.size[1]}")
         return Prediction(frame, self.label_map, ids)
-

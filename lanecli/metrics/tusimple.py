@@ -119,7 +119,10 @@ def score_files(truth: Path, prediction: Path, progress: Callable[[int, int], No
     known = {picture["raw_file"]: picture for picture in pictures}
     warnings = Warnings()
     if len(known) < len(pictures):
-        warnings.add("files in which a picture is twice in the truth (both predictions count, the mean divides by one)", str(truth))
+        warnings.add(
+            "files in which a picture is twice in the truth (both predictions count, the mean divides by one)",
+            str(truth),
+        )
     sums = np.zeros(3)
     per_image: dict[str, dict[str, float]] = {}
     for number, answer in enumerate(answers, 1):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from samples import Outcome
 
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import SINKS, SinkJob, SinkSettings
@@ -14,6 +16,7 @@ from lanecli.labelmaps import label_map
 from lanecli.labels import LabelClass, LabelMap
 from lanecli.media import Frame, read_mask, read_picture
 
+Cli = Callable[..., Outcome]
 PICTURE_SINKS = ("overlay", "masks", "probabilities")
 
 
@@ -60,3 +63,30 @@ def test_none_of_the_classes_is_not_drawn(tmp_path: Path) -> None:
     drawn = read_picture(tmp_path / "o.png")
     assert (drawn[:, :8] == 90).all()
     assert (drawn[:, 11:13] != 90).any(-1).all()
+
+
+def test_a_folder_output_is_replaced_as_a_whole(cli: Cli, bright: Path, stripe_video: Path, tmp_path: Path) -> None:
+    asked = ("predict", stripe_video, "--model", bright, "--out", tmp_path / "o", "--save", "masks,probabilities")
+    assert cli(*asked).code == 0
+    assert len(list((tmp_path / "o" / "stripe.masks").iterdir())) == 12
+    done = cli(*asked, "--every", 4)
+    assert "exists already" in done.err
+    assert cli(*asked, "--every", 4, "--overwrite").code == 0
+    for kind in ("masks", "probabilities"):
+        names = sorted(path.stem for path in (tmp_path / "o" / f"stripe.{kind}").iterdir())
+        assert names == ["000000", "000001", "000002"]
+    assert not [path for path in (tmp_path / "o").iterdir() if "partial" in path.name]
+
+
+def test_an_interrupted_folder_keeps_the_frames_done(tmp_path: Path) -> None:
+    class Reader:
+        info = None
+
+    for count, stays in ((0, False), (2, True)):
+        path = tmp_path / f"{count}.masks"
+        sink = SINKS.get("masks")(SinkJob(path, label_map("lane"), SinkSettings(), reader=Reader()))
+        for index in range(count):
+            sink.write(prediction(Frame.from_rgb(np.zeros((16, 24, 3), np.uint8), index)))
+        assert not path.exists()  # unfinished until it is done
+        sink.close(interrupted=True)
+        assert path.exists() == stays

@@ -39,7 +39,7 @@ class Overlay(Sink):
     def close(self, interrupted: bool = False) -> None:
         """Write the index, copy the sound (to where the picture ends, when interrupted), rename."""
         if self._writer is not None:
-            self._writer.close()
+            self._writer.close(interrupted=interrupted)
 
     @property
     def warnings(self) -> list[str]:

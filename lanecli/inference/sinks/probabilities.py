@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 
+from lanecli import atomic
 from lanecli.inference.prediction import Prediction
-from lanecli.inference.sinks import Sink, SinkJob
-from lanecli.media import prepare_target
-from lanecli.media.outputs import write_atomically
+from lanecli.inference.sinks.frames import FrameFiles
 
 
-class ProbabilityFiles(Sink):
+class ProbabilityFiles(FrameFiles):
     """``STEM.probabilities.npz``, or ``STEM.probabilities/000000.npz`` … for a video.
 
     Each holds ``probabilities``, (C, H, W) float16, and ``classes``, their names.
     """
 
     needs = frozenset({"planes"})
+    suffix = ".npz"
 
-    def __init__(self, job: SinkJob) -> None:
-        """Check the place."""
-        self.path, self._single = job.path, job.reader is None
-        self._names = np.array(job.label_map.names)
-        prepare_target(self.path if self._single else self.path / "000000.npz", overwrite=job.settings.overwrite)
-
-    def write(self, prediction: Prediction) -> None:
+    def write_file(self, prediction: Prediction, target: Path) -> None:
         """Write the frame's probabilities."""
         probabilities = prediction.probabilities
         assert probabilities is not None
         packed = io.BytesIO()
-        np.savez_compressed(packed, probabilities=probabilities.astype(np.float16), classes=self._names)
-        target = self.path if self._single else self.path / f"{prediction.frame.index:06d}.npz"
-        write_atomically(target, packed.getvalue())
+        names = np.array(prediction.label_map.names)
+        np.savez_compressed(packed, probabilities=probabilities.astype(np.float16), classes=names)
+        atomic.write(target, packed.getvalue())

@@ -1,0 +1,52 @@
+"""One file a frame: of a picture the file itself, of a video a folder of numbered files."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+
+from lanecli import atomic
+from lanecli.errors import InputError
+from lanecli.inference.prediction import Prediction
+from lanecli.inference.sinks import Sink, SinkJob
+
+
+class FrameFiles(Sink):
+    """What writes each frame's file; a folder gets its name, in place of an older one, when the source is through.
+
+    Attributes:
+        suffix: of a video's numbered files.
+    """
+
+    suffix: str
+
+    def __init__(self, job: SinkJob) -> None:
+        """Check the place."""
+        self.path = job.path
+        self._folder: atomic.Pending | None = None
+        if job.reader is None or not job.path.is_dir():
+            atomic.prepare_target(job.path, overwrite=job.settings.overwrite)
+        elif not job.settings.overwrite:
+            raise InputError(f"{job.path}: exists already; add --overwrite to replace it")
+        if job.reader is not None:
+            self._folder = atomic.Pending(job.path, folder=True)
+
+    def write(self, prediction: Prediction) -> None:
+        """Write the frame's file."""
+        if self._folder is None:
+            self.write_file(prediction, self.path)
+        else:
+            self.write_file(prediction, self._folder.path / f"{prediction.frame.index:06d}{self.suffix}")
+
+    @abstractmethod
+    def write_file(self, prediction: Prediction, target: Path) -> None:
+        """Write one frame to `target`."""
+
+    def close(self, interrupted: bool = False) -> None:
+        """Give the folder its name, with the frames done so far; without any, nothing stays."""
+        if self._folder is None:
+            return
+        if any(self._folder.path.iterdir()):
+            self._folder.commit()
+        else:
+            self._folder.discard()
