@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +22,9 @@ Size = tuple[int, int]
 
 MAX_SIDE = 16384
 """Longest side a network's picture may have: a file that asks for more is damaged, and would only exhaust memory."""
+
+_FINEST = 1_000_000
+"""Denominator of crop margins that are shares: they are whole numbers over it."""
 
 PAD_COLOR = 114
 """Grey level of the bars `fit="pad"` adds."""
@@ -38,9 +42,14 @@ def resize(picture: np.ndarray, size: Size, *, nearest: bool = False) -> np.ndar
     if nearest:
         return _nearest(picture, size)
     smaller = min(width, size[0]), min(height, size[1])
+    if smaller == size:
+        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    # a side grows: in floats, rounded once, for OpenCV's bilinear of bytes is a level off here and there
+    grown = picture.astype(np.float32) if picture.dtype == np.uint8 else picture
     if smaller != (width, height):  # one side may shrink while the other grows
-        picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
-    return picture if smaller == size else cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+        grown = cv2.resize(grown, smaller, interpolation=cv2.INTER_AREA)
+    grown = cv2.resize(grown, size, interpolation=cv2.INTER_LINEAR)
+    return np.rint(grown, out=grown).astype(np.uint8) if picture.dtype == np.uint8 else grown
 
 
 def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
@@ -158,6 +167,36 @@ class Placement:
         return (np.asarray(points, float) + 0.5 - offset) / scale + origin - 0.5
 
 
+class Side(NamedTuple):
+    """A Geometry along one side of a frame: pixels `start` to `start + length` of it fill `content_length` pixels from
+    `content_start` of the network's `network`."""
+
+    start: Any
+    length: Any
+    network: Any
+    content_start: Any
+    content_length: Any
+
+
+def _margin(margin: float, side: Any, made_for: int | None) -> Any:
+    """Whole pixels of a crop margin on a side of `side` pixels; halves are rounded up."""
+    if 0 < margin < 1:
+        share = Fraction(margin).limit_denominator(_FINEST)
+        return (2 * share.numerator * side + share.denominator) // (2 * share.denominator)
+    whole = int(margin)
+    return (2 * whole * side + made_for) // (2 * made_for) if whole and made_for else whole
+
+
+def _least(one: Any, other: int) -> Any:
+    """The smaller number; `one` may be a graph's own."""
+    return min(one, other) if isinstance(one, int) else one.__sym_min__(other)
+
+
+def _most(one: Any, other: int) -> Any:
+    """The larger number; `one` may be a graph's own."""
+    return max(one, other) if isinstance(one, int) else one.__sym_max__(other)
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Crop, then resize (and pad) to the network's size.
@@ -193,24 +232,41 @@ class Geometry:
     def place(self, frame: Size) -> Placement:
         """The geometry for frames of one size. Raises InputError when the crop leaves nothing."""
         width, height = frame
-        sides = (width, height, width, height)
-        made_for = self.frame * 2 if self.scales_crop(frame) and self.frame else sides
-        left, top, right, bottom = (
-            round(m * side) if 0 < m < 1 else round(m * side / was)
-            for m, side, was in zip(self.crop, sides, made_for, strict=True)
-        )
-        box = (left, top, width - right, height - bottom)
-        cut = (box[2] - box[0], box[3] - box[1])
-        if min(cut) < 1:
+        across, down = self.side(0, width, height), self.side(1, height, width)
+        if min(across.length, down.length) < 1:
             raise InputError(f"geometry: crop margins {self.crop} leave nothing of a {width}x{height} picture")
-        network = self.size or cut
-        content = (0, 0, *network)
-        if self.fit == "pad":
-            scale = min(network[0] / cut[0], network[1] / cut[1])
-            inner = (max(1, round(cut[0] * scale)), max(1, round(cut[1] * scale)))
-            x, y = (network[0] - inner[0]) // 2, (network[1] - inner[1]) // 2
-            content = (x, y, x + inner[0], y + inner[1])
-        return Placement(frame, box, network, content)
+        box = (across.start, down.start, across.start + across.length, down.start + down.length)
+        content = (
+            across.content_start,
+            down.content_start,
+            across.content_start + across.content_length,
+            down.content_start + down.content_length,
+        )
+        return Placement(frame, box, (across.network, down.network), content)
+
+    def side(self, axis: int, length: Any, other: Any) -> Side:
+        """The geometry along one side of a frame, in whole numbers that may be a graph's own.
+
+        Args:
+            axis: 0 across, 1 down.
+            length: the frame's side in pixels.
+            other: its other side, which padding depends on.
+        """
+        start, cut = self._cut(axis, length)
+        _, cut_other = self._cut(1 - axis, other)
+        if self.size is None:
+            return Side(start, cut, cut, 0, cut)
+        network, network_other = self.size[axis], self.size[1 - axis]
+        inner = network
+        if self.fit == "pad":  # the longer side fills the network's, the other keeps the aspect ratio
+            inner = _most(_least((2 * cut * network_other + cut_other) // (2 * cut_other), network), 1)
+        return Side(start, cut, network, (network - inner) // 2, inner)
+
+    def _cut(self, axis: int, length: Any) -> tuple[Any, Any]:
+        """Where the crop begins along a side, and how long it is."""
+        made_for = self.frame[axis] if self.frame else None
+        before, after = (_margin(self.crop[axis + i], length, made_for) for i in (0, 2))
+        return before, length - before - after
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON and YAML friendly form; :meth:`from_dict` reads it back equal."""

@@ -125,7 +125,7 @@ def test_milliseconds_keep_a_backend_full_and_no_fuller() -> None:
         under_way = most = total = 0
 
         def submit(self, picture: np.ndarray) -> Counting:
-            assert picture.shape == (4, 8, 3)
+            assert picture.shape == (1, 4, 8, 3)
             self.under_way += 1
             self.total += 1
             self.most = max(self.most, self.under_way)

@@ -1,0 +1,122 @@
+"""The whole model as one module: from pictures of any size to class maps and probabilities at their own size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lanecli.export.resample import along, band, inside
+from lanecli.geometry import PAD_COLOR, Geometry
+from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.models.build import Network
+
+SHOWN = "network_pictures"
+"""Name inside the graph of the pictures as the network takes them: (N, h, w, 3) float32 levels."""
+_CERTAIN = 0.5
+
+
+class WholeModel(nn.Module):
+    """Crop, resize and pad; the network; probabilities and maps back at the picture's size; the class chosen there.
+
+    What `lanecli predict` does with one model, in one graph (`lanecli.geometry`, `lanecli.labels.decide`).
+    """
+
+    def __init__(self, network: Network, label_map: LabelMap, geometry: Geometry, maps: Sequence[str] = ()) -> None:
+        """Set up.
+
+        Args:
+            network: in eval mode.
+            label_map: its classes.
+            geometry: what is done to a picture first.
+            maps: names of the network's further outputs to give too.
+        """
+        super().__init__()
+        self.network, self.label_map, self.geometry = network, label_map, geometry
+        self.maps = tuple(maps)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` gives, in order; those that end in ``.network`` are inner values."""
+        inner = (SHOWN, *(f"{name}.network" for name in self.maps))
+        return ("class_map", "probabilities", "logits", *self.maps, *inner)
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The values of :attr:`outputs`.
+
+        Args:
+            pictures: (N, H, W, 3) uint8 RGB.
+
+        Returns:
+            ``class_map`` (N, H, W) uint8; ``probabilities`` (N, C, H, W) float32; ``logits`` (N, C, h, w) float32 at
+            the network's size; each map (N, H, W) float32.
+        """
+        height, width = pictures.shape[1], pictures.shape[2]
+        across, down = self.geometry.side(0, width, height), self.geometry.side(1, height, width)
+        shown = self._shown(pictures, across, down)
+        found = self.network(shown, ("logits", *self.maps))
+        logits = found["logits"].float()
+        planes = self._back(self._planes(logits), across, down, height, width)
+        outside = ~(inside((down.start, down.length), height)[:, None] & inside((across.start, across.length), width))
+        planes = torch.where(outside, self._beyond(planes), planes)
+        maps = []
+        for name in self.maps:
+            plane = found[name].float()
+            lowest = plane.amin((1, 2), keepdim=True)
+            grown = self._back(plane[:, None], across, down, height, width)[:, 0]
+            maps.append(torch.where(outside, lowest, grown))
+        inner = [found[name].float() for name in self.maps]
+        return self._chosen(planes), self._probabilities(planes), logits, *maps, shown, *inner
+
+    def _shown(self, pictures: torch.Tensor, across: Any, down: Any) -> torch.Tensor:
+        """(N, H, W, 3) uint8 to (N, h, w, 3) float32 whole levels."""
+        batch, width = pictures.shape[0], pictures.shape[2]
+        rows = band((down.start, down.length), (down.content_start, down.content_length), down.network)
+        columns = band((across.start, across.length), (across.content_start, across.content_length), across.network)
+        values = along(pictures.reshape(batch, pictures.shape[1], width * 3), *rows, down.network)
+        values = values.reshape(batch, down.network, width, 3).transpose(1, 2)
+        values = along(values.reshape(batch, width, down.network * 3), *columns, across.network)
+        values = values.reshape(batch, across.network, down.network, 3).transpose(1, 2)
+        if self.geometry.fit == "pad":
+            filled = (
+                inside((down.content_start, down.content_length), down.network)[:, None]
+                & inside((across.content_start, across.content_length), across.network)[None]
+            )
+            values = torch.where(filled[:, :, None], values, torch.full((1,), float(PAD_COLOR)))
+        return torch.round(values)
+
+    def _back(self, planes: torch.Tensor, across: Any, down: Any, height: Any, width: Any) -> torch.Tensor:
+        """(N, K, h, w) at the network's size to (N, K, H, W) at the picture's; zero outside the crop."""
+        batch, count, rows_in, columns_in = planes.shape
+        rows = band((down.content_start, down.content_length), (down.start, down.length), height)
+        columns = band((across.content_start, across.content_length), (across.start, across.length), width)
+        values = planes.transpose(2, 3).reshape(batch * count, columns_in, rows_in)
+        values = along(values, *columns, width).transpose(1, 2)  # across first: the fewer rows the less to do
+        return along(values, *rows, height).reshape(batch, count, height, width)
+
+    def _planes(self, logits: torch.Tensor) -> torch.Tensor:
+        """One plane of probabilities for each of `LabelMap.plane_classes`."""
+        if self.label_map.multilabel:
+            return logits.sigmoid()
+        return (logits[:, 1:] - logits[:, :1]).sigmoid() if self.label_map.bernoulli else logits.softmax(1)
+
+    def _beyond(self, planes: torch.Tensor) -> torch.Tensor:
+        """(K, 1, 1): the planes outside the crop, where the background is certain."""
+        values = [float(number == self.label_map.background) for number in self.label_map.plane_classes]
+        return torch.tensor(values, dtype=planes.dtype)[:, None, None]
+
+    def _probabilities(self, planes: torch.Tensor) -> torch.Tensor:
+        single = self.label_map.bernoulli and not self.label_map.multilabel
+        return torch.cat([1 - planes, planes], 1) if single else planes
+
+    def _chosen(self, planes: torch.Tensor) -> torch.Tensor:
+        if self.label_map.bernoulli and not self.label_map.multilabel:
+            return (planes[:, 0] > _CERTAIN).to(torch.uint8)
+        highest, best = planes.max(1)
+        if self.label_map.multilabel:
+            background = self.label_map.background
+            none = IGNORE_ID if background is None else background
+            best = torch.where(highest > _CERTAIN, best, torch.full((1,), none, dtype=best.dtype))
+        return best.to(torch.uint8)
