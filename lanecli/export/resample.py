@@ -33,24 +33,23 @@ def band(
     """
     (start, length), (first, count) = source, target
     blocks, window = (size + BLOCK - 1) // BLOCK, (BLOCK * length + count - 1) // count + 3
+    # minimum and maximum, not clamp: exporters cast its bounds in a way that makes runtimes warn
+    zero, one = torch.zeros(1, dtype=torch.int64, device=device), torch.ones(1, device=device)
     number = torch.arange(blocks, device=device)[:, None, None] * BLOCK
     output = number + torch.arange(BLOCK, device=device)[None, :, None] - first
     # the first input a block may need; numerators stay whole numbers, so that nothing is lost far from the origin
-    base = torch.clamp(torch.div((number - first) * length, count, rounding_mode="floor") - 1, min=0)
+    base = torch.maximum(torch.div((number - first) * length, count, rounding_mode="floor") - 1, zero)
     place = base + torch.arange(window, device=device)[None, None, :]
     low = (output * length - place * count).float() / count  # the output's lower edge, seen from the input's
     step = length / count
-    overlap = (torch.clamp(low + step, max=1.0) - torch.clamp(low, min=0.0)).clamp(min=0.0) / step
-    # centre against centre: that of the first and last input stands for what lies beyond
-    centre = torch.clamp(
-        (2 * output + 1) * length - count, min=0, max=2 * count * (length - 1)
-    )  # twice `count` times the centre
-    distance = (centre - 2 * count * place).float().abs() / (2 * count)
-    nearest = (1 - distance).clamp(min=0.0)
-    shrinks = (torch.full((1,), 1, device=device) * length) > count
-    weights = torch.where(shrinks, overlap, nearest)
+    overlap = torch.relu(torch.minimum(low + step, one) - torch.relu(low)) / step
+    # centre against centre, both times twice `count`; that of the first and last input stands for what lies beyond
+    last = zero + 2 * count * (length - 1)
+    centre = torch.minimum(torch.maximum((2 * output + 1) * length - count, zero), last)
+    nearest = torch.relu(1 - (centre - 2 * count * place).float().abs() / (2 * count))
+    weights = torch.where(zero + length > count, overlap, nearest)
     inside = (output >= 0) & (output < count) & (place < length)
-    places = torch.clamp(place, max=length - 1)[:, 0] + start
+    places = torch.minimum(place, zero + (length - 1))[:, 0] + start
     return places, torch.where(inside, weights, torch.zeros(1, device=device))
 
 

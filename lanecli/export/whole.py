@@ -10,11 +10,10 @@ from torch import nn
 
 from lanecli.export.resample import along, band, inside
 from lanecli.geometry import PAD_COLOR, Geometry
+from lanecli.inference.backends.trim import SHOWN, inner_name
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.models.build import Network
 
-SHOWN = "network_pictures"
-"""Name inside the graph of the pictures as the network takes them: (N, h, w, 3) float32 levels."""
 _CERTAIN = 0.5
 
 
@@ -39,8 +38,8 @@ class WholeModel(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what :meth:`forward` gives, in order; those that end in ``.network`` are inner values."""
-        inner = (SHOWN, *(f"{name}.network" for name in self.maps))
+        """Names of what :meth:`forward` gives, in order; the last ones are inner values, for :mod:`lanecli.inference.backends.trim`."""
+        inner = (SHOWN, *(inner_name(name) for name in self.maps))
         return ("class_map", "probabilities", "logits", *self.maps, *inner)
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -72,20 +71,21 @@ class WholeModel(nn.Module):
 
     def _shown(self, pictures: torch.Tensor, across: Any, down: Any) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, h, w, 3) float32 whole levels."""
-        batch, width = pictures.shape[0], pictures.shape[2]
+        batch, height, width = pictures.shape[0], pictures.shape[1], pictures.shape[2]
         rows = band((down.start, down.length), (down.content_start, down.content_length), down.network)
         columns = band((across.start, across.length), (across.content_start, across.content_length), across.network)
-        values = along(pictures.reshape(batch, pictures.shape[1], width * 3), *rows, down.network)
-        values = values.reshape(batch, down.network, width, 3).transpose(1, 2)
-        values = along(values.reshape(batch, width, down.network * 3), *columns, across.network)
-        values = values.reshape(batch, across.network, down.network, 3).transpose(1, 2)
+        # plane by plane: runtimes transpose planes quickly and pixels of three bytes slowly
+        values = pictures.permute(0, 3, 1, 2).reshape(batch * 3, height, width)
+        values = along(values, *rows, down.network).transpose(1, 2)
+        values = along(values, *columns, across.network).transpose(1, 2)
         if self.geometry.fit == "pad":
             filled = (
                 inside((down.content_start, down.content_length), down.network)[:, None]
                 & inside((across.content_start, across.content_length), across.network)[None]
             )
-            values = torch.where(filled[:, :, None], values, torch.full((1,), float(PAD_COLOR)))
-        return torch.round(values)
+            values = torch.where(filled, values, torch.full((1,), float(PAD_COLOR)))
+        values = torch.round(values).reshape(batch, 3, down.network, across.network)
+        return values.permute(0, 2, 3, 1)
 
     def _back(self, planes: torch.Tensor, across: Any, down: Any, height: Any, width: Any) -> torch.Tensor:
         """(N, K, h, w) at the network's size to (N, K, H, W) at the picture's; zero outside the crop."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
 from lanecli.errors import InputError
 from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Load
+from lanecli.inference.backends.trim import WHOLE_SINCE, inner_name, trimmed
 from lanecli.labels import LabelMap, planes_of
 from lanecli.modelfile import read_spec
 
@@ -55,23 +57,38 @@ class OnnxRuntimeBackend(Backend):
                 raise InputError("this onnxruntime has no CUDA: pip install onnxruntime-gpu, or use --backend torch")
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": load.device.partition(":")[2] or "0"}))
             self.device = load.device
+        self._wanted = list(dict.fromkeys("logits" if name == "planes" else name for name in load.outputs))
         try:
-            self._session = ort.InferenceSession(str(path), _session_options(), providers=providers)
+            self._session = ort.InferenceSession(self._graph(path), _session_options(), providers=providers)
+        except InputError:
+            raise
         except Exception as error:  # the runtime has one class per status code and no common one
             raise InputError(f"{path}: ONNX Runtime cannot read it ({str(error).splitlines()[0]})") from error
         self._input = self._session.get_inputs()[0].name
-        self._wanted = ["logits" if name == "planes" else name for name in load.outputs]
-        missing = set(self._wanted) - {output.name for output in self._session.get_outputs()}
+        missing = set(self._inner) - {output.name for output in self._session.get_outputs()}
         if missing:
             raise InputError(f"{path}: has no output '{missing.pop()}': export the model again with it")
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
 
+    def _graph(self, path: Path) -> str | bytes:
+        """What the session runs: the file, or its network alone where it holds the whole model."""
+        self._inner = self._wanted
+        if self.spec.version < WHOLE_SINCE:
+            return str(path)
+        import onnx
+
+        self._inner = [inner_name(name) for name in self._wanted]
+        try:
+            return trimmed(onnx.load(path), self._inner).SerializeToString()
+        except KeyError as error:
+            raise InputError(f"{path}: has no output {error}: export the model again with it") from error
+
     def _run(self, pictures: np.ndarray) -> Mapping[str, np.ndarray]:
-        found = self._session.run(self._wanted, {self._input: pictures})
-        return {
-            name: planes_of_logits(values, self.spec.label_map) if name == "planes" else values
-            for name, values in zip(self.load.outputs, found, strict=True)
-        }
+        values = self._session.run(self._inner, {self._input: pictures})
+        found = dict(zip(self._wanted, values, strict=True))
+        if "planes" in self.load.outputs:
+            found["planes"] = planes_of_logits(found["logits"], self.spec.label_map)
+        return {name: found[name] for name in self.load.outputs}
 
     def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
         """Queue pictures for the session's thread."""

@@ -10,6 +10,7 @@ from openvino import opset13 as ops
 
 from lanecli.errors import InputError
 from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Load
+from lanecli.inference.backends.trim import SHOWN, WHOLE_SINCE, inner_name
 from lanecli.labels import LabelMap
 from lanecli.modelfile import read_spec
 
@@ -53,13 +54,21 @@ class OpenVinoBackend(Backend):
         self.precision = precision
         try:
             model = core.read_model(path)
-            model.reshape([load.batch, self.size[1], self.size[0], 3])
+            if self.spec.version >= WHOLE_SINCE:
+                shown = _shown(model)
+                found = [self._output(model, name) for name in load.outputs]
+                model = ov.Model(found, [shown], "lanes")
+                model.reshape([load.batch, self.size[1], self.size[0], 3])
+            else:
+                model.reshape([load.batch, self.size[1], self.size[0], 3])
+                found = [self._output(model, name) for name in load.outputs]
+                model = ov.Model(found, model.get_parameters(), "lanes")
         except RuntimeError as error:
             raise InputError(f"{path}: OpenVINO cannot read it ({str(error).splitlines()[0]})") from error
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # one request a core: a frame each beats all cores on one frame by 4 to 8 percent, and needs no batching
         compiled = core.compile_model(
-            ov.Model([self._output(model, name) for name in load.outputs], model.get_parameters(), "lanes"),
+            model,
             "CPU",
             {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads},
         )
@@ -68,10 +77,12 @@ class OpenVinoBackend(Backend):
 
     def _output(self, model: ov.Model, name: str) -> ov.Output:
         """The named output of the graph; probabilities are made from its logits."""
-        try:
-            found = model.output("logits" if name == "planes" else name).get_node().input_value(0)
-        except RuntimeError as error:
-            raise InputError(f"{self.load.path}: has no output '{name}': export the model again with it") from error
+        wanted = "logits" if name == "planes" else name
+        if self.spec.version >= WHOLE_SINCE:
+            wanted = inner_name(wanted)
+        found = _value(model, wanted)
+        if found is None:
+            raise InputError(f"{self.load.path}: has no output '{name}': export the model again with it")
         return _planes(found, self.spec.label_map).output(0) if name == "planes" else found
 
     def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
@@ -82,6 +93,27 @@ class OpenVinoBackend(Backend):
         if count < self.load.batch:  # the graph is compiled for whole batches
             pictures = np.concatenate([pictures, np.repeat(pictures[-1:], self.load.batch - count, 0)])
         return _Request(self, self.free.pop(), np.ascontiguousarray(pictures), count)
+
+
+def _value(model: ov.Model, name: str) -> ov.Output | None:
+    """The value of that name anywhere in the graph."""
+    for node in model.get_ordered_ops():
+        for output in node.outputs():
+            if name in output.get_names() and node.get_type_name() != "Result":
+                return output
+    return None
+
+
+def _shown(model: ov.Model) -> ov.Node:
+    """A new input in the place of the pictures as the network takes them, which the graph would compute."""
+    place = _value(model, SHOWN)
+    if place is None:
+        raise RuntimeError("it does not say where its network begins")
+    shown = ops.parameter(ov.PartialShape([-1, -1, -1, 3]), np.uint8, "pictures")
+    levels = ops.convert(shown, "f32")
+    for used in place.get_target_inputs():
+        used.replace_source_output(levels.output(0))
+    return shown
 
 
 def _planes(logits: ov.Output, label_map: LabelMap) -> ov.Node:
