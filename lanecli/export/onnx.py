@@ -75,22 +75,22 @@ def export_onnx(
     with atomic.file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         sizes = [(1, size)] if static else [(1, size), (3, size), (2, _COMPARED)]
-        parity = compare(whole, _session(temporary), sizes)
+        parity = compare(whole, session(temporary), sizes)
         parity.check(network.architecture.pools_by_index)
     return parity
 
 
-def _session(path: Path) -> Any:
+def session(path: Path) -> Any:
     """ONNX Runtime's answers of the file at `path`."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
+    opened = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in opened.get_outputs()]
 
     def answer(pictures: np.ndarray) -> Mapping[str, np.ndarray]:
-        return dict(zip(names, session.run(names, {INPUT: pictures}), strict=True))
+        return dict(zip(names, opened.run(names, {INPUT: pictures}), strict=True))
 
     return answer
 
@@ -144,6 +144,9 @@ def _cast_by_type(model: Any) -> None:
     types |= {weight.name: weight.data_type for weight in model.graph.initializer}
     from onnx import helper
 
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
+            types[node.output[0]] = node.attribute[0].t.data_type
     for node in model.graph.node:
         if node.op_type == "CastLike" and types.get(node.input[1]):
             kind = types[node.input[1]]

@@ -38,7 +38,7 @@ class WholeModel(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what :meth:`forward` gives, in order; the last ones are inner values, for :mod:`lanecli.inference.backends.trim`."""
+        """Names of what :meth:`forward` gives, in order; the last ones are inner values, for `predict` to cut at."""
         inner = (SHOWN, *(inner_name(name) for name in self.maps))
         return ("class_map", "probabilities", "logits", *self.maps, *inner)
 

@@ -12,6 +12,8 @@ import torch
 
 from lanecli.errors import LaneError
 from lanecli.export import onnx as exporter
+from lanecli.export.parity import Parity
+from lanecli.export.whole import WholeModel
 from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
 from lanecli.modelfile import ModelSpec, read_spec, read_weights
@@ -44,18 +46,29 @@ def exported(network: Network, spec: ModelSpec, tmp_path_factory: pytest.TempPat
     return path
 
 
-def test_any_batch_and_size(network: Network, exported: Path) -> None:
+def test_any_batch_and_size(network: Network, spec: ModelSpec, exported: Path) -> None:
     session = onnxruntime.InferenceSession(str(exported))
-    [takes], [gives] = session.get_inputs(), session.get_outputs()
-    assert takes.shape == ["batch", "height", "width", 3]
-    assert gives.shape == ["batch", 2, "height", "width"]
+    [takes], gives = (
+        session.get_inputs(),
+        {output.name: (output.shape, output.type) for output in session.get_outputs()},
+    )
+    assert (takes.name, takes.shape, takes.type) == ("pictures", ["batch", "height", "width", 3], "tensor(uint8)")
+    assert gives == {
+        "class_map": (["batch", "height", "width"], "tensor(uint8)"),
+        "probabilities": (["batch", 2, "height", "width"], "tensor(float)"),
+        "logits": (["batch", 2, 64, 96], "tensor(float)"),
+    }
+    whole = WholeModel(network, spec.label_map, spec.geometry)
     rng = np.random.default_rng(0)
-    for shape in ((1, 64, 96, 3), (3, 50, 70, 3), (2, 33, 31, 3)):
+    for shape in ((1, 64, 96, 3), (3, 50, 70, 3), (2, 133, 31, 3)):
         pictures = rng.integers(0, 256, shape, np.uint8)
-        theirs = session.run(None, {"pictures": pictures})[0]
+        theirs = session.run(["class_map", "probabilities", "logits"], {"pictures": pictures})
         with torch.inference_mode():
-            ours = network.logits(torch.from_numpy(pictures)).numpy()
-        np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max())
+            ours = whole(torch.from_numpy(pictures))
+        assert theirs[0].shape == shape[:3]
+        assert (theirs[0] == ours[0].numpy()).mean() > 0.999
+        np.testing.assert_allclose(theirs[1], ours[1].numpy(), atol=1e-3)
+        np.testing.assert_allclose(theirs[2], ours[2].numpy(), atol=1e-3 * float(ours[2].abs().max()))
 
 
 def test_file_is_whole_model(network: Network, spec: ModelSpec, exported: Path) -> None:
@@ -88,13 +101,13 @@ def test_spectral_norm_and_auxiliary_heads_stay_behind(tmp_path: Path) -> None:
     pictures = torch.randint(0, 256, (1, 50, 70, 3), dtype=torch.uint8)
     with torch.inference_mode():
         expected = network.logits(pictures)
-        torch.testing.assert_close(loaded(pictures), expected, atol=5e-3 * float(expected.abs().max()), rtol=0)
+        torch.testing.assert_close(loaded.logits(pictures), expected, atol=5e-3 * float(expected.abs().max()), rtol=0)
 
 
 def test_a_file_that_disagrees_is_not_kept(
     network: Network, spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "compare", lambda *_: exporter.Parity(0.5, 1.0, 0.9, 0.01, 100))
+    monkeypatch.setattr(exporter, "compare", lambda *_: Parity(0.5, 1.0, 0.9, 0.01, {}, 100, ()))
     with pytest.raises(LaneError, match="disagrees"):
         exporter.export_onnx(network, spec, tmp_path / "m.onnx", static=True)
     assert not list(tmp_path.iterdir())
@@ -107,7 +120,7 @@ def test_near_ties_of_pooling_by_index_are_no_disagreement(
     from lanecli.labelmaps import label_map
 
     spec = ModelSpec("segnet", {"width": 0.0625}, label_map("lane"), Geometry((64, 32)))
-    monkeypatch.setattr(exporter, "compare", lambda *_: exporter.Parity(0.5, 1.0, 0.999, differing, 100))
+    monkeypatch.setattr(exporter, "compare", lambda *_: Parity(0.5, 1.0, 0.999, differing, {}, 100, ()))
     if kept:
         exporter.export_onnx(build_network(spec).eval(), spec, tmp_path / "m.onnx", static=True)
     else:

@@ -12,7 +12,8 @@ from small_models import build_small, spec_of
 from torch import nn
 
 from lanecli.errors import InputError
-from lanecli.export.onnx import TOLERANCE, export_onnx
+from lanecli.export.onnx import export_onnx
+from lanecli.export.parity import TOLERANCE
 from lanecli.models.build import build_network
 from lanecli.models.registry import MODELS
 

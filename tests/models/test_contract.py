@@ -13,7 +13,9 @@ from small_models import SMALL, build_small, noise, spec_of
 from torch import nn
 
 from lanecli.errors import InputError
-from lanecli.export.onnx import TOLERANCE, compare, export_onnx
+from lanecli.export.onnx import export_onnx, session
+from lanecli.export.parity import TOLERANCE, compare
+from lanecli.export.whole import WholeModel
 from lanecli.geometry import Geometry
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import Network, build_network, load_weights, network_from_file
@@ -153,7 +155,7 @@ def test_dropout_samples_and_changes_no_names(name: str) -> None:
     network.load_state_dict(plain.state_dict())
     pictures = noise(2, 64, 64)
     with torch.inference_mode():
-        expected = plain(pictures)
+        expected = plain.logits(pictures)
         assert torch.equal(network.logits(pictures), expected)
         with sampling(network):
             assert not torch.equal(network.logits(pictures), network.logits(pictures))
@@ -174,7 +176,7 @@ def test_dropout_out_of_range_is_refused(name: str, rate: object) -> None:
 def test_spectral_norm_is_saved_copied_and_folded(name: str, tmp_path: Path) -> None:
     network = build_small(name, spectral_norm=True)
     pictures = noise(2, 64, 64)
-    network.train()(pictures)
+    network.train().logits(pictures)
     network.eval()
     normalised = {
         key.removesuffix(".parametrizations.weight.original")
@@ -191,12 +193,12 @@ def test_spectral_norm_is_saved_copied_and_folded(name: str, tmp_path: Path) -> 
     assert normalised == in_encoders
     with torch.inference_mode():
         expected = network.logits(pictures)
-        assert torch.equal(copy.deepcopy(network)(pictures), expected)
+        assert torch.equal(copy.deepcopy(network).logits(pictures), expected)
         plain = folded(network)
         assert plain.state_dict().keys() == build_small(name).state_dict().keys()
-        torch.testing.assert_close(plain(pictures), expected)
+        torch.testing.assert_close(plain.logits(pictures), expected)
         write_safetensors(tmp_path / "m.safetensors", network.state_dict(), spec_of(name, spectral_norm=True))
-        assert torch.equal(network_from_file(tmp_path / "m.safetensors")[0](pictures), expected)
+        assert torch.equal(network_from_file(tmp_path / "m.safetensors")[0].logits(pictures), expected)
         for key in normalised:
             largest = torch.linalg.matrix_norm(plain.get_submodule(key).weight.flatten(1), ord=2)
             assert largest < 1.5, key  # exactly 1 where the power iteration has converged
@@ -237,7 +239,7 @@ def test_synchronised_batch_norm_computes_the_same(name: str) -> None:
     with torch.inference_mode():
         expected = network.logits(noise(2, 64, 64))
         converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        torch.testing.assert_close(converted(noise(2, 64, 64)), expected)
+        torch.testing.assert_close(converted.logits(noise(2, 64, 64)), expected)
 
 
 @slow_but("pspnet", "dpt")
@@ -319,7 +321,8 @@ def test_exports_with_batch_and_size_open(name: str, tmp_path: Path) -> None:
     assert parity.pixels == 64 * 64 * 4 + 2 * 261 * 241
     assert parity.largest_logit > 0
     assert parity.relative <= TOLERANCE
-    assert compare(network, tmp_path / "m.onnx", [(4, (131, 75))]).relative <= TOLERANCE
+    whole = WholeModel(network, spec_of(name).label_map, spec_of(name).geometry)
+    assert compare(whole, session(tmp_path / "m.onnx"), [(4, (131, 75))]).relative <= TOLERANCE
     loaded, spec = network_from_file(tmp_path / "m.onnx")
     assert spec == spec_of(name)
     with torch.inference_mode():
