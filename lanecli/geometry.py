@@ -26,15 +26,19 @@ MAX_SIDE = 16384
 _FINEST = 1_000_000
 """Denominator of crop margins that are shares: they are whole numbers over it."""
 
+SNAP = 1024
+"""Levels are taken to multiples of 1 / SNAP before they are rounded: sums that make a half in exact numbers make one."""
+
 PAD_COLOR = 114
 """Grey level of the bars `fit="pad"` adds."""
 
 
-def resize(picture: np.ndarray, size: Size, *, nearest: bool = False) -> np.ndarray:
+def resize(picture: np.ndarray, size: Size, *, nearest: bool = False, exact: bool = False) -> np.ndarray:
     """Resize (H, W) or (H, W, C) to `size`, half-pixel consistent.
 
     Area averaging where it shrinks (no aliasing: thin stripes keep their weight), bilinear where it grows; with
-    `nearest`, the value at the nearest pixel centre, for masks of ids.
+    `nearest`, the value at the nearest pixel centre, for masks of ids. With `exact`, bytes are rounded as an exported
+    graph rounds them, halves to even, where OpenCV's own sums put a half now here, now there; it takes longer.
     """
     height, width = picture.shape[:2]
     if (width, height) == size:
@@ -42,14 +46,18 @@ def resize(picture: np.ndarray, size: Size, *, nearest: bool = False) -> np.ndar
     if nearest:
         return _nearest(picture, size)
     smaller = min(width, size[0]), min(height, size[1])
-    if smaller == size:
+    if smaller == size and not exact:
         return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     # a side grows: in floats, rounded once, for OpenCV's bilinear of bytes is a level off here and there
     grown = picture.astype(np.float32) if picture.dtype == np.uint8 else picture
     if smaller != (width, height):  # one side may shrink while the other grows
         grown = cv2.resize(grown, smaller, interpolation=cv2.INTER_AREA)
-    grown = cv2.resize(grown, size, interpolation=cv2.INTER_LINEAR)
-    return np.rint(grown, out=grown).astype(np.uint8) if picture.dtype == np.uint8 else grown
+    if smaller != size:
+        grown = cv2.resize(grown, size, interpolation=cv2.INTER_LINEAR)
+    if picture.dtype != np.uint8:
+        return grown
+    np.rint(np.multiply(grown, SNAP, out=grown), out=grown)
+    return np.rint(np.divide(grown, SNAP, out=grown), out=grown).astype(np.uint8)
 
 
 def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
@@ -95,9 +103,9 @@ class Placement:
         """Whether nothing is cropped, scaled or padded."""
         return self.frame == self.network and self.box == self.content == (0, 0, *self.frame)
 
-    def picture(self, picture: np.ndarray, fill: int = PAD_COLOR) -> np.ndarray:
-        """(H, W[, C]) of the frame's size to (h, w[, C]) of the network's; bars are `fill`."""
-        return self._forward(picture, fill, nearest=False)
+    def picture(self, picture: np.ndarray, fill: int = PAD_COLOR, *, exact: bool = False) -> np.ndarray:
+        """(H, W[, C]) of the frame's size to (h, w[, C]) of the network's; bars are `fill`; `exact` as for `resize`."""
+        return self._forward(picture, fill, nearest=False, exact=exact)
 
     def mask(self, mask: np.ndarray, fill: int = 255) -> np.ndarray:
         """(H, W) ids of the frame's size to (h, w) of the network's, by nearest centre; bars are `fill`."""
@@ -111,15 +119,15 @@ class Placement:
         cut = plane[top // step_y : -(-bottom // step_y), left // step_x : -(-right // step_x)]
         return self._place(cut, fill, nearest=False)
 
-    def _forward(self, picture: np.ndarray, fill: int, nearest: bool) -> np.ndarray:
+    def _forward(self, picture: np.ndarray, fill: int, nearest: bool, exact: bool = False) -> np.ndarray:
         if (picture.shape[1], picture.shape[0]) != self.frame:
             raise ValueError(f"placement is for {self.frame}, the picture is {picture.shape[1]}x{picture.shape[0]}")
         left, top, right, bottom = self.box
-        return self._place(picture[top:bottom, left:right], fill, nearest)
+        return self._place(picture[top:bottom, left:right], fill, nearest, exact)
 
-    def _place(self, cut: np.ndarray, fill: int, nearest: bool) -> np.ndarray:
+    def _place(self, cut: np.ndarray, fill: int, nearest: bool, exact: bool = False) -> np.ndarray:
         left, top, right, bottom = self.content
-        placed = resize(cut, (right - left, bottom - top), nearest=nearest)
+        placed = resize(cut, (right - left, bottom - top), nearest=nearest, exact=exact)
         if (right - left, bottom - top) == self.network:
             return placed
         canvas = np.full((self.network[1], self.network[0], *cut.shape[2:]), fill, cut.dtype)

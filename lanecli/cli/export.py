@@ -22,11 +22,11 @@ def onnx(
     model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
     out: Annotated[Path | None, typer.Option(help="The .onnx file; default: beside the model.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 to store weights in half the size.")] = "fp32",
-    static: Annotated[bool, typer.Option("--static", help="Fix batch 1 and the model's own size.")] = False,
+    static: Annotated[bool, typer.Option("--static", help="Fix batch 1 and one picture size.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Export to ONNX: RGB pictures of any size in (uint8, N x H x W x 3), logits out, all metadata inside."""
+    """Export the whole model to ONNX: RGB pictures of any size in, class maps and probabilities of their size out."""
     from lanecli.errors import InputError
     from lanecli.shipped import find_model, models_folder
 
@@ -50,16 +50,15 @@ def onnx(
         "file": str(target),
         "bytes": target.stat().st_size,
         "precision": precision,
-        "largest_difference": parity.largest_difference,
-        "largest_logit": parity.largest_logit,
-        "equal_pixels": parity.equal_pixels,
-        "pixels": parity.pixels,
+        **parity.to_dict(),
     }
+    sizes = ", ".join(f"{count} of {width}x{height}" for count, width, height in parity.sizes)
     lines = [
         f"{target}  ({megabytes:.1f} MB, {precision})",
-        f"against torch: largest difference {parity.largest_difference:.2g} of logits up to "
+        f"against torch, on pictures ({sizes}): largest difference {parity.largest_difference:.2g} of logits up to "
         f"{parity.largest_logit:.3g}, "
         f"equal pixels {100 * parity.equal_pixels:.4f} % of {parity.pixels}",
         f"next:   lanecli predict VIDEO --model {target}",
+        f"        lanecli show {target}   (inputs, outputs, and a script that runs it)",
     ]
     emit(document, lines, json)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lanecli.export.resample import along, band, inside
-from lanecli.geometry import PAD_COLOR, Geometry
+from lanecli.geometry import PAD_COLOR, SNAP, Geometry
 from lanecli.inference.backends.trim import SHOWN, inner_name
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.models.build import Network
@@ -84,7 +84,7 @@ class WholeModel(nn.Module):
                 & inside((across.content_start, across.content_length), across.network)[None]
             )
             values = torch.where(filled, values, torch.full((1,), float(PAD_COLOR)))
-        values = torch.round(values).reshape(batch, 3, down.network, across.network)
+        values = torch.round(torch.round(values * SNAP) / SNAP).reshape(batch, 3, down.network, across.network)
         return values.permute(0, 2, 3, 1)
 
     def _back(self, planes: torch.Tensor, across: Any, down: Any, height: Any, width: Any) -> torch.Tensor:

@@ -35,6 +35,6 @@ def network_picture(frame: Frame, placement: Placement) -> np.ndarray:
     first would give, to rounding, at a fraction of the pixels.
     """
     if not frame.is_planar:
-        return placement.picture(frame.rgb())
+        return placement.picture(frame.rgb(), exact=True)  # as an exported file does it
     grey = placement.picture(frame.y), placement.plane(frame.u, 128), placement.plane(frame.v, 128)
     return cv2.transform(cv2.merge(grey), _to_rgb(frame.colour))
