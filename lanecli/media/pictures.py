@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from lanecli.errors import InputError, LaneError
+from lanecli.media.kinds import PICTURE_SUFFIXES
 from lanecli.media.outputs import prepare_target, write_atomically
 from lanecli.media.picture_header import check_picture
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 # The flags called COLOR ask for BGR; with their grey twins RGB can be asked for.
 _REDUCED = (
     (8, cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB),
