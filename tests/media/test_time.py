@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from fractions import Fraction
 from pathlib import Path
 
@@ -231,7 +233,7 @@ def test_repeated_and_missing_times_follow_at_the_frame_step():
 def test_time_always_rises_whatever_the_clock_does(raw, unit, may_step):
     clock = Clock(unit, max(1, round(Fraction(1, 25) / unit)), may_step=may_step)
     found = [clock.mend(value) for value in raw]
-    assert all(b > a for a, b in zip(found, found[1:], strict=False))
+    assert all(b > a for a, b in itertools.pairwise(found))
     clock.warnings("sound")
 
 
