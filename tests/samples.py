@@ -95,10 +95,10 @@ def brightness_model(path: Path, *, size: tuple[int, int] = (64, 32), level: flo
 
 def write_video(path: Path, frames: int = 12, size: tuple[int, int] = (128, 64), rate: int | Fraction = 25) -> Path:
     """A video of a white stripe that moves two pixels to the right each frame, on black."""
-    from lanecli.media import Frame, VideoWriter
+    from lanecli.media import Frame, VideoSettings, VideoWriter
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(path, size, rate, crf=10) as writer:
+    with VideoWriter(path, VideoSettings(size, rate, crf=10)) as writer:
         for number in range(frames):
             picture = np.zeros((size[1], size[0], 3), np.uint8)
             picture[:, 20 + 2 * number : 36 + 2 * number] = 255

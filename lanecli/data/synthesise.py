@@ -23,7 +23,7 @@ from lanecli.errors import InputError, LaneError
 from lanecli.geometry import Geometry, Size
 from lanecli.interruption import leave_to_parent
 from lanecli.labelmaps import label_map
-from lanecli.media import Frame, VideoWriter, write_mask, write_picture
+from lanecli.media import Frame, VideoSettings, VideoWriter, write_mask, write_picture
 from lanecli.media.outputs import write_atomically
 from lanecli.ownership import is_lock, owned
 
@@ -88,7 +88,7 @@ def _in_order(pool: ProcessPoolExecutor, render: Render, count: int) -> Iterator
 
 
 def _drive(folder: Path, count: int, size: Size, seed: int, video: Path) -> Iterator[tuple[str, list[int]]]:
-    with VideoWriter(video, size, FRAME_RATE, preset="medium", crf=21, threads=2) as writer:
+    with VideoWriter(video, VideoSettings(size, FRAME_RATE, preset="medium", crf=21, threads=2)) as writer:
         for number, scene in enumerate(render_clip(seed, count, FRAME_RATE, size)):
             result = _write(scene, number, folder)
             writer.write(Frame.from_rgb(scene.image, number, number, Fraction(1, FRAME_RATE)))

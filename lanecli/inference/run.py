@@ -222,10 +222,7 @@ class _Work:
                 interrupted = False
             finally:
                 self.report.skipped_frames = reader.skipped_frames
-                if reader.truncated:
-                    self.report.warnings.append("the video is cut short: what could be read is written")
-                if reader.skipped_frames:
-                    self.report.warnings.append(f"{reader.skipped_frames} corrupt frames were skipped")
+                self.report.warnings += reader.warnings
                 self._finish(sinks, interrupted)
             if not self._tally.frames:
                 raise InputError(f"{self._source.path}: no frame could be decoded")

@@ -16,7 +16,7 @@ from lanecli.media.pictures import (
 from lanecli.media.sources import Source, expand_sources
 from lanecli.media.stream import BackgroundSink, prefetch
 from lanecli.media.video_reader import VideoInfo, VideoReader
-from lanecli.media.video_writer import VideoWriter
+from lanecli.media.video_writer import VideoSettings, VideoWriter
 
 __all__ = [
     "MAX_PIXELS",
@@ -27,6 +27,7 @@ __all__ = [
     "Source",
     "VideoInfo",
     "VideoReader",
+    "VideoSettings",
     "VideoWriter",
     "expand_sources",
     "open_video",

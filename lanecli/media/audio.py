@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import errno
+from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import av
@@ -12,69 +12,91 @@ import av.error
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from lanecli.media.container import open_container, start_offset
+from lanecli.media.clock import Clock
+from lanecli.media.container import clock_may_step, open_container, start_offset
 
 # What browsers and players take inside MP4; other codecs are encoded to AAC.
 _PLAYABLE_IN_MP4 = {"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"}
+_TOGETHER = 1  # seconds between the steps of two clocks that are one step of the recording
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 class AudioCopier:
-    """Copies the audio streams of one file into an output container, packet by packet, a little ahead of the picture.
+    """Copies the audio streams of one file into an output container, packet by packet, beside the picture.
 
     Packets are copied as they are where the container can hold their codec, else the sound is encoded to AAC; a stream
     for which neither works is left out and named in `warnings`. Nothing but the packets of the moment is in memory.
+
+    Where the sound's clock steps, the sound is moved: as the picture was, if the picture's clock stepped with it, else
+    so that it goes on without a gap. Whatever is wrong with the sound, the picture is not lost for it.
+
+    Args:
+        source: The video whose sound it is.
+        output: The container to write to, before its header is written.
+        mp4: The container is MP4 or MOV.
+        picture: The clock of the picture, as a `VideoReader` of the same file mends it.
     """
 
-    def __init__(self, source: str | Path, output: OutputContainer, *, mp4: bool) -> None:
-        self.warnings: list[str] = []
+    def __init__(self, source: str | Path, output: OutputContainer, *, mp4: bool, picture: Clock | None = None) -> None:
+        self._messages: list[str] = []
         self._output = output
+        self._picture = picture
         self._input = open_container(source)
-        self._offset = start_offset(self._input)
-        self._copies: dict[int, AudioStream] = {}
-        self._encoders: dict[int, AudioStream] = {}
+        self._tracks: dict[int, _Track] = {}
         for stream in self._input.streams.audio:
             self._add(stream, mp4)
-        wanted = [stream for stream in self._input.streams.audio if self._target(stream.index) is not None]
+        wanted = [stream for stream in self._input.streams.audio if stream.index in self._tracks]
         self._packets: Iterator[av.Packet] = iter(self._input.demux(*wanted)) if wanted else iter(())
         self._next: av.Packet | None = None
+        apart = start_offset(self._input, "audio") - start_offset(self._input)
+        if wanted and abs(apart) > _TOGETHER:
+            self._messages.append(
+                f"the clock of the sound begins {float(abs(apart)):.2f} s {'after' if apart > 0 else 'before'} the "
+                "picture's: both start together"
+            )
 
-    def _target(self, index: int) -> AudioStream | None:
-        return self._copies.get(index) or self._encoders.get(index)
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each thing left out or changed."""
+        found = [*self._messages, *(line for track in self._tracks.values() for line in track.warnings())]
+        return list(dict.fromkeys(found))
 
     def _add(self, stream: AudioStream, mp4: bool) -> None:
         if stream.codec_context is None:
-            self.warnings.append(f"audio stream {stream.index}: unknown codec, left out")
+            self._messages.append(f"audio stream {stream.index}: unknown codec, left out")
             return
         name = stream.codec_context.name
+        clock = self._clock(stream)
         if not mp4 or name in _PLAYABLE_IN_MP4:
             try:
-                self._copies[stream.index] = self._output.add_stream_from_template(stream)
+                self._tracks[stream.index] = _Track(stream.index, clock, self._output.add_stream_from_template(stream))
                 return
             except (ValueError, av.error.FFmpegError):
                 pass
         try:
             encoder = self._output.add_stream("aac", rate=stream.codec_context.sample_rate)
             encoder.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-            self._encoders[stream.index] = encoder
-            self.warnings.append(f"audio stream {stream.index}: {name} does not go into MP4, encoded to AAC")
+            self._tracks[stream.index] = _Track(stream.index, clock, encoder, encodes=True)
+            self._messages.append(f"audio stream {stream.index}: {name} does not go into MP4, encoded to AAC")
         except (ValueError, av.error.FFmpegError) as error:
-            self.warnings.append(f"audio stream {stream.index}: {name} cannot be copied ({error}), left out")
+            self._messages.append(f"audio stream {stream.index}: {name} cannot be copied ({error}), left out")
 
-    def advance(self, until: Fraction | None) -> None:
-        """Write the packets that begin up to `until` seconds of the output's clock; all that is left where None."""
-        while (packet := self._peek()) is not None:
-            begin = packet.dts if packet.dts is not None else packet.pts
-            if until is not None and begin is not None and begin * packet.time_base - self._offset > until:
-                return
-            self._next = None
-            self._write(packet)
+    def _clock(self, stream: AudioStream) -> Clock:
+        context, unit = stream.codec_context, stream.time_base
+        length = Fraction(context.frame_size or 1024, context.sample_rate or 48_000)
+        origin = start_offset(self._input, "audio")
+        return Clock(unit, round(length / unit), origin=round(origin / unit), may_step=clock_may_step(self._input))
+
+    def advance(self, until: Fraction) -> None:
+        """Write the packets that begin up to `until` seconds of the output's clock, which the picture has reached."""
+        self._write_until(until, None)
 
     def close(self, until: Fraction | None = None) -> None:
-        """Write what is left (up to `until`, where given) and close the source."""
+        """Write what is left (up to `until` seconds, where given) and close the source."""
         try:
-            self.advance(until)
-            for index, encoder in self._encoders.items():
-                self._guard(index, partial(self._flush, encoder))
+            self._write_until(None, until)
+            for track in self._tracks.values():
+                track.flush(self._output)
         finally:
             self._input.close()
 
@@ -82,44 +104,121 @@ class AudioCopier:
         """Close the source without writing anything more."""
         self._input.close()
 
+    def _write_until(self, reached: Fraction | None, end: Fraction | None) -> None:
+        limit = reached if reached is not None else end
+        while (packet := self._peek()) is not None:
+            track = self._tracks[packet.stream.index]
+            raw = packet.dts if packet.dts is not None else packet.pts
+            if raw is None:
+                if packet.size == 0:  # the empty packet that ends a stream
+                    self._next = None
+                    continue
+                begin: Fraction | None = track.clock.expected * track.clock.time_base
+            else:
+                begin = self._begin(track.clock, raw, reached, interrupted=end is not None)
+            if begin is None or (limit is not None and begin > limit):
+                return
+            self._next = None
+            track.write(packet, raw, self._output)
+
+    def _begin(self, clock: Clock, raw: int, reached: Fraction | None, *, interrupted: bool) -> Fraction | None:
+        """When the packet at timestamp `raw` begins; None where that shows only once the picture has gone on.
+
+        Args:
+            clock: Of its stream.
+            raw: Its timestamp.
+            reached: The time the picture has reached; None where it is finished.
+            interrupted: The picture ends before its source did.
+        """
+        unit = clock.time_base
+        lag = clock.lag(raw)
+        if not lag:
+            return clock.preview(raw) * unit
+        expected = clock.expected * unit
+        steps = list(self._picture.steps) if self._picture is not None else []
+        nearest = min((step.offset for step in steps), key=lambda by: abs(raw * unit + by - expected), default=None)
+        if nearest is not None and abs(raw * unit + nearest - expected) < _TOGETHER:
+            clock.set_offset(round(nearest / unit))  # both are moved by the same time: they stay together
+            return clock.preview(raw) * unit
+        if reached is not None:
+            if lag > 0 and clock.preview(raw) * unit <= reached:  # the picture got there: it is a gap in the sound
+                clock.accept_gap(raw)
+                return clock.preview(raw) * unit
+            if lag > 0 or reached < expected + _TOGETHER:  # the picture's clock may step in a moment
+                return None
+        elif interrupted and lag > 0:
+            return None
+        return expected
+
     def _peek(self) -> av.Packet | None:
-        if self._next is None:
+        while self._next is None:
             try:
-                self._next = next(self._packets, None)
+                packet = next(self._packets, None)
             except av.error.FFmpegError as error:
-                self.warnings.append(f"sound ends early: {error.strerror}")
+                self._messages.append(f"sound ends early: {error.strerror}")
                 self._packets = iter(())
+                return None
+            if packet is None:
+                return None
+            if self._tracks[packet.stream.index].works:
+                self._next = packet
         return self._next
 
-    def _write(self, packet: av.Packet) -> None:
-        index = packet.stream.index
-        copy = self._copies.get(index)
-        if copy is None:
-            self._guard(index, partial(self._encode, packet, self._encoders[index]))
+
+class _Track:
+    """One audio stream on its way into the output."""
+
+    def __init__(self, index: int, clock: Clock, stream: AudioStream, *, encodes: bool = False) -> None:
+        self.clock = clock
+        self.works = True
+        self._index, self._stream, self._encodes = index, stream, encodes
+        self._damaged: str | None = None
+
+    def warnings(self) -> list[str]:
+        return [*self.clock.warnings("sound"), *([self._damaged] if self._damaged else [])]
+
+    def write(self, packet: av.Packet, raw: int | None, output: OutputContainer) -> None:
+        time = self.clock.mend(raw, packet.duration or None)
+        if self._encodes:
+            self._encode(packet, time, output)
             return
-        if packet.dts is None:  # the empty packet that ends a stream
-            return
-        shift = round(self._offset / packet.time_base)
-        packet.dts -= shift
-        if packet.pts is not None:
-            packet.pts -= shift
-        packet.stream = copy
-        self._output.mux_one(packet)
-
-    def _encode(self, packet: av.Packet, encoder: AudioStream) -> None:
-        for frame in packet.decode():
-            if frame.pts is not None:
-                frame.pts -= round(self._offset / frame.time_base)
-            self._output.mux(encoder.encode(frame))
-
-    def _flush(self, encoder: AudioStream) -> None:
-        self._output.mux(encoder.encode(None))
-
-    def _guard(self, index: int, step: Callable[[], None]) -> None:
-        """A damaged stretch of sound is left out, not the end of the video."""
+        late = packet.pts - packet.dts if packet.pts is not None and packet.dts is not None else 0
+        packet.dts, packet.pts = time, time + late
+        packet.stream = self._stream
         try:
-            step()
-        except (av.error.InvalidDataError, ValueError) as error:
-            text = f"audio stream {index}: damaged in places ({type(error).__name__})"
-            if text not in self.warnings:
-                self.warnings.append(text)
+            output.mux_one(packet)
+        except (av.error.FFmpegError, ValueError) as error:
+            self._give_up(error)
+
+    def _encode(self, packet: av.Packet, time: int, output: OutputContainer) -> None:
+        """Damaged stretches are left out, not the rest of the sound."""
+        begin = time * self.clock.time_base
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, ValueError) as error:
+            self._damaged = f"audio stream {self._index}: damaged in places ({type(error).__name__})"
+            return
+        try:
+            for frame in frames:
+                unit = Fraction(1, frame.sample_rate)
+                frame.pts, frame.time_base = round(begin / unit), unit
+                begin += frame.samples * unit
+                output.mux(self._stream.encode(frame))
+        except (av.error.FFmpegError, ValueError) as error:
+            self._give_up(error)
+
+    def flush(self, output: OutputContainer) -> None:
+        """Write what the encoder still holds."""
+        if self._encodes and self.works:
+            try:
+                output.mux(self._stream.encode(None))
+            except (av.error.FFmpegError, ValueError) as error:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Leave out the rest of this sound; a full disk is the picture's failure too."""
+        if isinstance(error, av.error.FFmpegError) and error.errno in _DISK:
+            raise error
+        self.works = False
+        at = float((self.clock.last or 0) * self.clock.time_base)
+        self._damaged = f"audio stream {self._index}: left out from {at:.2f} s on ({error})"

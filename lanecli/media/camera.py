@@ -12,6 +12,7 @@ import cv2
 from lanecli.errors import InputError
 from lanecli.media.colour import FROM_RGB
 from lanecli.media.frame import Frame
+from lanecli.media.orientation import UPRIGHT
 from lanecli.media.sources import Source
 from lanecli.media.video_reader import VideoInfo, VideoReader
 
@@ -33,6 +34,7 @@ class CameraReader:
         self.every = every
         self.skipped_frames = 0
         self.truncated = False
+        self.clock = None
         level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
@@ -43,12 +45,19 @@ class CameraReader:
             raise InputError(f"camera {number}: cannot be opened; is it plugged in, and may this user read it?")
         size = (int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
         rate = Fraction(self._capture.get(cv2.CAP_PROP_FPS) or 30).limit_denominator(1001)
-        self.info = VideoInfo(size, rate, _TIME_BASE, None, None, 0, "camera", "bgr24", False, FROM_RGB, Fraction(1))
+        self.info = VideoInfo(
+            size, rate, _TIME_BASE, None, None, UPRIGHT, "camera", "bgr24", False, FROM_RGB, Fraction(1)
+        )
 
     @property
     def frame_rate(self) -> Fraction:
         """Average rate of the frames given out."""
         return self.info.frame_rate / self.every
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each thing that was wrong."""
+        return [f"{self.skipped_frames} corrupt frames were skipped"] if self.skipped_frames else []
 
     def __iter__(self) -> Iterator[Frame]:
         start, number = time.monotonic(), 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from lanecli.errors import LaneError
 from lanecli.media.colour import FROM_RGB, RANGE_FULL, Colour
+from lanecli.media.orientation import UPRIGHT, Orientation
 
 
 class Frame:
@@ -165,17 +166,15 @@ class Frame:
             y, u, v, self.index, self.pts, self.time_base, duration=self.duration, colour=self.colour
         )
 
-    def rotated(self, degrees: int) -> Frame:
-        """The frame turned counter-clockwise by 90, 180 or 270 degrees (0 gives the frame itself)."""
-        codes = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-        code = codes.get(degrees % 360)
-        if code is None:
+    def upright(self, orientation: Orientation) -> Frame:
+        """The frame mirrored and turned as `orientation` says; itself where nothing is to do."""
+        if orientation == UPRIGHT:
             return self
         if self._rgb is not None:
-            frame = Frame.from_rgb(cv2.rotate(self._rgb, code), self.index, self.pts, self.time_base)
+            frame = Frame.from_rgb(orientation.apply(self._rgb), self.index, self.pts, self.time_base)
             frame.duration, frame.colour = self.duration, self.colour
             return frame
-        y, u, v = (cv2.rotate(plane, code) for plane in self.planes)
+        y, u, v = (orientation.apply(plane) for plane in self.planes)
         return Frame.from_planes(
             y, u, v, self.index, self.pts, self.time_base, duration=self.duration, colour=self.colour
         )

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,15 +15,13 @@ from urllib.parse import urlsplit
 
 from lanecli.errors import InputError
 from lanecli.media.container import is_url
-from lanecli.media.pictures import PICTURE_SUFFIXES
+from lanecli.media.kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, kind_of
+from lanecli.media.mark import is_output
 
 Kind = Literal["image", "video", "camera", "stream"]
+Note = Callable[[str], object]
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".flv", ".wmv", ".asf"}
-    | {".3gp", ".ogv", ".mjpeg", ".mjpg", ".h264", ".hevc", ".gif"}
-)
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*", b"P5", b"P6")
+_LONGEST_STEM = 220  # bytes: room for the longest ending of an output in the 255 a file name may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,9 @@ class Source:
     stem: str
 
 
-def expand_sources(sources: Sequence[str | Path], *, exclude: str | Path | None = None) -> list[Source]:
+def expand_sources(
+    sources: Sequence[str | Path], *, exclude: str | Path | None = None, note: Note = lambda _line: None
+) -> list[Source]:
     """Find every source that `sources` name, in their order; inside a folder or glob sorted by path.
 
     Folders are searched through, hidden files and folders left out, and their structure is mirrored in `relative`; so
@@ -52,68 +52,124 @@ def expand_sources(sources: Sequence[str | Path], *, exclude: str | Path | None 
     `a.jpg` and `a.png`), else by the folders above (`x/a.jpg` and `y/a.jpg` give `x-a` and `y-a`), else by a hash of
     the path. Upper and lower case count as the same, as some file systems take them.
 
+    What `predict` and `overlay` wrote is never a source, wherever it lies and however it is named.
+
     Args:
         sources: Paths, globs, camera numbers, stream URLs.
         exclude: A folder not to search, such as the one outputs go to.
+        note: Told in a line what was left out of a folder or glob, and why.
 
     Raises:
         InputError: A path does not exist, a folder holds nothing to read, a glob matches nothing.
     """
     skip = os.path.abspath(exclude) if exclude is not None else None
     found: dict[str, Source] = {}
+    own = _LeftOut()
     for name in sources:
-        for source in _expand(os.fspath(name), skip):
-            key = os.path.abspath(source.path) if source.kind in ("image", "video") else source.path
+        for source in _expand(os.fspath(name), skip, note):
+            if source.kind in ("image", "video"):
+                key = os.path.abspath(source.path)
+                if key in found or is_output(source.path):
+                    if key not in found:
+                        own.add("written by lanecli itself")
+                    continue
+            else:
+                key = source.path
             found.setdefault(key, source)
+    own.tell("left out", note)
+    if not found and own:
+        raise InputError(f"nothing to read: {own}; outputs of lanecli are no sources")
     if not found:
         raise InputError("nothing to read: name a picture, folder, glob, video, camera number or stream URL")
     return _with_unique_stems(list(found.values()))
 
 
-def _expand(name: str, skip: str | None) -> Iterator[Source]:
+class _LeftOut:
+    """Counts of files that are no sources, by reason."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, reason: str) -> None:
+        self._counts[reason] += 1
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{n} {'file' if n == 1 else 'files'} {reason}" for reason, n in self._counts.most_common(6))
+
+    def tell(self, where: str, note: Note) -> None:
+        if self:
+            note(f"{where}: {self}")
+
+
+def _expand(name: str, skip: str | None, note: Note) -> Iterator[Source]:
     here = Path()
     if is_url(name):
         yield Source("stream", name, here, _url_stem(name))
     elif os.path.isdir(name):
-        yield from _in_folder(name, skip)
+        yield from _in_folder(name, skip, note)
     elif os.path.lexists(name):
         yield _file(name, here)
     elif name.isascii() and name.isdigit():
         yield Source("camera", name, here, f"camera{int(name)}")
     elif glob.has_magic(name):
-        yield from _in_glob(name, skip)
+        yield from _in_glob(name, skip, note)
     else:
         raise InputError(f"{name}: no such file or folder")
 
 
-def _in_folder(name: str, skip: str | None) -> Iterator[Source]:
+def _in_folder(name: str, skip: str | None, note: Note) -> Iterator[Source]:
+    left_out = _LeftOut()
+
+    def unreadable(error: OSError) -> None:
+        note(f"{error.filename}: left out, it cannot be read ({error.strerror})")
+
     count = 0
-    for folder, folders, files in os.walk(name):
+    for folder, folders, files in os.walk(name, onerror=unreadable):
+        for entry in folders:
+            if os.path.islink(os.path.join(folder, entry)) and not entry.startswith("."):
+                note(f"{os.path.join(folder, entry)}: left out, it is a link to another folder; name it to read it")
         folders[:] = sorted(
             entry
             for entry in folders
             if not entry.startswith(".") and os.path.abspath(os.path.join(folder, entry)) != skip
         )
         for entry in sorted(files):
-            if not entry.startswith(".") and Path(entry).suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+            if entry.startswith("."):
+                left_out.add("hidden")
+            elif _is_named_as_source(entry):
                 count += 1
                 yield _file(os.path.join(folder, entry), Path(os.path.relpath(folder, name)))
+            else:
+                left_out.add(f"named {Path(entry).suffix or 'without a suffix'}")
+    left_out.tell(f"{name}: left out", note)
     if not count:
-        raise InputError(f"{name}: the folder holds no picture or video")
+        more = f" ({left_out})" if left_out else ""
+        raise InputError(f"{name}: the folder holds no picture or video{more}")
 
 
-def _in_glob(pattern: str, skip: str | None) -> Iterator[Source]:
+def _in_glob(pattern: str, skip: str | None, note: Note) -> Iterator[Source]:
     fixed = Path(*_before_magic(Path(pattern)))
+    left_out = _LeftOut()
     count = 0
     for match in sorted(glob.glob(pattern, recursive=True)):
         absolute = os.path.abspath(match)
         if os.path.isdir(match) or (skip is not None and absolute.startswith(skip + os.sep)):
             continue
-        if Path(match).suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+        if _is_named_as_source(match):
             count += 1
             yield _file(match, Path(os.path.relpath(os.path.dirname(match) or ".", fixed)))
+        else:
+            left_out.add(f"named {Path(match).suffix or 'without a suffix'}")
+    left_out.tell(f"{pattern}: left out", note)
     if not count:
         raise InputError(f"{pattern}: matches no picture or video")
+
+
+def _is_named_as_source(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES
 
 
 def _before_magic(pattern: Path) -> Iterator[str]:
@@ -124,24 +180,29 @@ def _before_magic(pattern: Path) -> Iterator[str]:
 
 
 def _file(name: str, relative: Path) -> Source:
+    """A file as a picture or a video: by its suffix, else by its first bytes.
+
+    What neither claims as a video is tried as a picture only, which refuses by name what it does not know.
+    """
     path = Path(name)
     suffix = path.suffix.lower()
-    if suffix in PICTURE_SUFFIXES:
-        kind: Kind = "image"
-    elif suffix in VIDEO_SUFFIXES:
+    kind: Kind = "image"
+    if suffix in VIDEO_SUFFIXES:
         kind = "video"
-    else:
-        kind = "image" if _looks_like_picture(path) else "video"
+    elif suffix not in PICTURE_SUFFIXES:
+        kind = kind_of(_head(path)) or "image"
     return Source(kind, name, relative, path.stem)
 
 
-def _looks_like_picture(path: Path) -> bool:
+def _head(path: Path) -> bytes:
+    """The first bytes of a regular file (a pipe would be waited for), none of anything else."""
     try:
-        with path.open("rb") as file:
-            head = file.read(12)
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(400)
     except OSError:
-        return False
-    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+        pass  # said when it is read
+    return b""
 
 
 def _url_stem(url: str) -> str:
@@ -176,4 +237,13 @@ def _candidates(source: Source) -> list[str]:
     for depth in range(1, len(above) + 1):
         names.append("-".join([*above[-depth:], path.stem]))
         names.append("-".join([*above[-depth:], path.name]))
-    return [*names, f"{path.stem}-{own}"]
+    return [*(_short(name, own) for name in names), f"{_short(path.stem, own)}-{own}"]
+
+
+def _short(stem: str, own: str) -> str:
+    """A stem that leaves room for the endings of outputs; a longer one is cut and told apart by its path's hash."""
+    if len(os.fsencode(stem)) <= _LONGEST_STEM:
+        return stem
+    while len(os.fsencode(stem)) > _LONGEST_STEM - 2 * len(own) - 2:
+        stem = stem[:-1]
+    return f"{stem}-{own}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -11,6 +13,7 @@ from typing import Generic, TypeVar
 from lanecli.interruption import Deferred
 
 T = TypeVar("T")
+_PATIENCE = 5.0  # seconds for the last item on its way; what waits longer for a network is left to its own time-out
 
 
 class _End:
@@ -26,8 +29,9 @@ def prefetch(iterable: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Iterate `iterable` in a thread of its own, at most `depth` items ahead.
 
     Order is kept. An exception raised by the iterable is raised here after the items before it. When this generator is
-    closed early, the iterable is stopped, closed in its own thread and the thread joined. Python closes a generator
-    that is forgotten; `with contextlib.closing(prefetch(...)) as items:` does not wait for that.
+    closed early, the iterable is stopped, closed in its own thread and the thread joined; one that waits
+    for a network is left alone after five seconds. Python closes a generator that is forgotten;
+    `with contextlib.closing(prefetch(...)) as items:` does not wait for that.
 
     Args:
         iterable: What to run ahead; its iterator is made and closed inside the thread.
@@ -67,9 +71,11 @@ def prefetch(iterable: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
             yield item
     finally:
         stop.set()
-        while not ended:  # the producer may be blocked on a full queue
-            ended = isinstance(waiting.get(), _End)
-        thread.join()
+        deadline = time.monotonic() + _PATIENCE
+        with contextlib.suppress(queue.Empty):
+            while not ended:  # the producer may be blocked on a full queue
+                ended = isinstance(waiting.get(timeout=max(0.0, deadline - time.monotonic())), _End)
+            thread.join()
 
 
 class BackgroundSink(Generic[T]):

@@ -14,11 +14,22 @@ from types import TracebackType
 import av
 import av.error
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 
 from lanecli.errors import InputError
+from lanecli.media.clock import Clock
 from lanecli.media.colour import RANGE_FULL, UNSPECIFIED, Colour
-from lanecli.media.container import open_container, reason, start_offset
+from lanecli.media.container import (
+    clock_may_step,
+    interruptible,
+    is_url,
+    no_frame,
+    open_container,
+    reason,
+    start_offset,
+)
 from lanecli.media.frame import Frame
+from lanecli.media.orientation import UPRIGHT, Orientation
 
 _DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")  # Matroska's, of one stream
 _DEMUX_RETRIES = 8
@@ -37,7 +48,7 @@ class VideoInfo:
         time_base: Seconds per unit of the frames' pts.
         frames: Number of frames as promised by the file, else estimated from its duration, else None.
         duration: Seconds, or None where unknown (a live stream).
-        rotation: Degrees counter-clockwise the stored frames are turned by to stand upright: 0, 90, 180 or 270.
+        orientation: How the stored frames are mirrored and turned to stand upright.
         codec: FFmpeg's name of the codec.
         pixel_format: FFmpeg's name of the stored pixel format.
         has_audio: True where there is sound to copy.
@@ -50,7 +61,7 @@ class VideoInfo:
     time_base: Fraction
     frames: int | None
     duration: float | None
-    rotation: int
+    orientation: Orientation
     codec: str
     pixel_format: str
     has_audio: bool
@@ -64,7 +75,7 @@ class VideoReader:
     A frame or packet that cannot be decoded is skipped and counted in `skipped_frames` (packets that a damaged Matroska
     or transport stream lost on the way cannot be counted). A file that ends before it
     should gives what can be read, and `truncated` is then True. Timestamps are those of the file (see `start_offset`
-    for sources with an arbitrary clock); pictures without one get the next one by the frame rate.
+    for sources with an arbitrary clock), mended where the clock steps, repeats or is missing (see `Clock`).
 
         with VideoReader("drive.mp4") as reader:
             for frame in reader:
@@ -75,8 +86,12 @@ class VideoReader:
         every: Give out each N-th frame only, beginning with the first.
         threads: Decoder threads; by default one for small frames, one per core for large ones.
 
+    Attributes:
+        info: What is known before reading.
+        clock: The picture's clock, which sound follows.
+
     Raises:
-        InputError: Missing, empty, not a video, no video stream, cut short before the first frame.
+        InputError: Missing, empty, not a video, no video stream, encrypted, cut short before the first frame.
     """
 
     def __init__(self, source: str | Path, *, every: int = 1, threads: int | None = None) -> None:
@@ -96,44 +111,74 @@ class VideoReader:
             count = threads if threads is not None else (0 if pixels > _THREADED_PIXELS else 1)
             self._context.thread_count = count
             self._context.thread_type = "SLICE" if count == 1 else "AUTO"
-            self._last_pts: int | None = None
+            self._slanted = self._interlaced = False
             self._decoded = self._decode()
-            self._first = next(self._decoded, None)
+            self._first = (
+                interruptible(lambda: next(self._decoded, None)) if is_url(self.source) else next(self._decoded, None)
+            )
             if self._first is None:
-                raise InputError(f"{self.source}: holds no frame that can be decoded (cut short or damaged)")
+                raise InputError(f"{self.source}: {no_frame(self.source, self._tag())}")
             self.info = self._describe(self._first)
         except BaseException as error:
             self._container.close()
             if isinstance(error, av.error.FFmpegError):
                 raise InputError(f"{self.source}: {reason(self.source, error)}") from error
             raise
-        self._shift = round(start_offset(self._container) / self.info.time_base)
+        unit = self.info.time_base
+        self.clock = Clock(
+            unit,
+            round(1 / (self.info.frame_rate * unit)),
+            origin=round(start_offset(self._container) / unit),
+            may_step=clock_may_step(self._container),
+        )
 
     @property
     def frame_rate(self) -> Fraction:
         """Average rate of the frames given out: the file's over `every`."""
         return self.info.frame_rate / self.every
 
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each thing that was wrong with the video and what was done about it, as known so far."""
+        lines = list(self.clock.warnings("picture"))
+        if self._slanted:
+            lines.append("the display matrix is no quarter turn or mirror image: frames are taken as they are stored")
+        if self.truncated:
+            lines.append("the video is cut short: what could be read is written")
+        if self.skipped_frames:
+            lines.append(f"{self.skipped_frames} corrupt frames were skipped")
+        return lines
+
     def __iter__(self) -> Iterator[Frame]:
-        index = 0
         native = self._first
         self._first = None
         number = 0
         while native is not None:
+            duration = native.duration or None
+            pts = self.clock.mend(native.pts, duration)
             if number % self.every == 0:
-                frame = self._frame(native, index)
-                index += 1
+                frame = Frame.from_native(
+                    _as_i420(native, self.info), number // self.every, colour=self.info.colour
+                ).upright(self.info.orientation)
+                frame.pts, frame.time_base = pts, self.info.time_base
+                frame.duration = duration and duration * self.every
                 yield frame
             number += 1
             with self._lock:
                 native = None if self._closed else next(self._decoded, None)
 
     def close(self) -> None:
-        """Close the file; an iteration in another thread ends. Frames given out stay valid."""
-        with self._lock:
-            self._closed = True
-            self._decoded.close()
-            self._container.close()
+        """Close the file; an iteration in another thread ends. Frames given out stay valid.
+
+        A stream that waits for its network in another thread is left to its own time-out after a second.
+        """
+        self._closed = True
+        if self._lock.acquire(timeout=1 if is_url(self.source) else -1):
+            try:
+                self._decoded.close()
+                self._container.close()
+            finally:
+                self._lock.release()
 
     def __enter__(self) -> VideoReader:
         return self
@@ -161,20 +206,26 @@ class VideoReader:
                 continue
             for native in frames:
                 decoded += 1
+                self._interlaced |= native.interlaced_frame
                 if native.is_corrupt:
                     self.skipped_frames += 1
                 else:
                     yield native
+        if not decoded:
+            return
         promised = self._stream.frames
         mp4 = self._container.format.name.startswith("mov")
         self.truncated |= cut or (mp4 and packets < promised) or self._ends_early(end)
-        if self._context.name in _ONE_FRAME_PER_PACKET:
+        # Of field-coded pictures two packets make one frame: what is lost of them cannot be counted.
+        if self._context.name in _ONE_FRAME_PER_PACKET and not self._interlaced:
             expected = packets if self.truncated else max(packets, promised)
             self.skipped_frames = max(self.skipped_frames, expected - discarded - decoded)
 
     def _ends_early(self, end: Fraction) -> bool:
         """True where the last packet ends well before the file says the video does."""
         stream = self._stream
+        if self.clock.steps:  # then the declared duration is nonsense too
+            return False
         if stream.duration is not None:
             declared = (stream.duration + (stream.start_time or 0)) * stream.time_base
         elif (tag := _DURATION_TAG.match(stream.metadata.get("DURATION", ""))) is not None:
@@ -212,36 +263,33 @@ class VideoReader:
             duration = float(stream.duration * stream.time_base)
         elif self._container.duration is not None:
             duration = self._container.duration / 1e6
-        rotation = round(native.rotation / 90) * 90 % 360
-        size = (native.width, native.height)
+        orientation = self._orientation(native)
         aspect = stream.sample_aspect_ratio or Fraction(1)
-        if rotation in (90, 270):
-            size, aspect = size[::-1], 1 / aspect
         return VideoInfo(
-            size=size,
+            size=orientation.size((native.width, native.height)),
             frame_rate=rate,
             time_base=time_base,
             frames=stream.frames or (round(duration * rate) if duration else None),
             duration=duration,
-            rotation=rotation,
+            orientation=orientation,
             codec=self._context.name,
             pixel_format=native.format.name,
             has_audio=bool(self._container.streams.audio),
             colour=_colour(native),
-            pixel_aspect=aspect,
+            pixel_aspect=1 / aspect if orientation.swaps_sides else aspect,
         )
 
-    def _frame(self, native: av.VideoFrame, index: int) -> Frame:
-        native = _as_i420(native, self.info)
-        frame = Frame.from_native(native, index, colour=self.info.colour).rotated(self.info.rotation)
-        step = round(1 / (self.info.frame_rate * self.info.time_base))
-        if frame.pts is None:
-            frame.pts = 0 if self._last_pts is None else self._last_pts + max(1, step)
-        else:
-            frame.pts -= self._shift
-        frame.time_base = self.info.time_base
-        self._last_pts = frame.pts
-        return frame
+    def _tag(self) -> str:
+        """The four letters a container names the codec by."""
+        return str(self._context.codec_tag)
+
+    def _orientation(self, native: av.VideoFrame) -> Orientation:
+        matrix = native.side_data.get(SideDataType.DISPLAYMATRIX)
+        if matrix is None:
+            return UPRIGHT
+        orientation = Orientation.from_display_matrix(bytes(matrix))
+        self._slanted = orientation is None
+        return orientation or UPRIGHT
 
 
 def _frame_rate(stream: av.VideoStream) -> Fraction:
@@ -268,7 +316,7 @@ def _colour(native: av.VideoFrame) -> Colour:
 
 def _as_i420(native: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
     """The frame as yuv420p of the first frame's size: itself where it is already."""
-    size = info.size if info.rotation in (0, 180) else info.size[::-1]
+    size = info.orientation.size(info.size)
     same_size = (native.width, native.height) == size
     if (
         same_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,19 +14,55 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.codec.context import Flags
 from av.container import OutputContainer
 
 from lanecli import atomic
 from lanecli.errors import InputError, LaneError
 from lanecli.media.audio import AudioCopier
 from lanecli.media.camera import CameraReader
+from lanecli.media.clock import Clock
 from lanecli.media.colour import FROM_RGB, Colour
 from lanecli.media.frame import Frame, native_planes
+from lanecli.media.mark import OUTPUT_MARK
 from lanecli.media.video_reader import VideoReader
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_AUDIO_AHEAD = Fraction(1, 2)  # seconds of sound written ahead of the picture, so that the muxer never waits for it
 _LARGEST_TIMESCALE = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSettings:
+    """How a video is encoded.
+
+    Attributes:
+        size: (width, height) of the frames.
+        frame_rate: Average frames per second, exact.
+        time_base: Seconds per unit of the frames' pts; by default one frame.
+        colour: Colour tags of the frames, copied into the stream.
+        pixel_aspect: Width of a pixel over its height.
+        crf: x264's quality, 0 (lossless) to 51; 23 is its default.
+        preset: x264's preset. ultrafast costs a third of the CPU time of superfast, at 1.3 times the size.
+        threads: Encoder threads. One leaves the other cores to the network.
+        output: The file says of itself that it is lanecli's own output, which is never taken as a source.
+    """
+
+    size: tuple[int, int]
+    frame_rate: Fraction | int
+    time_base: Fraction | None = None
+    colour: Colour = FROM_RGB
+    pixel_aspect: Fraction = Fraction(1)
+    crf: int = 23
+    preset: str = "ultrafast"
+    threads: int = 1
+    output: bool = False
+
+    @classmethod
+    def like(cls, reader: VideoReader | CameraReader, **changes: Any) -> VideoSettings:
+        """The size, rate, time base and colours of a reader's frames, for an output; `changes` replace any of them."""
+        info = reader.info
+        same = cls(info.size, reader.frame_rate, info.time_base, info.colour, info.pixel_aspect, output=True)
+        return replace(same, **changes)
 
 
 class VideoWriter:
@@ -34,11 +71,12 @@ class VideoWriter:
     - A frame's `pts` and `time_base` come out as they came in: variable frame rate survives, and where the source lacks
       frames (a gap in a constant-rate video, a skipped corrupt frame) the one before is shown for longer, so that
       sound and picture stay together. A frame without pts follows the one before by one frame of `frame_rate`; a pts
-      not above the one before (a damaged source) is moved up to one unit after it.
+      not above the one before is moved up to one unit after it. The last frame is shown for its own `duration`.
     - No B-frames: frames come out in the order they go in.
     - H.264 4:2:0 has even sizes only: an odd width or height is rounded up and the last column or row repeated.
     - Written under a temporary name in the same folder and renamed by `close`. Leaving the `with` block through an
       exception or Ctrl-C also finalises what has been written, with the sound up to there. No frame, no file.
+    - Whatever is wrong with the sound, all frames are kept: sound that cannot be mended is left out.
 
         with VideoReader(path) as reader, VideoWriter.like(reader, out, audio_from=path) as writer:
             for frame in reader:
@@ -48,19 +86,12 @@ class VideoWriter:
 
     Args:
         path: The file to write: .mp4, .m4v, .mov or .mkv.
-        size: (width, height) of the frames.
-        frame_rate: Average frames per second, exact.
-        time_base: Seconds per unit of the frames' pts; by default one frame.
+        settings: How it is encoded.
         audio_from: A video whose sound is copied, packet by packet; encoded to AAC where MP4 cannot hold its codec.
-        colour: Colour tags of the frames, copied into the stream.
-        pixel_aspect: Width of a pixel over its height.
-        crf: x264's quality, 0 (lossless) to 51; 23 is its default.
-        preset: x264's preset. ultrafast costs a third of the CPU time of superfast, at 1.3 times the size.
-        threads: Encoder threads. One leaves the other cores to the network.
+        clock: The clock of the picture's `VideoReader`, where the sound is of the same file: the two are mended alike.
         overwrite: Replace an existing file.
 
     Attributes:
-        warnings: One line for each thing left out or changed, such as sound that could not be copied.
         frames: Number of frames written.
 
     Raises:
@@ -70,26 +101,20 @@ class VideoWriter:
     def __init__(
         self,
         path: str | Path,
-        size: tuple[int, int],
-        frame_rate: Fraction | int,
-        time_base: Fraction | None = None,
+        settings: VideoSettings,
         *,
         audio_from: str | Path | None = None,
-        colour: Colour = FROM_RGB,
-        pixel_aspect: Fraction = Fraction(1),
-        crf: int = 23,
-        preset: str = "ultrafast",
-        threads: int = 1,
+        clock: Clock | None = None,
         overwrite: bool = True,
     ) -> None:
         self.path = Path(path)
-        self.size = size
-        self.colour = colour
+        self.settings = settings
+        self.size = size = settings.size
         self.frames = 0
-        self._frame_rate = Fraction(frame_rate)
-        self._time_base = Fraction(time_base) if time_base is not None else 1 / self._frame_rate
-        self._step = max(1, round(1 / (self._frame_rate * self._time_base)))
+        self._time_base = Fraction(settings.time_base or 1 / Fraction(settings.frame_rate))
+        self._step = max(1, round(1 / (settings.frame_rate * self._time_base)))
         self._last_pts: int | None = None
+        self._end = 0
         self._lock = threading.Lock()
         self._audio: AudioCopier | None = None
         self._output: OutputContainer | None = None
@@ -109,9 +134,11 @@ class VideoWriter:
             self._output = av.open(
                 "file:" + os.fspath(self._pending.path), "w", format=container, container_options=options
             )
-            self._stream = self._add_stream(self._output, pixel_aspect, crf, preset, threads)
+            if settings.output:
+                self._output.metadata["comment"] = OUTPUT_MARK
+            self._stream = self._add_stream(self._output)
             if audio_from is not None:
-                self._audio = AudioCopier(audio_from, self._output, mp4=container != "matroska")
+                self._audio = AudioCopier(audio_from, self._output, mp4=container != "matroska", picture=clock)
             self._output.start_encoding()
         except BaseException as error:
             self._discard()
@@ -125,36 +152,51 @@ class VideoWriter:
         self._canvas: Frame | None = None
 
     @classmethod
-    def like(cls, reader: VideoReader | CameraReader, path: str | Path, **options: Any) -> VideoWriter:
-        """A writer with the size, rate, time base and colours of a `VideoReader`; `options` as for the class."""
-        info = reader.info
-        options = {"colour": info.colour, "pixel_aspect": info.pixel_aspect, **options}
-        return cls(path, info.size, reader.frame_rate, info.time_base, **options)
+    def like(
+        cls,
+        reader: VideoReader | CameraReader,
+        path: str | Path,
+        *,
+        audio_from: str | Path | None = None,
+        overwrite: bool = True,
+        **changes: Any,
+    ) -> VideoWriter:
+        """A writer of a reader's frames, marked as lanecli's own output.
+
+        Args:
+            reader: Whose size, rate, time base, colours and clock the video has.
+            path: The file to write.
+            audio_from: As for the class.
+            overwrite: As for the class.
+            **changes: Settings that differ, as `VideoSettings` names them.
+        """
+        settings = VideoSettings.like(reader, **changes)
+        return cls(path, settings, audio_from=audio_from, clock=reader.clock, overwrite=overwrite)
 
     @property
     def warnings(self) -> list[str]:
-        """One line for each thing left out or changed."""
+        """One line for each thing left out or changed, such as sound that could not be copied."""
         return self._audio.warnings if self._audio is not None else []
 
-    def _add_stream(
-        self, output: OutputContainer, pixel_aspect: Fraction, crf: int, preset: str, threads: int
-    ) -> av.VideoStream:
-        options = {"preset": preset, "crf": str(crf), "bf": "0"}
-        if preset == "ultrafast":
+    def _add_stream(self, output: OutputContainer) -> av.VideoStream:
+        settings, colour = self.settings, self.settings.colour
+        options = {"preset": settings.preset, "crf": str(settings.crf), "bf": "0"}
+        if settings.preset == "ultrafast":
             # The deblocking filter costs 5 % of CPU time and gives back 6 % of size and 1 dB.
             options["x264-params"] = "deblock=1,0,0:rc-lookahead=0"
-        stream = output.add_stream("libx264", rate=self._frame_rate, options=options)
+        stream = output.add_stream("libx264", rate=Fraction(settings.frame_rate), options=options)
         stream.width, stream.height = ((side + 1) // 2 * 2 for side in self.size)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = self._time_base
-        context.thread_count = threads
-        context.color_range = self.colour.range
-        context.colorspace = self.colour.matrix
-        context.color_primaries = self.colour.primaries
-        context.color_trc = self.colour.transfer
-        if pixel_aspect != 1:
-            context.sample_aspect_ratio = pixel_aspect
+        context.flags |= Flags.frame_duration.value  # the last frame's own duration comes out as it went in
+        context.thread_count = settings.threads
+        context.color_range = colour.range
+        context.colorspace = colour.matrix
+        context.color_primaries = colour.primaries
+        context.color_trc = colour.transfer
+        if settings.pixel_aspect != 1:
+            context.sample_aspect_ratio = settings.pixel_aspect
         return stream
 
     def canvas(self, frame: Frame) -> Frame:
@@ -190,11 +232,12 @@ class VideoWriter:
             native = self._native
             native.pts = self._next_pts(frame)
             native.time_base = self._time_base
-            self._last_pts = native.pts
+            native.duration = self._duration(frame)
+            self._last_pts, self._end = native.pts, native.pts + native.duration
             try:
                 self._output.mux(self._stream.encode(native))
                 if self._audio is not None:
-                    self._audio.advance(native.pts * self._time_base + _AUDIO_AHEAD)
+                    self._audio.advance(native.pts * self._time_base)
             except (av.error.FFmpegError, OSError) as error:
                 raise LaneError(f"{self.path}: cannot be written ({error.strerror})") from error
             self.frames += 1
@@ -223,11 +266,17 @@ class VideoWriter:
             pts = round(pts * frame.time_base / self._time_base)
         return pts if self._last_pts is None or pts > self._last_pts else self._last_pts + 1
 
+    def _duration(self, frame: Frame) -> int:
+        """Units a frame is shown for, of which the last one's counts."""
+        if not frame.duration or frame.time_base is None:
+            return self._step
+        return max(1, round(frame.duration * frame.time_base / self._time_base))
+
     def close(self, *, interrupted: bool = False) -> None:
         """Finish the file and give it its name. Safe to call twice.
 
         Args:
-            interrupted: The source was not read to its end: sound is written up to the last frame only.
+            interrupted: The source was not read to its end: sound is cut to the picture's length.
         """
         with self._lock:
             if self._output is None:
@@ -235,11 +284,10 @@ class VideoWriter:
             if self._last_pts is None:  # no frame
                 self._discard()
                 return
-            end = (self._last_pts + self._step) * self._time_base
             try:
                 self._output.mux(self._stream.encode(None))
                 if self._audio is not None:
-                    self._audio.close(end if interrupted else None)
+                    self._audio.close(self._end * self._time_base if interrupted else None)
                 self._output.close()
                 self._output = None
                 self._pending.commit()

@@ -19,7 +19,7 @@ from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import Recipe
 from lanecli.inference.steps.crf import DenseCrf
 from lanecli.labelmaps import label_map
-from lanecli.media import Frame, VideoWriter, read_mask, write_mask, write_picture
+from lanecli.media import Frame, VideoSettings, VideoWriter, read_mask, write_mask, write_picture
 
 Cli = Callable[..., Outcome]
 
@@ -53,7 +53,7 @@ def test_pictures_follow_the_colour(cli: Cli, bright: Path, tmp_path: Path) -> N
 
 
 def test_video_frames_follow_the_colour(cli: Cli, bright: Path, tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "v.mp4", (128, 64), 25, crf=5) as writer:
+    with VideoWriter(tmp_path / "v.mp4", VideoSettings((128, 64), 25, crf=5)) as writer:
         for number in range(3):
             writer.write(Frame.from_rgb(unsure_picture(number), number))
     for name, flags in (("without", []), ("with", ["--crf"])):

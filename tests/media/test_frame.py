@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lanecli.errors import LaneError
 from lanecli.media import Colour, Frame
+from lanecli.media.orientation import Orientation
 
 LIMITED, FULL = 1, 2
 
@@ -87,17 +88,19 @@ def test_time_is_exact():
     assert Frame.from_rgb(np.zeros((2, 2, 3), np.uint8)).time is None
 
 
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270, -90, 450])
-def test_rotated_planes_turn_as_numpy_turns(degrees):
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_planes_turn_as_numpy_turns(turn, mirrored):
     rng = np.random.default_rng(1)
     y, u, v = (rng.integers(0, 256, shape, np.uint8) for shape in ((5, 7), (3, 4), (3, 4)))
-    frame = Frame.from_planes(y, u, v, 3, 40, Fraction(1, 25), colour=Colour(1, 1)).rotated(degrees)
-    turns = degrees // 90 % 4
+    frame = Frame.from_planes(y, u, v, 3, 40, Fraction(1, 25), colour=Colour(1, 1))
+    frame, turns = frame.upright(Orientation(mirrored, turn)), turn // 90
     for out, plane in zip(frame.planes, (y, u, v), strict=True):
-        np.testing.assert_array_equal(out, np.rot90(plane, turns))
+        np.testing.assert_array_equal(out, np.rot90(plane[:, ::-1] if mirrored else plane, turns))
     assert (frame.index, frame.pts, frame.colour) == (3, 40, Colour(1, 1))
     rgb = rng.integers(0, 256, (4, 6, 3), np.uint8)
-    np.testing.assert_array_equal(Frame.from_rgb(rgb).rotated(degrees).rgb(), np.rot90(rgb, turns))
+    expected = np.rot90(rgb[:, ::-1] if mirrored else rgb, turns)
+    np.testing.assert_array_equal(Frame.from_rgb(rgb).upright(Orientation(mirrored, turn)).rgb(), expected)
 
 
 def test_wrong_shapes_are_refused():

@@ -147,3 +147,132 @@ def test_nothing_to_read_is_one_clear_line(tree, names, words):
     with pytest.raises(InputError, match=words) as caught:
         expand_sources(names)
     assert "\n" not in str(caught.value)
+
+
+# --- nothing silently left out, nothing of our own taken in -----------------------------------------------------------
+
+
+def test_what_is_left_out_of_a_folder_is_said(tree):
+    (tree / "drive" / "data").touch()
+    (tree / "linked").mkdir()
+    (tree / "drive" / "link").symlink_to(tree / "linked")
+    lines: list[str] = []
+    assert len(expand_sources(["drive"], note=lines.append)) == 5
+    assert lines == [
+        "drive/link: left out, it is a link to another folder; name it to read it",
+        "drive: left out: 1 file hidden, 1 file named without a suffix, 1 file named .txt",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jp2", ".heic", ".HEIF", ".avif", ".tiff", ".ppm"])
+def test_jfif_jp2_heic_heif_and_avif_are_pictures(tree, suffix):
+    (tree / "none" / f"a{suffix}").touch()
+    assert [s.kind for s in expand_sources(["none"])] == ["image"]
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "image"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", "image"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "image"),
+        (b"P5 1 1 255 ", "image"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "image"),
+        (b"\0\0\0\x18ftypisom", "video"),
+        (b"\x1aE\xdf\xa3", "video"),
+        (b"RIFF\0\0\0\0AVI LIST", "video"),
+        (b"G" + b"\0" * 187 + b"G" + b"\0" * 187, "video"),
+        (b"\0\0\0\0G" + b"\0" * 191 + b"G", "video"),
+        (b"GIF89a", "video"),
+        # neither: refused as a picture, never tried as a video
+        (b"hello", "image"),
+        (b"G" + b"\0" * 400, "image"),
+        (b"%PDF-1.7", "image"),
+        (b"PK\3\4", "image"),
+        (b"ID3\4", "image"),
+        (b"", "image"),
+    ],
+)
+def test_what_no_suffix_or_magic_number_claims_as_video_is_not_tried_as_video(tree, head, kind):
+    (tree / "thing").write_bytes(head)
+    assert [s.kind for s in expand_sources(["thing"])] == [kind]
+
+
+def write_outputs(folder: Path, make_video) -> None:
+    """What `predict` and `overlay` leave: an overlay of each kind, masks, a mask."""
+    import numpy as np
+
+    from lanecli.media import VideoReader, VideoWriter, write_mask, write_picture
+
+    picture = np.zeros((16, 16, 3), np.uint8)
+    for name in ("a.overlay.png", "b.overlay.jpg", "renamed.png", "renamed.jpg"):
+        write_picture(folder / name, picture, output=True)
+    write_mask(folder / "a.mask.png", picture[..., 0], output=True)
+    write_mask(folder / "clip.masks" / "000000.png", picture[..., 0], output=True)
+    for name in ("clip.overlay.mp4", "renamed.mp4", "renamed.mkv", "renamed.mov"):
+        with VideoReader(make_video(count=2)) as reader, VideoWriter.like(reader, folder / name) as writer:
+            for frame in reader:
+                writer.write(frame)
+
+
+def test_own_outputs_are_never_sources(tmp_path, make_video):
+    """Neither from the folder they were written to, nor moved, renamed, or named one by one."""
+    write_outputs(tmp_path / "road" / "runs" / "predict-2", make_video)
+    (tmp_path / "road" / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    lines: list[str] = []
+    assert [Path(s.path).name for s in expand_sources([tmp_path / "road"], note=lines.append)] == ["a.jpg"]
+    assert lines == ["left out: 10 files written by lanecli itself"]
+    names = sorted(path for path in (tmp_path / "road").rglob("*") if path.is_file())
+    assert [Path(s.path).name for s in expand_sources(names)] == ["a.jpg"]
+    with pytest.raises(InputError, match="10 files written by lanecli itself"):
+        expand_sources([tmp_path / "road" / "runs"])
+
+
+def test_outputs_of_version_0_1_0_are_known_by_their_names(tmp_path):
+    for name in ("x/a.overlay.png", "x/a.mask.png", "x/clip.overlay.mp4", "x/clip.masks/000012.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="4 files written by lanecli itself"):
+        expand_sources([tmp_path])
+
+
+def test_prepared_synthetic_and_extracted_pictures_are_sources(tmp_path, make_video):
+    import numpy as np
+
+    from lanecli.media import VideoSettings, VideoWriter, write_mask, write_picture
+
+    picture = np.zeros((16, 16, 3), np.uint8)
+    write_picture(tmp_path / "images" / "000000.png", picture)
+    write_picture(tmp_path / "images" / "000001.jpg", picture)
+    write_mask(tmp_path / "masks" / "000000.png", picture[..., 0])
+    with VideoWriter(tmp_path / "video.mp4", VideoSettings((16, 16), 25)) as writer:
+        from lanecli.media import Frame
+
+        writer.write(Frame.from_rgb(picture))
+    assert len(expand_sources([tmp_path])) == 4
+
+
+def test_marks_do_not_change_what_is_shown(tmp_path):
+    import numpy as np
+
+    from lanecli.media import read_picture, write_picture
+
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    for name in ("a.png", "a.jpg", "a.webp", "a.bmp"):
+        write_picture(tmp_path / name, picture)
+        expected = read_picture(tmp_path / name)
+        write_picture(tmp_path / name, picture, output=True)
+        np.testing.assert_array_equal(read_picture(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize("name", ["a" * 245 + ".jpg", "車" * 79 + ".mp4", "é" * 120 + ".png"])
+def test_names_of_249_bytes_leave_room_for_the_endings_of_outputs(tmp_path, name):
+    import os
+
+    (tmp_path / name).touch()
+    (tmp_path / name.replace(".", "x.", 1)[1:]).touch()
+    stems = [source.stem for source in expand_sources([tmp_path])]
+    assert len(set(stems)) == 2
+    for stem in stems:
+        assert len(os.fsencode(f"{stem}.probabilities.npz")) <= 255

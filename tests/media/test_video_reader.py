@@ -133,17 +133,20 @@ def quadrants(number: int, size: tuple[int, int]) -> np.ndarray:
         ((0, 1, -1, 0), lambda p: np.rot90(p, -1), (48, 64)),
         ((-1, 0, 0, -1), lambda p: np.rot90(p, 2), (64, 48)),
         ((0, -1, 1, 0), lambda p: np.rot90(p, 1), (48, 64)),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1], (64, 48)),
+        ((1, 0, 0, -1), lambda p: p[::-1], (64, 48)),
+        ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2), (48, 64)),
+        ((0, -1, -1, 0), lambda p: np.rot90(p, 2).transpose(1, 0, 2), (48, 64)),
+        ((-0.5, 0, 0, 0.5), lambda p: p[:, ::-1], (64, 48)),  # scaled, as some editors write it
+        ((0.005, 1, -1, 0.005), lambda p: np.rot90(p, -1), (48, 64)),  # all but a quarter turn
     ],
 )
-def test_rotation_in_the_track_header_is_honoured(make_video, matrix, turned, size):
+def test_rothflip_display_matrices_are_taken_as_players_take_them(make_video, matrix, turned, size):
     path = make_video(pictures=quadrants, count=3)
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 40  # version and flags, times, ids, layer … (version 0)
-    a, b, c, d = (value * 65_536 for value in matrix)
-    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
+    set_matrix(path, matrix)
     with VideoReader(path) as reader:
         assert reader.info.size == size
+        assert reader.warnings == []
         frames = list(reader)
     expected = turned(quadrants(0, (64, 48)))
     for frame in frames:
@@ -151,6 +154,26 @@ def test_rotation_in_the_track_header_is_honoured(make_video, matrix, turned, si
         got = frame.rgb()
         for y, x in ((6, 6), (6, -6), (-6, 6), (-6, -6)):
             assert np.abs(got[y, x].astype(int) - expected[y, x]).max() <= 8
+
+
+def set_matrix(path: Path, matrix: tuple[float, float, float, float]) -> None:
+    """Write a, b, c, d into the track header."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version and flags, times, ids, layer … (version 0)
+    a, b, c, d = (round(value * 65_536) for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("matrix", [(0, 0, 0, 0), (0.7, 0.7, -0.7, 0.7), (1, 0.3, 0, 1), (1, 0, 0, 0), (1, 0, 1, 0)])
+def test_zero_matrix_what_is_no_rotation_or_mirror_is_ignored_with_a_warning(make_video, matrix):
+    path = make_video(pictures=quadrants, count=2)
+    set_matrix(path, matrix)
+    with VideoReader(path) as reader:
+        assert reader.info.size == (64, 48)
+        for frame in reader:
+            assert np.abs(frame.rgb()[6, 6].astype(int) - quadrants(0, (64, 48))[6, 6]).max() <= 8
+        assert [line for line in reader.warnings if "display matrix" in line]
 
 
 def test_same_pixels_as_pyav_gives(make_video):

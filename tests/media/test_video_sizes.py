@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lanecli.data.synthesise import synthesise
-from lanecli.media import Colour, Frame, VideoReader, VideoWriter
+from lanecli.media import Colour, Frame, VideoReader, VideoSettings, VideoWriter
 
 CASES = Path(__file__).parents[2] / ".." / "shared" / "cases" / "media"
 # Sizes of CULane, comma10k, ApolloScape and others (scaled down where they are large) have every remainder of these.
@@ -63,7 +63,7 @@ def pyav_planes(path: Path) -> Iterator[list[np.ndarray]]:
 def test_h270_chroma_is_where_luma_is_at_every_size(tmp_path, size):
     """Height 2 mod 4 used to draw chroma 8 to 10 rows low, with a coloured bar on top."""
     target, (width, height) = tmp_path / "out.mp4", size
-    with VideoWriter(target, size, 25, crf=1) as writer:
+    with VideoWriter(target, VideoSettings(size, 25, crf=1)) as writer:
         for number in range(3):
             frame = Frame.from_planes(*planes_of(size, number), number, number, Fraction(1, 25), colour=Colour(6, 1))
             writer.write(writer.canvas(frame) if number else frame)
@@ -80,7 +80,7 @@ def test_h270_chroma_is_where_luma_is_at_every_size(tmp_path, size):
 def test_h270_of_rgb_frames(tmp_path, size):
     target = tmp_path / "out.mp4"
     rgb = rgb_of(planes_of(size, 0)).round().astype(np.uint8)
-    with VideoWriter(target, size, 25, crf=1) as writer:
+    with VideoWriter(target, VideoSettings(size, 25, crf=1)) as writer:
         writer.write(Frame.from_rgb(rgb))
     (got,) = opencv_frames(target)
     assert np.abs(got[: size[1], : size[0]].astype(int) - rgb).max() <= 12

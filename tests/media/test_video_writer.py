@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lanecli.errors import InputError, LaneError
-from lanecli.media import BackgroundSink, Colour, Frame, VideoReader, VideoWriter, prefetch
+from lanecli.media import BackgroundSink, Colour, Frame, VideoReader, VideoSettings, VideoWriter, prefetch
 
 NTSC = Fraction(30_000, 1001)
 
@@ -154,7 +154,7 @@ def test_gap_in_a_constant_rate_source_stays_a_gap(make_video, times_of, tmp_pat
 
 def test_frames_without_pts_follow_by_the_rate(times_of, tmp_path):
     target = tmp_path / "out.mp4"
-    with VideoWriter(target, (32, 32), NTSC) as writer:
+    with VideoWriter(target, VideoSettings((32, 32), NTSC)) as writer:
         for _ in range(5):
             writer.write(Frame.from_rgb(np.zeros((32, 32, 3), np.uint8)))
     assert times_of(target) == [n / NTSC for n in range(5)]
@@ -162,7 +162,7 @@ def test_frames_without_pts_follow_by_the_rate(times_of, tmp_path):
 
 def test_pts_that_do_not_rise_are_moved_up(times_of, tmp_path):
     target = tmp_path / "out.mp4"
-    with VideoWriter(target, (32, 32), 25, Fraction(1, 1000)) as writer:
+    with VideoWriter(target, VideoSettings((32, 32), 25, Fraction(1, 1000))) as writer:
         for pts in (0, 40, 40, 30, 120):
             writer.write(Frame.from_rgb(np.zeros((32, 32, 3), np.uint8), pts=pts, time_base=Fraction(1, 1000)))
     assert times_of(target) == [Fraction(value, 1000) for value in (0, 40, 41, 42, 120)]
@@ -170,7 +170,7 @@ def test_pts_that_do_not_rise_are_moved_up(times_of, tmp_path):
 
 def test_another_time_base_is_converted(times_of, tmp_path):
     target = tmp_path / "out.mp4"
-    with VideoWriter(target, (32, 32), 25, Fraction(1, 12_800)) as writer:
+    with VideoWriter(target, VideoSettings((32, 32), 25, Fraction(1, 12_800))) as writer:
         for n in range(4):
             frame = Frame.from_rgb(np.zeros((32, 32, 3), np.uint8), pts=3600 * n, time_base=Fraction(1, 90_000))
             writer.write(frame)
@@ -190,7 +190,7 @@ def test_odd_sizes_are_rounded_up_with_the_edge_repeated(tmp_path, size, planar)
         frame = Frame.from_planes(y, grey, grey, colour=Colour(6, 1))
     else:
         frame = Frame.from_rgb(rgb)
-    with VideoWriter(target, size, 25, crf=1) as writer:
+    with VideoWriter(target, VideoSettings(size, 25, crf=1)) as writer:
         writer.write(frame)
     with VideoReader(target) as reader:
         out = next(iter(reader)).rgb()
@@ -217,7 +217,7 @@ def test_colour_tags_and_colours_survive(make_video, tmp_path, tags):
 def test_rgb_frames_keep_their_colours(tmp_path):
     colours = [(200, 30, 40), (30, 180, 60), (10, 20, 240), (250, 250, 250), (0, 0, 0)]
     target = tmp_path / "out.mp4"
-    with VideoWriter(target, (64, 48), 25, crf=1) as writer:
+    with VideoWriter(target, VideoSettings((64, 48), 25, crf=1)) as writer:
         for number, colour in enumerate(colours):
             writer.write(Frame.from_rgb(np.full((48, 64, 3), colour, np.uint8), number, number, Fraction(1, 25)))
     with VideoReader(target) as reader:
@@ -230,12 +230,12 @@ def test_rotated_source_comes_out_upright(make_video, tmp_path):
     target = tmp_path / "out.mp4"
     copy(make_video(size=(64, 48), rotation=90), target)
     with VideoReader(target) as reader:
-        assert (reader.info.size, reader.info.rotation) == ((48, 64), 0)
+        assert (reader.info.size, reader.info.orientation.turn) == ((48, 64), 0)
 
 
 def test_pixel_aspect_is_kept(tmp_path):
     target = tmp_path / "out.mp4"
-    with VideoWriter(target, (64, 48), 25, pixel_aspect=Fraction(4, 3)) as writer:
+    with VideoWriter(target, VideoSettings((64, 48), 25, pixel_aspect=Fraction(4, 3))) as writer:
         writer.write(Frame.from_rgb(np.zeros((48, 64, 3), np.uint8)))
     with VideoReader(target) as reader:
         assert reader.info.pixel_aspect == Fraction(4, 3)
@@ -316,7 +316,7 @@ def test_interrupt_in_a_threaded_pipeline(make_video, times_of, tmp_path):
 
 
 def test_no_frame_no_file(tmp_path):
-    with VideoWriter(tmp_path / "out.mp4", (64, 48), 25) as writer:
+    with VideoWriter(tmp_path / "out.mp4", VideoSettings((64, 48), 25)) as writer:
         pass
     assert writer.frames == 0
     assert os.listdir(tmp_path) == []
@@ -326,7 +326,7 @@ def test_error_before_the_first_frame_leaves_nothing(make_video, tmp_path):
     folder = tmp_path / "results"
 
     def run() -> None:
-        with VideoWriter(folder / "out.mp4", (64, 48), 25, audio_from=make_video(audio="aac")):
+        with VideoWriter(folder / "out.mp4", VideoSettings((64, 48), 25), audio_from=make_video(audio="aac")):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -348,7 +348,7 @@ def test_overwrite_has_to_be_allowed(tmp_path):
     target = tmp_path / "out.mp4"
     target.write_bytes(b"old")
     with pytest.raises(InputError, match="--overwrite"):
-        VideoWriter(target, (64, 48), 25, overwrite=False)
+        VideoWriter(target, VideoSettings((64, 48), 25), overwrite=False)
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["out.mp4"]
 
@@ -356,16 +356,16 @@ def test_overwrite_has_to_be_allowed(tmp_path):
 def test_impossible_targets_are_refused_before_the_work(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="folder"):
-        VideoWriter(tmp_path / "file" / "out.mp4", (64, 48), 25)
+        VideoWriter(tmp_path / "file" / "out.mp4", VideoSettings((64, 48), 25))
     (tmp_path / "dir.mp4").mkdir()
     with pytest.raises(InputError, match="is a folder"):
-        VideoWriter(tmp_path / "dir.mp4", (64, 48), 25)
+        VideoWriter(tmp_path / "dir.mp4", VideoSettings((64, 48), 25))
     with pytest.raises(InputError, match=r"not '\.gif'"):
-        VideoWriter(tmp_path / "out.gif", (64, 48), 25)
+        VideoWriter(tmp_path / "out.gif", VideoSettings((64, 48), 25))
     with pytest.raises(InputError, match="cannot be encoded"):
-        VideoWriter(tmp_path / "out.mp4", (3, 48), 25)
+        VideoWriter(tmp_path / "out.mp4", VideoSettings((3, 48), 25))
     with pytest.raises(InputError, match="no such file"):
-        VideoWriter(tmp_path / "out.mp4", (64, 48), 25, audio_from=tmp_path / "none.mp4")
+        VideoWriter(tmp_path / "out.mp4", VideoSettings((64, 48), 25), audio_from=tmp_path / "none.mp4")
     assert sorted(os.listdir(tmp_path)) == ["dir.mp4", "file"]
 
 
@@ -373,7 +373,7 @@ def test_frame_of_another_size_is_refused_and_the_rest_kept(times_of, tmp_path):
     target = tmp_path / "out.mp4"
 
     def run() -> None:
-        with VideoWriter(target, (64, 48), 25) as writer:
+        with VideoWriter(target, VideoSettings((64, 48), 25)) as writer:
             writer.write(Frame.from_rgb(np.zeros((48, 64, 3), np.uint8)))
             writer.write(Frame.from_rgb(np.zeros((40, 64, 3), np.uint8)))
 
@@ -383,7 +383,7 @@ def test_frame_of_another_size_is_refused_and_the_rest_kept(times_of, tmp_path):
 
 
 def test_closing_twice_is_harmless_and_writing_after_is_refused(tmp_path):
-    writer = VideoWriter(tmp_path / "out.mp4", (64, 48), 25)
+    writer = VideoWriter(tmp_path / "out.mp4", VideoSettings((64, 48), 25))
     writer.write(Frame.from_rgb(np.zeros((48, 64, 3), np.uint8)))
     writer.close()
     writer.close()
@@ -402,7 +402,7 @@ def test_field_15_writing_a_long_video_needs_no_more_memory(tmp_path):
     if not Path("/proc/self/statm").exists():
         pytest.skip("needs /proc to read the memory in use")
     picture, early = np.zeros((240, 320, 3), np.uint8), 0
-    with VideoWriter(tmp_path / "out.mp4", (320, 240), 25, crf=40) as writer:
+    with VideoWriter(tmp_path / "out.mp4", VideoSettings((320, 240), 25, crf=40)) as writer:
         for number in range(500):
             picture[:, number % 320] = number % 256
             writer.write(Frame.from_rgb(picture))

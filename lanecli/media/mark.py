@@ -1,0 +1,76 @@
+"""The mark inside files that `predict` and `overlay` wrote, so that they are never taken as sources."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+OUTPUT_MARK = "lanecli output"
+_BYTES = OUTPUT_MARK.encode()
+_WINDOW = 1 << 16
+# What version 0.1.0 wrote, which had no mark.
+_NAME = re.compile(r".*\.overlay\.(png|mp4)|.*\.mask\.png", re.IGNORECASE | re.DOTALL)
+_MASKS = re.compile(r".*\.masks", re.IGNORECASE | re.DOTALL)
+_NUMBERED = re.compile(r"\d{6,}\.png")
+
+
+def mark_picture(data: bytes) -> bytes:
+    """An encoded PNG or JPEG with the mark as a text chunk or comment; other formats as they are."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        body = b"tEXtComment\0" + _BYTES  # PNG specification, section 11.3.3.2
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        return data[:33] + chunk + data[33:]  # behind IHDR
+    if data.startswith(b"\xff\xd8"):
+        return data[:2] + b"\xff\xfe" + struct.pack(">H", len(_BYTES) + 2) + _BYTES + data[2:]
+    return data
+
+
+def is_output(path: str | Path) -> bool:
+    """True for a picture or video that `predict` or `overlay` wrote, wherever it lies and whatever its name is now."""
+    name, folder = os.path.basename(path), os.path.basename(os.path.dirname(os.path.abspath(path)))
+    if _NAME.fullmatch(name) or (_MASKS.fullmatch(folder) and _NUMBERED.fullmatch(name)):
+        return True
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(512)
+            if head[:2] in (b"\xff\xd8", b"\x89P"):
+                return _BYTES in head
+            if head[4:8] == b"ftyp":
+                return _BYTES in _end_of_index(file, os.path.getsize(path))
+            if head.startswith(b"\x1aE\xdf\xa3"):
+                file.seek(0)
+                found = _BYTES in file.read(_WINDOW)
+                file.seek(max(0, os.path.getsize(path) - _WINDOW))
+                return found or _BYTES in file.read(_WINDOW)
+    except OSError:
+        pass
+    return False
+
+
+def _end_of_index(file: BinaryIO, size: int) -> bytes:
+    """The last bytes of the `moov` box of an MP4 file, where its metadata is (ISO/IEC 14496-12)."""
+    at = 0
+    for _ in range(64):
+        file.seek(at)
+        header = file.read(16)
+        if len(header) < 8:
+            break
+        length = int.from_bytes(header[:4])
+        if length == 1:
+            length = int.from_bytes(header[8:16])
+        elif length == 0:
+            length = size - at
+        if length < 8:
+            break
+        if header[4:8] == b"moov":
+            end = min(at + length, size)
+            file.seek(max(at, end - _WINDOW))
+            return file.read(end - max(at, end - _WINDOW))
+        at += length
+    return b""
