@@ -23,10 +23,12 @@ from lanecli.data.job import Job
 from lanecli.data.lane_lines import LANES, lanes_of_pair, write_lane_lines
 from lanecli.data.layout import Layout, MisreadError, Pair, Request
 from lanecli.data.manifest import DESCRIPTION, MANIFEST, DatasetInfo, Sample, picture_names, write_dataset
+from lanecli.data.orientation import upright_size
 from lanecli.data.pairs import BrokenPairsError, check_pair, counts_of_done, in_parallel, prepare_pair
 from lanecli.data.plan import Plan, make_plan
 from lanecli.data.remap import name_counts
 from lanecli.errors import InputError
+from lanecli.geometry import Geometry
 from lanecli.media.outputs import write_atomically
 from lanecli.textfiles import read_text
 
@@ -175,15 +177,14 @@ def prepare_dataset(
     try:
         layout = read_layout(job, work / UNPACKED)
         plan, counts, broken = _work(layout, job, work, _prepare_or_go_on, begin)
-        doubts = _doubts(plan, counts) if not broken else []
-        if doubts:
-            raise InputError(doubts[0])
+        if broken:
+            raise BrokenPairsError(broken, len(plan.pairs))
+        for doubt in _doubts(plan, counts):
+            raise InputError(doubt)
     except InputError:
         if not (work / "masks").is_dir():
             _leave(out)
         raise
-    if broken:
-        raise BrokenPairsError(broken, len(plan.pairs))
     info = _describe(plan, job, request, counts)
     for line in (*plan.notes, *warnings_about(info, plan)):
         note(line)
@@ -234,12 +235,20 @@ def _describe(plan: Plan, job: Job, request: Request, counts: Sequence[np.ndarra
         out,
         tuple(samples),
         plan.label_map,
-        plan.geometry,
+        _made_for(plan),
         named,
         FORMATS.canonical(job.format),
         request.images or folder,
         account(plan),
     )
+
+
+def _made_for(plan: Plan) -> Geometry:
+    """The geometry with the size of frames its crop was made for, where all pictures have one."""
+    if not any(plan.geometry.crop):
+        return plan.geometry
+    sizes = {upright_size(pair.image)[0] for pair in plan.pairs}
+    return replace(plan.geometry, frame=sizes.pop()) if len(sizes) == 1 else plan.geometry
 
 
 def _finish(plan: Plan, info: DatasetInfo, job: Job) -> None:

@@ -75,8 +75,8 @@ def _key(identifier: Any) -> str:
     """An id as text: tools write 1 and "1" for one picture."""
     if isinstance(identifier, float) and identifier.is_integer():
         identifier = int(identifier)
-    if not isinstance(identifier, int | str | float):
-        raise InputError(f"'{identifier!s:.60}' is no id")
+    if not isinstance(identifier, int | str | float) or identifier in (float("inf"), float("-inf")):
+        raise ValueError(f"'{identifier!s:.60}' is no id")
     return str(identifier)
 
 
