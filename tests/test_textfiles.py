@@ -116,9 +116,7 @@ def test_yaml_that_is_none_is_named(tmp_path: Path, content: str, message: str) 
         max_leaves=8,
     )
 )
-def test_yaml_without_tricks_is_read_as_by_the_library(
-    tmp_path_factory: pytest.TempPathFactory, value: object
-) -> None:
+def test_yaml_without_tricks_is_read_as_by_the_library(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     path = tmp_path_factory.mktemp("yaml") / "x.yaml"
     path.write_text(yaml.safe_dump(value))
     assert read_yaml(path) == value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -39,14 +40,29 @@ class SplitLists:
                 raise InputError(f"{path} line {number}: '{name}' is in '{self.splits[name]}' already")
         self.files.append(path.name)
 
-    def of(self, name: str) -> str | None:
-        """The split of a picture, by its name, or by the last part of it."""
-        return self.splits.get(name) or self.splits.get(PurePosixPath(name).name)
-
     def applied(self, pairs: Iterable[Pair]) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-        """Pairs with their official splits (None: in no list), and a note where the lists name none of them."""
+        """Pairs with their official splits (None: in no list), and a note where the lists name none of them.
+
+        A list may name a picture with more folders in front than the dataset has, or with fewer where one picture only
+        has that name.
+        """
         pairs = tuple(pairs)
-        listed = tuple(replace(pair, split=self.of(pair.name)) for pair in pairs)
+        ends: dict[str, set[str]] = {}
+        for name, split in self.splits.items():
+            parts = PurePosixPath(name).parts
+            for skipped in range(1, len(parts)):
+                ends.setdefault("/".join(parts[skipped:]), set()).add(split)
+        alike = Counter(PurePosixPath(pair.name).name for pair in pairs)
+
+        def split_of_pair(name: str) -> str | None:
+            if name in self.splits:
+                return self.splits[name]
+            if len(found := ends.get(name, ())) == 1:
+                return next(iter(found))
+            last = PurePosixPath(name).name
+            return self.splits.get(last) if alike[last] == 1 else None
+
+        listed = tuple(replace(pair, split=split_of_pair(pair.name)) for pair in pairs)
         if not self.splits or any(pair.split for pair in listed):
             return listed, ()
         first = next(iter(self.splits))

@@ -13,6 +13,7 @@ from miniature_files import block, colors, ids, picture, text
 
 SIZE = (32, 24)
 BOX = [[4.0, 4.0], [20.0, 4.0], [20.0, 20.0], [4.0, 20.0]]
+OUTLINE = [value for point in BOX for value in point]
 
 
 def indented(path: Path, content: Any) -> Path:
@@ -26,7 +27,7 @@ def coco(root: Path) -> None:
         root / "x.json",
         {
             "images": [{"id": 1, "file_name": "sub/a 1.jpg", "width": SIZE[0], "height": SIZE[1]}],
-            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [sum(BOX, [])]}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [OUTLINE]}],
             "categories": [{"id": 1, "name": "lane"}],
         },
     )
@@ -149,4 +150,3 @@ FOREIGN: dict[str, Foreign] = {
         "apolloscape", apolloscape_list, "list.csv", "Road02/Record001/Camera 5/a.jpg", "list.csv"
     ),
 }
-
