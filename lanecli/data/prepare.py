@@ -30,6 +30,7 @@ from lanecli.data.remap import name_counts
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.media.outputs import write_atomically
+from lanecli.ownership import is_lock, owned
 from lanecli.textfiles import read_text
 
 UNFINISHED = ".unfinished"
@@ -64,24 +65,14 @@ def _claim(out: Path, settings: str, overwrite: bool) -> Path:
         return work
     if finished and not overwrite:
         raise InputError(f"--out {out}: a dataset is there already; add --overwrite to replace it")
-    if out.is_dir() and not finished and not begun.is_file() and any(out.iterdir()):
+    if not finished and not begun.is_file() and not all(map(is_lock, out.iterdir())):
         raise InputError(f"--out {out}: holds other files; choose a new or empty folder")
     if (work / "masks").is_dir() and not overwrite:
         raise InputError(f"--out {out}: one was begun there with other settings already; add --overwrite to replace it")
     shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written in ({error.strerror})") from error
+    work.mkdir()
     write_atomically(begun, settings.encode())
     return work
-
-
-def _leave(out: Path) -> None:
-    """Take away what stands for a dataset of which nothing was made."""
-    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()
 
 
 def read_layout(job: Job, unpack_to: Path) -> Layout:
@@ -173,7 +164,12 @@ def prepare_dataset(
     job = replace(job, format=FORMATS.canonical(job.format), out=out)
     request = job.request(out)
     _check_place(out, request.source)
-    work = _claim(out, job.settings(), job.overwrite)
+    with owned(out):
+        return _prepare(job, request, _claim(out, job.settings(), job.overwrite), begin, note)
+
+
+def _prepare(job: Job, request: Request, work: Path, begin: Begin, note: Note) -> DatasetInfo:
+    """Make the dataset in `work`, then give it its final names."""
     try:
         layout = read_layout(job, work / UNPACKED)
         plan, counts, broken = _work(layout, job, work, _prepare_or_go_on, begin)
@@ -183,7 +179,7 @@ def prepare_dataset(
             raise InputError(doubt)
     except InputError:
         if not (work / "masks").is_dir():
-            _leave(out)
+            shutil.rmtree(work, ignore_errors=True)
         raise
     info = _describe(plan, job, request, counts)
     for line in (*plan.notes, *warnings_about(info, plan)):
