@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 from lanecli.errors import InputError
 
+if TYPE_CHECKING:
+    from lanecli.data.job import Job
+
+FRAMES = "frames"
+"""The word in FORMAT's place that takes pictures out of a video."""
+
 
 def prepare(
     format_name: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="The layout; 'lanecli list formats' names them.")
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="The layout; 'lanecli list formats' names them. Or 'frames': pictures of a video, to be labelled.",
+        ),
     ],
     source: Annotated[Path | None, typer.Argument(metavar="SRC", help="Its folder, zip or file.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The dataset's folder.")] = None,
@@ -64,77 +74,115 @@ def prepare(
         typer.Option(
             "--decode",
             metavar="PRED_DIR",
-            help="The way back: predicted train ids to the layout's own ids and size, into --out.",
+            help="The way back: predicted train ids to the layout's own ids and size, into --out. "
+            "With SRC, under the paths of the pictures there.",
         ),
     ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="With 'frames': one picture of so many.")] = 25,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a public or annotation tool's layout into one dataset: manifest.csv, dataset.yaml, masks."""
+    if format_name == FRAMES:
+        _frames(source, out, every, overwrite, as_json)
+        return
     if decode is not None:
-        _decode(format_name, decode, out or Path("runs/submission"), classes, crop_top, overwrite, as_json)
+        _decode(
+            format_name, decode, source, images, out or Path("runs/submission"), classes, crop_top, overwrite, as_json
+        )
         return
     if source is None or (out is None and not check):
         raise InputError("prepare needs a source and --out DIR, as in: lanecli prepare camvid SRC --out DIR")
-    from lanecli.data.layout import Request
-    from lanecli.data.prepare import check_dataset, prepare_dataset
+    from lanecli.data.job import Job
     from lanecli.geometry import parse_size
 
-    request = Request(source, images, None, line_width, image_suffix, mask_suffix)
-    with progress_bar() as bar:
-
-        def begin(total: int) -> Callable[[], object]:
-            task = bar.add_task("checking" if check else "preparing", total=total)
-            return lambda: bar.advance(task)
-
-        if check:
-            total, broken = check_dataset(
-                format_name,
-                source,
-                label_map=classes,
-                workers=workers,
-                tolerance=tolerance,
-                request=request,
-                begin=begin,
-                note=note,
-            )
-        elif out is not None:
-            info = prepare_dataset(
-                format_name,
-                source,
-                out,
-                label_map=classes,
-                crop_top=crop_top or 0,
-                size=parse_size(size) if size else None,
-                split=split,
-                by=by,
-                seed=seed,
-                workers=workers,
-                overwrite=overwrite,
-                tolerance=tolerance,
-                contact_sheet=contact_sheet,
-                request=request,
-                begin=begin,
-                note=note,
-            )
+    job = Job(
+        format_name,
+        source,
+        out,
+        classes=classes,
+        crop_top=crop_top or 0,
+        size=parse_size(size) if size else None,
+        split=split,
+        by=by,
+        seed=seed,
+        workers=workers,
+        overwrite=overwrite,
+        tolerance=tolerance,
+        contact_sheet=contact_sheet,
+        images=images,
+        line_width=line_width,
+        image_suffix=image_suffix,
+        mask_suffix=mask_suffix,
+    )
     if check:
-        emit({"checked": total, "broken": broken}, (*broken, f"{total} pairs read, {len(broken)} broken"), as_json)
-        if broken:
-            raise typer.Exit(1)
-        return
+        _check(job, as_json)
+    else:
+        _prepare(job, as_json)
+
+
+def _prepare(job: Job, as_json: bool) -> None:
+    from lanecli.data.pairs import BrokenPairsError
+    from lanecli.data.prepare import prepare_dataset
+
+    try:
+        with progress_bar() as bar:
+            info = prepare_dataset(job, begin=_progress(bar, "preparing"), note=note)
+    except BrokenPairsError as error:
+        for line in error.named:
+            note(line)
+        if as_json:
+            emit({"error": error.summary, "broken": error.lines}, (), True)
+        raise InputError(f"{error.summary}; 'lanecli prepare … --check' lists them all") from error
     document = {
         "dataset": str(info.root),
         "format": info.format,
         "label_map": info.label_map.name,
         "samples": len(info.samples),
         "splits": info.splits,
+        "prepared": dict(info.prepared),
         "pixel_counts": info.pixel_counts,
     }
     emit(document, _lines(document), as_json)
 
 
+def _check(job: Job, as_json: bool) -> None:
+    from lanecli.data.prepare import check_dataset
+
+    with progress_bar() as bar:
+        total, broken = check_dataset(job, begin=_progress(bar, "checking"), note=note)
+    emit({"checked": total, "broken": broken}, (*broken, f"{total} pairs read, {len(broken)} problems"), as_json)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _progress(bar: Any, words: str) -> Callable[[int], Callable[[], object]]:
+    def begin(total: int) -> Callable[[], object]:
+        task = bar.add_task(words, total=total)
+        return lambda: bar.advance(task)
+
+    return begin
+
+
+def _frames(video: Path | None, out: Path | None, every: int, overwrite: bool, as_json: bool) -> None:
+    if video is None or out is None:
+        raise InputError("frames need a video and --out DIR, as in: lanecli prepare frames VIDEO --every 25 --out DIR")
+    from lanecli.data.frames import write_frames
+
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=None)
+        written = write_frames(video, out, every, overwrite, lambda done: bar.update(task, completed=done))
+    emit(
+        {"out": str(out), "files": [str(path) for path in written]},
+        (f"{len(written)} pictures in {out}, every {every}. of {video.name}: label them, then 'lanecli prepare'",),
+        as_json,
+    )
+
+
 def _decode(
     format_name: str,
     predictions: Path,
+    source: Path | None,
+    images: Path | None,
     out: Path,
     classes: str | None,
     crop_top: int | None,
@@ -151,7 +199,11 @@ def _decode(
         raise InputError(f"--decode: give --classes, the label map the {entry.name} predictions are in")
     label_map = resolve_label_map(name, entry.name)
     top = entry.facts.get("crop_top", 0) if crop_top is None else crop_top
-    written = decode_folder(predictions, out, label_map, entry.facts.get("frame"), top, overwrite)
+    written, notes = decode_folder(
+        predictions, out, label_map, entry.facts.get("frame"), top, overwrite, originals=images or source
+    )
+    for line in notes:
+        note(line)
     document = {"out": str(out), "label_map": label_map.name, "files": [str(p) for p in written]}
     emit(document, [f"{len(written)} masks of {label_map.name} source ids in {out}"], as_json)
 
@@ -163,4 +215,4 @@ def _lines(document: dict[str, Any]) -> list[str]:
         total = sum(counts.values()) or 1
         shares = ", ".join(f"{name} {100 * n / total:.2f} %" for name, n in counts.items() if n)
         lines.append(f"{split}: {shares}")
-    return lines
+    return lines + [f"{what}: {how}" for what, how in document["prepared"].items()]

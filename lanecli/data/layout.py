@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,39 @@ class Pair:
     record: str | None = None
 
 
+class MisreadError(InputError):
+    """A label shows that the layout was read in the wrong way; its other reading is to be tried."""
+
+
+@dataclass(frozen=True)
+class LaneLine:
+    """A lane line of a label: (N, 2) x, y from near to far, pixel-centre coordinates of the label's picture."""
+
+    points: np.ndarray
+    label: str | None = None
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """(H, W) uint8 ids; a grey picture saved in three equal channels counts as grey.
+
+    Raises:
+        InputError: as `read_mask`.
+    """
+    try:
+        return read_mask(path)
+    except InputError:
+        try:
+            color = read_color_mask(path)
+        except InputError:
+            color = None
+        if color is None or (color != color[..., :1]).any():
+            raise
+        return np.ascontiguousarray(color[..., 0])
+
+
 def load_mask(pair: Pair, label_map: LabelMap) -> np.ndarray:
     """The label file of a pair as the map's coding wants it: (H, W) ids or (H, W, 3) RGB, uint8."""
-    return read_mask(pair.label) if label_map.coding == "ids" else read_color_mask(pair.label)
+    return read_ids(pair.label) if label_map.coding == "ids" else read_color_mask(pair.label)
 
 
 @dataclass(frozen=True)
@@ -52,7 +82,16 @@ class Layout:
         load: reads a pair's source label for a label map.
         labels: label words and their source ids, where labels are words.
         lane: `lane` for these words, where labels are words.
+        unused: label words no annotation uses; the label map made of the labels leaves them out.
+        lanes: reads a pair's lane lines, where the layout has them.
         notes: what a user should know: pictures without a label, and the like; one line each.
+        annotations: how many annotations are used, where labels are annotations.
+        left_out: reason -> how many annotations were left out for it.
+        grouping: what a group is, for the user.
+        guessed: whether groups are guessed from file names.
+        splitting: where official splits come from, for the user.
+        otherwise: another reading of the same files, if this one turns out wrong.
+        doubt: given the pixel counts (256,) of every pair, what makes the reading doubtful, or None.
     """
 
     pairs: tuple[Pair, ...]
@@ -61,7 +100,16 @@ class Layout:
     load: Callable[[Pair, LabelMap], np.ndarray] = load_mask
     labels: Mapping[str, int] = field(default_factory=dict)
     lane: Callable[[], LabelMap] | None = None
+    unused: tuple[str, ...] = ()
+    lanes: Callable[[Pair], Sequence[LaneLine]] | None = None
     notes: tuple[str, ...] = ()
+    annotations: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    grouping: str = "recording (the folder, and the name up to its last number)"
+    guessed: bool = False
+    splitting: str = "the layout's own"
+    otherwise: Callable[[], Layout] | None = None
+    doubt: Callable[[Sequence[np.ndarray]], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +122,7 @@ class Request:
         classes: the label map the user named, if any.
         line_width: thickness in pixels lines are drawn with; None is the layout's own.
         image_suffix, mask_suffix: what a folder's file stems end with, before the file suffix.
-        unpack_to: where a zip may be unpacked.
+        unpack_to: where a zip may be unpacked, and pictures be put that lie inside of annotations.
     """
 
     source: Path

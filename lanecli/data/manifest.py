@@ -24,6 +24,7 @@ from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
 from lanecli.media.outputs import write_atomically
+from lanecli.textfiles import decoded, read_bytes, read_yaml
 
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.yaml"
@@ -61,6 +62,7 @@ class DatasetInfo:
         pixel_counts: split -> class name -> pixels, ignored ones under ``"ignored"``.
         format: the layout it was prepared from, or ``"synth"``.
         source: the folder it was prepared from; pictures that were not resized are referenced there.
+        prepared: how ``classes``, ``annotations``, ``groups`` and ``splits`` were chosen, a line each.
     """
 
     root: Path
@@ -70,6 +72,7 @@ class DatasetInfo:
     pixel_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     format: str = "folder"
     source: Path | None = None
+    prepared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, int]:
@@ -98,34 +101,44 @@ def _below(path: Path, folder: Path) -> str:
     return safe_relative(Path(os.path.abspath(path)).relative_to(os.path.abspath(folder)).as_posix()).as_posix()
 
 
+def picture_names(info: DatasetInfo) -> tuple[str, list[str]]:
+    """What the manifest calls the pictures, and whether those are below the ``dataset`` or below its ``source``.
+
+    Raises InputError for pictures neither all below the one nor all below the other.
+    """
+    try:
+        return "dataset", [_below(sample.image, info.root) for sample in info.samples]
+    except ValueError:
+        if info.source is None:
+            raise InputError(f"{info.root}: pictures lie outside the dataset and it names no source folder") from None
+    try:
+        return "source", [_below(sample.image, info.source) for sample in info.samples]
+    except ValueError as error:
+        raise InputError(f"{info.root}: a path lies outside the dataset and its source: {error}") from error
+
+
 def write_dataset(info: DatasetInfo) -> None:
     """Write ``manifest.csv`` and ``dataset.yaml`` of `info` (its masks and pictures exist already), each atomically.
 
     Raises InputError for a mask outside the dataset folder, or pictures neither all below it nor all below the source.
     """
     info.root.mkdir(parents=True, exist_ok=True)
-    pictures, base = "dataset", info.root
-    try:
-        for sample in info.samples:
-            _below(sample.image, base)
-    except ValueError:
-        if info.source is None:
-            raise InputError(f"{info.root}: pictures lie outside the dataset and it names no source folder") from None
-        pictures, base = "source", info.source
+    pictures, names = picture_names(info)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     try:
-        for s in info.samples:
-            writer.writerow((_below(s.image, base), _below(s.mask, info.root), s.split, s.group))
+        for name, s in zip(names, info.samples, strict=True):
+            writer.writerow((name, _below(s.mask, info.root), s.split, s.group))
     except ValueError as error:
-        raise InputError(f"{info.root}: a path lies outside the dataset and its source: {error}") from error
+        raise InputError(f"{info.root}: a mask lies outside the dataset: {error}") from error
     description: dict[str, Any] = {
         "format": info.format,
         "source": str(info.source.absolute()) if info.source else None,
         "pictures": pictures,
         "lanecli": lanecli.__version__,
         "splits": info.splits,
+        "prepared": dict(info.prepared),
         "geometry": info.geometry.to_dict(),
         "pixel_counts": {split: dict(counts) for split, counts in info.pixel_counts.items()},
         "label_map": info.label_map.to_dict(),
@@ -142,10 +155,7 @@ def _read_description(root: Path) -> dict[str, Any]:
             f"{root}: not a prepared dataset ({DESCRIPTION} and {MANIFEST} are not both there); make one with "
             "'lanecli prepare FORMAT SRC --out DIR'"
         )
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {str(error).splitlines()[0]}") from error
+    data = read_yaml(path)
     if not isinstance(data, dict) or "label_map" not in data:
         raise InputError(f"{path}: has no label_map; prepare the dataset again")
     return data
@@ -162,6 +172,8 @@ def read_dataset(root: Path) -> DatasetInfo:
     """
     root = Path(os.path.abspath(root))
     data = _read_description(root)
+    if not isinstance(data.get("source"), str | None):
+        raise InputError(f"{root / DESCRIPTION}: 'source' is no path")
     source = Path(data["source"]) if data.get("source") else None
     base = root
     if data.get("pictures") == "source":
@@ -178,36 +190,47 @@ def read_dataset(root: Path) -> DatasetInfo:
             str(split): {str(name): int(n) for name, n in classes.items()}
             for split, classes in (data.get("pixel_counts") or {}).items()
         }
-    except (InputError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{root / DESCRIPTION}: {error}") from error
+        if any(count < 0 for classes in counts.values() for count in classes.values()):
+            raise ValueError("a pixel count is negative")
+        prepared = {str(key): str(line) for key, line in (data.get("prepared") or {}).items()}
+    except (InputError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{root / DESCRIPTION}: {error!s:.500}") from error
     samples = _read_manifest(root, base)
-    return DatasetInfo(root, samples, label_map, geometry, counts, str(data.get("format", "folder")), source)
+    name = str(data.get("format", "folder"))
+    return DatasetInfo(root, samples, label_map, geometry, counts, name, source, prepared)
 
 
 def _read_manifest(root: Path, base: Path) -> tuple[Sample, ...]:
     path = root / MANIFEST
     samples = []
+    rows = csv.reader(io.StringIO(decoded(read_bytes(path), path), newline=""))
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if tuple(header) != COLUMNS:
-                raise InputError(f"{path}: its first line is '{','.join(header)}', not '{','.join(COLUMNS)}'")
-            for row in rows:
-                if not row:
-                    continue
-                if len(row) != len(COLUMNS):
-                    raise InputError(f"{path} line {rows.line_num}: {len(row)} columns, not {len(COLUMNS)}")
-                try:
-                    image, mask = base / safe_relative(row[0]), root / safe_relative(row[1])
-                except ValueError as error:
-                    raise InputError(f"{path} line {rows.line_num}: {error}") from error
-                for file_path in (image, mask):
-                    if not file_path.is_file():
-                        raise InputError(f"{path} line {rows.line_num}: {file_path} is not there")
-                samples.append(Sample(image, mask, row[2], row[3]))
-    except (UnicodeDecodeError, csv.Error) as error:
+        header = next(rows, [])
+        if tuple(header) != COLUMNS:
+            raise InputError(f"{path}: its first line is '{','.join(header):.200}', not '{','.join(COLUMNS)}'")
+        for row in rows:
+            if not row:
+                continue
+            where = f"{path} line {rows.line_num}"
+            if len(row) != len(COLUMNS):
+                raise InputError(f"{where}: {len(row)} columns, not {len(COLUMNS)}")
+            try:
+                image, mask = base / safe_relative(row[0]), root / safe_relative(row[1])
+            except ValueError as error:
+                raise InputError(f"{where}: {error}") from error
+            for file_path in (image, mask):
+                if not _is_file(file_path):
+                    raise InputError(f"{where}: {file_path} is not there")
+            samples.append(Sample(image, mask, row[2], row[3]))
+    except csv.Error as error:
         raise InputError(f"{path}: not readable as CSV: {error}") from error
     if not samples:
         raise InputError(f"{path}: names no sample")
     return tuple(samples)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for the file system
+        return False

@@ -2,6 +2,9 @@
 
 Points are pixel-centre coordinates here: (0, 0) is the centre of the top-left pixel. Annotation tools put (0, 0) on
 that pixel's outer corner; :func:`from_corners` converts.
+
+Memory: besides the mask itself, drawing takes at most some 100 MB, however large the picture and however intricate the
+shape: it goes band by band (`_BAND`). A run-length mask takes a byte per pixel.
 """
 
 from __future__ import annotations
@@ -15,6 +18,12 @@ from lanecli.geometry import Size
 from lanecli.media.picture_header import MAX_PIXELS
 
 _JOINT = 16  # corners of the disc at a joint of a line
+_BAND = 1 << 22
+"""Pixels, and crossings of outlines with rows, that are worked on at a time."""
+_MAX_CROSSINGS = 1 << 28
+"""Crossings of a shape's outline with the picture's rows beyond which it is refused: it would take minutes."""
+_FAR = 1e7
+"""Points further out than this lie on it: no picture is near it, and differences stay exact enough."""
 
 
 def blank(size: Size, where: str) -> np.ndarray:
@@ -37,8 +46,12 @@ def fill_polygon(mask: np.ndarray, points: np.ndarray, value: int) -> None:
         mask: (H, W) uint8, changed in place.
         points: (N, 2) x, y, pixel-centre coordinates; closed by itself.
         value: 0..255.
+
+    Raises:
+        InputError: an outline of more than `_MAX_CROSSINGS` crossings.
     """
     if len(points) > 2 and np.isfinite(points).all():
+        points = np.clip(points, -_FAR, _FAR)
         _fill(mask, np.concatenate([points, np.roll(points, -1, axis=0)], axis=1), value, even_odd=True)
 
 
@@ -52,8 +65,11 @@ def draw_line(mask: np.ndarray, points: np.ndarray, value: int, width: float) ->
         points: (N, 2) x, y, pixel-centre coordinates; may lie outside; those that are not finite are left out.
         value: 0..255.
         width: pixels.
+
+    Raises:
+        InputError: an outline of more than `_MAX_CROSSINGS` crossings.
     """
-    points = points[np.isfinite(points).all(axis=1)]
+    points = np.clip(points[np.isfinite(points).all(axis=1)], -_FAR, _FAR)
     along = np.diff(points, axis=0)
     length = np.hypot(along[:, 0], along[:, 1])
     start, end = points[:-1][length > 0], points[1:][length > 0]
@@ -74,36 +90,79 @@ def _fill(mask: np.ndarray, edges: np.ndarray, value: int, *, even_odd: bool) ->
     """Fill what closed outlines hold, given their edges (N, 4) as x0, y0, x1, y1, by pixel centre."""
     height, width = mask.shape
     xs, ys = edges[:, ::2], edges[:, 1::2]
-    left, right = max(0.0, np.ceil(xs.min())), min(float(width), np.floor(xs.max()) + 1)
-    top, bottom = max(0.0, np.ceil(ys.min())), min(float(height), np.floor(ys.max()) + 1)
+    left, right = int(max(0.0, np.ceil(xs.min()))), int(min(float(width), np.floor(xs.max()) + 1))
+    top, bottom = int(max(0.0, np.ceil(ys.min()))), int(min(float(height), np.floor(ys.max()) + 1))
     if top >= bottom or left >= right:
         return
-    # Each edge changes the count of all pixels to its right, in the rows whose centre line it crosses.
     first = np.clip(np.ceil(ys.min(axis=1)), top, bottom).astype(int)
-    crossed = np.clip(np.ceil(ys.max(axis=1)), top, bottom).astype(int) - first
+    last = np.clip(np.ceil(ys.max(axis=1)), top, bottom).astype(int)
+    crossings = int((last - first).sum())
+    if crossings > _MAX_CROSSINGS:
+        raise InputError(f"a shape of {len(edges)} edges is too intricate to be drawn")
+    band = max(1, min(_BAND // (right - left), _BAND // 4 * (bottom - top) // max(crossings, 1)))
+    if band >= bottom - top:
+        _fill_rows(mask, edges, first, last, (left, top, right, bottom), value, even_odd)
+        return
+    for start in range(top, bottom, band):
+        end = min(start + band, bottom)
+        inside = (first < end) & (last > start)
+        rows = np.clip(first[inside], start, end), np.clip(last[inside], start, end)
+        _fill_rows(mask, edges[inside], *rows, (left, start, right, end), value, even_odd)
+
+
+def _fill_rows(
+    mask: np.ndarray,
+    edges: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    box: tuple[int, int, int, int],
+    value: int,
+    even_odd: bool,
+) -> None:
+    """Fill the pixels of a box, given the edges and the rows (from `first` up to `last`) each crosses in it."""
+    left, top, right, bottom = box
+    # Each edge changes the count of all pixels to its right, in the rows whose centre line it crosses.
+    crossed = last - first
     edge = np.repeat(np.arange(len(edges)), crossed)
     rows = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(crossed) - crossed, crossed)
     x0, y0, x1, y1 = edges[edge].T
     crossings = x0 + (rows - y0) * ((x1 - x0) / (y1 - y0))
-    columns = np.clip(np.ceil(crossings), left, right).astype(int) - int(left)
-    counts = np.zeros((int(bottom - top), int(right - left) + 1), np.int32)
-    np.add.at(counts, (rows - int(top), columns), 1 if even_odd else np.where(y1 > y0, 1, -1))
+    columns = np.clip(np.ceil(crossings), left, right).astype(int) - left
+    counts = np.zeros((bottom - top, right - left + 1), np.int32)
+    np.add.at(counts, (rows - top, columns), 1 if even_odd else np.where(y1 > y0, 1, -1))
     counts = np.cumsum(counts[:, :-1], axis=1, dtype=np.int32)
     inside = (counts & 1 if even_odd else counts) != 0
-    mask[int(top) : int(bottom), int(left) : int(right)][inside] = value
+    mask[top:bottom, left:right][inside] = value
 
 
 def fill_circle(mask: np.ndarray, center: np.ndarray, radius: float, value: int) -> None:
     """Give `value` to the pixels whose centre is no further than `radius` from `center` (x, y, pixel centres)."""
-    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    mask[(columns - center[0]) ** 2 + (rows - center[1]) ** 2 <= radius**2] = value
+    if not np.isfinite([*center, radius]).all():
+        return
+    x, y, radius = (float(np.clip(v, -_FAR, _FAR)) for v in (*center, radius))
+    left, right = max(0, int(np.ceil(x - radius))), min(mask.shape[1], int(np.floor(x + radius)) + 1)
+    top, bottom = max(0, int(np.ceil(y - radius))), min(mask.shape[0], int(np.floor(y + radius)) + 1)
+    if left >= right:
+        return
+    columns = np.arange(left, right)[None]
+    band = max(1, _BAND // (right - left))
+    for start in range(top, bottom, band):
+        rows = np.arange(start, min(start + band, bottom))[:, None]
+        mask[start : start + len(rows), left:right][(columns - x) ** 2 + (rows - y) ** 2 <= radius**2] = value
 
 
 def runs_to_mask(runs: Sequence[int] | np.ndarray, length: int, where: str) -> np.ndarray:
     """Alternating run lengths, the first of zeros, as (length,) bool. Raises InputError when they do not add up."""
-    counts = np.asarray(runs, np.int64)
-    if counts.ndim != 1 or (counts < 0).any() or counts.sum() != length:
-        raise InputError(f"{where}: run lengths do not add up to the {length} pixels of the mask")
+    try:
+        counts = np.asarray(runs)
+        if counts.ndim != 1 or (counts.size and counts.dtype.kind not in "iu"):
+            raise ValueError
+        counts = counts.astype(np.int64)
+        # no run is longer than the mask, so that the sum cannot wrap around
+        if (counts < 0).any() or (counts > length).any() or counts.sum() != length:
+            raise ValueError
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{where}: run lengths do not add up to the {length} pixels of the mask") from error
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
 
 

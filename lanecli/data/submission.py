@@ -2,63 +2,145 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from lanecli.data.layout import files_below
+from lanecli.data.orientation import upright_size
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry, Size
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media.pictures import read_mask, write_mask, write_picture
 
-_PREDICTED = ".mask"
+_PREDICTED, _OF_VIDEO = ".mask", ".masks"
+_DRAWN = (".overlay", ".uncertainty")
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """A mask, what the picture it is of is called (without suffix), and the size it is to have."""
+
+    path: Path
+    name: PurePosixPath
+    frame: Size | None
 
 
 def decode_folder(
-    predictions: Path, out: Path, label_map: LabelMap, frame: Size | None, crop_top: int, overwrite: bool = False
-) -> list[Path]:
-    """Write every mask below `predictions` as source ids below `out`, under its own name.
+    predictions: Path,
+    out: Path,
+    label_map: LabelMap,
+    frame: Size | None,
+    crop_top: int,
+    overwrite: bool = False,
+    originals: Path | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Write every mask below `predictions` as source ids below `out`, under its picture's name.
+
+    Nothing is written before every mask was read.
 
     Args:
-        predictions: PNGs of train ids, ``X.mask.png`` or ``X.png``, at the frame's size, without the cropped rows, or
-            at the network's size.
+        predictions: what `lanecli predict --save masks` wrote (``X.mask.png``; overlays and heat maps in it are passed
+            over), or PNGs of train ids; at the frame's size, without the cropped rows, or at the network's size.
         out: where ``X.png`` goes; folders are mirrored.
         label_map: gives the source ids.
-        frame: the size the competition wants; None keeps each mask's.
+        frame: the size the competition wants; None keeps each mask's, or takes the original's.
         crop_top: rows at the top that become background, whatever was predicted.
         overwrite: replace files that are there.
+        originals: a folder of the pictures; masks then go under the paths these have below it.
 
     Returns:
-        The files written.
+        The files written, and what the user should know, a line each.
 
     Raises:
-        InputError: no predictions, values that are no train ids, or files that exist.
+        InputError: no predictions, values that are no train ids (masks that were decoded already), predictions of no
+            original, or files that exist.
     """
-    written = []
-    for path in files_below(predictions, (".png",)):
-        target = out / path.relative_to(predictions).parent / f"{path.stem.removesuffix(_PREDICTED)}.png"
-        decoded = decode_mask(read_mask(path), label_map, frame, crop_top, str(path))
+    found, notes = _predictions(predictions, frame, originals)
+    for item in found:
+        _check_train_ids(_read(item.path, label_map), label_map, str(item.path))
+    targets = [out / item.name.parent / f"{item.name.name}.png" for item in found]
+    twice = {target for target in targets if targets.count(target) > 1} if len(set(targets)) < len(targets) else set()
+    if twice:
+        raise InputError(f"{predictions}: several masks would be {min(twice)}; decode one run's folder at a time")
+    for target in targets if not overwrite else ():
+        if target.exists():
+            raise InputError(f"{target}: exists already; add --overwrite to replace it")
+    for item, target in zip(found, targets, strict=True):
+        decoded = decode_mask(_read(item.path, label_map), label_map, item.frame, crop_top, str(item.path))
         if decoded.ndim == 2:
             write_mask(target, decoded, overwrite=overwrite)
         else:
             write_picture(target, decoded, overwrite=overwrite)
-        written.append(target)
-    if not written:
-        raise InputError(f"{predictions}: holds no PNG masks")
-    return written
+    return targets, notes
 
 
-def decode_mask(mask: np.ndarray, label_map: LabelMap, frame: Size | None, crop_top: int, where: str) -> np.ndarray:
-    """(h, w) train ids to (H, W) source ids of the frame's size, background above `crop_top`."""
-    background = label_map.background or 0
-    width, height = frame or (mask.shape[1], mask.shape[0])
-    highest = int(mask[mask != IGNORE_ID].max(initial=0))
+def _predictions(folder: Path, frame: Size | None, originals: Path | None) -> tuple[list[_Prediction], list[str]]:
+    paths = list(files_below(folder, (".png",)))
+    chosen = [p for p in paths if not p.stem.endswith(_DRAWN)]
+    if not chosen:
+        drawn = f", only {len(paths)} drawn pictures; predict with --save masks" if paths else ""
+        raise InputError(f"{folder}: holds no PNG masks{drawn}")
+    notes = []
+    if len(chosen) < len(paths):
+        notes.append(f"{len(paths) - len(chosen)} overlays and heat maps are passed over")
+    found = []
+    for path in chosen:
+        inner = PurePosixPath(path.relative_to(folder).as_posix())
+        parts = [part.removesuffix(_OF_VIDEO) for part in inner.parts[:-1]]
+        found.append(_Prediction(path, PurePosixPath(*parts, inner.stem.removesuffix(_PREDICTED)), frame))
+    return _as_originals(found, originals, notes) if originals is not None else (found, notes)
+
+
+def _as_originals(found: list[_Prediction], originals: Path, notes: list[str]) -> tuple[list[_Prediction], list[str]]:
+    """Predictions under the names, and of the sizes, of the pictures they are of."""
+    pictures = {PurePosixPath(p.relative_to(originals).as_posix()).with_suffix(""): p for p in files_below(originals)}
+    by_stem: dict[str, list[PurePosixPath]] = {}
+    for name in pictures:
+        by_stem.setdefault(name.name, []).append(name)
+    renamed = []
+    for item in found:
+        alike = [item.name] if item.name in pictures else by_stem.get(item.name.name, [])
+        if len(alike) != 1:
+            what = "two pictures have" if alike else "no picture has"
+            raise InputError(f"{item.path}: {what} this name below {originals}")
+        size = item.frame or upright_size(pictures[alike[0]])[0]
+        renamed.append(_Prediction(item.path, alike[0], size))
+    without = len(pictures) - len({item.name for item in renamed})
+    if without:
+        notes.append(f"{without} of {len(pictures)} pictures below {originals} have no prediction")
+    return renamed, notes
+
+
+def _read(path: Path, label_map: LabelMap) -> np.ndarray:
+    try:
+        return read_mask(path)
+    except InputError as error:
+        if label_map.coding == "colors" and "colour picture" in str(error):
+            raise InputError(f"{path}: holds colours, not train ids; it is decoded already, or drawn") from error
+        raise
+
+
+def _check_train_ids(mask: np.ndarray, label_map: LabelMap, where: str) -> None:
+    """Raise InputError where values are no train ids of the map."""
+    values = np.unique(mask)
+    highest = int(values[values != IGNORE_ID].max(initial=0))
     if highest >= len(label_map.classes):
         raise InputError(
             f"{where}: value {highest} is no train id of label map '{label_map.name}' "
             f"({len(label_map.classes)} classes); are these source ids already?"
         )
+    owner = next((c.name for c in label_map.classes if c.decoded == IGNORE_ID), None)
+    if label_map.coding == "ids" and owner is not None and IGNORE_ID in values:
+        raise InputError(f"{where}: value {IGNORE_ID} is the source id of '{owner}'; these are source ids already")
+
+
+def decode_mask(mask: np.ndarray, label_map: LabelMap, frame: Size | None, crop_top: int, where: str) -> np.ndarray:
+    """(h, w) train ids to (H, W) source ids of the frame's size, background above `crop_top`."""
+    _check_train_ids(mask, label_map, where)
+    background = label_map.background or 0
+    width, height = frame or (mask.shape[1], mask.shape[0])
     if crop_top >= height:
         raise InputError(f"--crop-top {crop_top} leaves nothing of a {width}x{height} picture")
     if mask.shape != (height, width):

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lanecli.errors import InputError, nearest
 from lanecli.labelmaps.lane import lane_map
 from lanecli.labels import LabelMap
 from lanecli.registry import Registry
+from lanecli.textfiles import read_yaml
 
 LABEL_MAPS: Registry[LabelMap] = Registry("label map")
 _HERE = "lanecli.labelmaps"
@@ -91,12 +90,7 @@ def read_label_map(path: Path, labels: Mapping[str, int] | None = None) -> Label
     Raises:
         InputError: no such file, not YAML, a part missing or wrong, or an unknown label.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not readable as YAML: {str(error).splitlines()[0]}") from error
+    data = read_yaml(path)
     if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
         raise InputError(f"{path}: a label map is a mapping with 'classes', a list of name, color and sources")
     data.setdefault("name", path.stem)
@@ -115,7 +109,7 @@ def read_label_map(path: Path, labels: Mapping[str, int] | None = None) -> Label
 
     for entry in (*data["classes"], data):
         if not isinstance(entry, dict):
-            raise InputError(f"{path}: a class is a mapping with name, color and sources, not '{entry}'")
+            raise InputError(f"{path}: a class is a mapping with name, color and sources, not '{type(entry).__name__}'")
         key = "ignored" if entry is data else "sources"
         if key == "sources" and key not in entry and entry.get("name") in (labels or {}):
             entry[key] = [entry["name"]]

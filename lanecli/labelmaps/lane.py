@@ -7,7 +7,8 @@ for both, its pixels are ignored rather than taught as either; what was seen in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from lanecli.errors import InputError
@@ -73,8 +74,21 @@ _WITHOUT = {
     "cityscapes": "no class for paint on the road",
     "camvid-index": "lane markings merged into road",
 }
-_WORDS = ("lane", "line", "marking", "dash", "solid", "divid", "lsep", "guiding", "edge")
-_OTHER = ("stop", "crosswalk", "zebra", "arrow", "area", "drivable", "text", "word", "parking", "background", "not")
+_WORD = re.compile(
+    "lanes?|lines?|markings?|dash|dashe[sd]|solid|divid(er|ers|ed|ing)|lsep|guiding|edges?"
+    "|(lane|road|center|centre|edge|side|solid|dashed|broken|white|yellow)(line|mark|marking)s?"
+)
+_OTHER = re.compile("stop|crosswalks?|zebra|arrows?|areas?|drivable|texts?|words?|parking|background|not|no|non|ignore")
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def reads_like_a_lane(word: str) -> bool:
+    """Whether a label speaks of lines along the road, by whole words: ``solid lane`` does, ``hedge`` does not.
+
+    ``solidWhiteLine``, ``lane_marking`` and ``lane-1`` are words with parts.
+    """
+    parts = {part.lower() for part in _PARTS.findall(word)}
+    return any(map(_WORD.fullmatch, parts)) and not any(map(_OTHER.fullmatch, parts))
 
 
 def _build(sides: Sides) -> LabelMap:
@@ -106,20 +120,22 @@ def lane_map(layout: str | None = None) -> LabelMap:
     return _build(SOURCES[layout])
 
 
-def lane_map_of_words(labels: Mapping[str, int], coding: str = "ids") -> LabelMap:
+def lane_map_of_words(labels: Mapping[str, int], coding: str = "ids", ignored: Collection[int] = ()) -> LabelMap:
     """`lane` for labels that are words (CVAT, LabelMe, COCO): those that speak of lines along the road.
 
-    Raises InputError when no label does.
+    Args:
+        labels: source value by word.
+        coding: of the source values.
+        ignored: source values that count for nothing.
+
+    Raises:
+        InputError: no label does.
     """
-    chosen = {
-        value
-        for word, value in labels.items()
-        if any(w in word.lower() for w in _WORDS) and not any(w in word.lower() for w in _OTHER)
-    }
+    chosen = {v for word, v in labels.items() if reads_like_a_lane(word) and v not in ignored}
     if not chosen:
         raise InputError(
             f"none of the labels ({', '.join(labels) or 'there are none'}) reads like a lane marking; give --classes a "
             "YAML file that says which are"
         )
-    rest = {*labels.values(), 0} - chosen
-    return _build(Sides(tuple(sorted(chosen)), tuple(sorted(rest)), (), coding))
+    rest = {*labels.values(), 0} - chosen - set(ignored)
+    return _build(Sides(tuple(sorted(chosen)), tuple(sorted(rest)), tuple(sorted(ignored)), coding))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from miniature_files import as_json, ids, picture, stored, text
 from miniatures import tusimple_clip, tusimple_line, tusimple_tree
 
+from lanecli.data.job import Job
 from lanecli.data.lanes import EXTRA, foot, slots
-from lanecli.data.layout import Request
 from lanecli.data.manifest import DatasetInfo
 from lanecli.data.prepare import prepare_dataset
 from lanecli.errors import InputError
@@ -20,8 +21,8 @@ from lanecli.errors import InputError
 SIZE = (128, 72)
 
 
-def prepare(name: str, source: Path, out: Path, **options: Any) -> DatasetInfo:
-    return prepare_dataset(name, source, out, contact_sheet=0, **options)
+def prepare(name: str, source: Path, out: Path, note: Callable[[str], object] = print, **options: Any) -> DatasetInfo:
+    return prepare_dataset(Job(name, source, out, contact_sheet=0, **options), note=note)
 
 
 def test_tusimple_only_the_20th_frame_of_a_clip_is_labelled(tmp_path: Path) -> None:
@@ -37,9 +38,7 @@ def test_tusimple_0531_is_the_validation_part(tmp_path: Path) -> None:
 
 def test_tusimple_absent_points_are_not_drawn(tmp_path: Path) -> None:
     """-2 is no x: a line to column -2 would run along the left edge."""
-    info = prepare(
-        "tusimple", tusimple_tree(tmp_path / "src"), tmp_path / "out", request=Request(tmp_path, line_width=3)
-    )
+    info = prepare("tusimple", tusimple_tree(tmp_path / "src"), tmp_path / "out", line_width=3)
     mask = stored(info.samples[0].mask)
     assert np.nonzero(mask[40])[0].tolist() == [37, 38, 39, 91, 92, 93]
     assert not mask[31:59, :12].any()
@@ -47,7 +46,7 @@ def test_tusimple_absent_points_are_not_drawn(tmp_path: Path) -> None:
 
 
 def test_tusimple_slots_count_from_the_camera(tmp_path: Path) -> None:
-    info = prepare("tusimple", tusimple_tree(tmp_path / "src"), tmp_path / "out", label_map="tusimple-slots")
+    info = prepare("tusimple", tusimple_tree(tmp_path / "src"), tmp_path / "out", classes="tusimple-slots")
     mask = stored(info.samples[0].mask)
     assert (mask[40, 38], mask[40, 92], mask[66, 7]) == (3, 4, 2)
     assert np.nonzero(mask[40] == 3)[0].size in (15, 16)  # slots are drawn 15 wide, along a slanted line
@@ -55,7 +54,7 @@ def test_tusimple_slots_count_from_the_camera(tmp_path: Path) -> None:
 
 def test_tusimple_binary_and_lane_draw_every_lane(tmp_path: Path) -> None:
     for name in ("tusimple-binary", "lane"):
-        info = prepare("tusimple", tusimple_tree(tmp_path / "src"), tmp_path / name, label_map=name)
+        info = prepare("tusimple", tusimple_tree(tmp_path / "src"), tmp_path / name, classes=name)
         mask = stored(info.samples[0].mask)
         assert np.unique(mask).tolist() == [0, 1]
         assert mask[40, 38] == mask[40, 92] == mask[66, 7] == 1
@@ -89,9 +88,8 @@ def test_tusimple_missing_clips_are_named(tmp_path: Path) -> None:
     [
         "{",
         '{"raw_file": "a.jpg"}',
-        '{"raw_file": "../../a.jpg", "lanes": [], "h_samples": []}',
         '{"raw_file": "a.jpg", "lanes": [[1, 2]], "h_samples": [5]}',
-        '["a"]',
+        '"a"',
     ],
 )
 def test_tusimple_malformed_line_is_named(tmp_path: Path, content: str) -> None:
@@ -115,13 +113,13 @@ def lanenet_tree(root: Path) -> Path:
 
 def test_tusimple_lanenet_folders_binary(tmp_path: Path) -> None:
     root = lanenet_tree(tmp_path / "src")
-    info = prepare("tusimple", root, tmp_path / "out", label_map="lane")
+    info = prepare("tusimple", root, tmp_path / "out", classes="lane")
     assert np.array_equal(stored(info.samples[0].mask) == 1, stored(root / "gt_binary_image/0000.png") == 255)
 
 
 def test_tusimple_lanenet_instances_become_slots(tmp_path: Path) -> None:
     root = lanenet_tree(tmp_path / "src")
-    info = prepare("tusimple", root, tmp_path / "out", label_map="tusimple-slots")
+    info = prepare("tusimple", root, tmp_path / "out", classes="tusimple-slots")
     instances, mask = stored(root / "gt_instance_image/0000.png"), stored(info.samples[0].mask)
     assert {g: set(mask[instances == g].tolist()) for g in (0, 20, 70, 120)} == {0: {0}, 20: {4}, 70: {2}, 120: {3}}
 
@@ -152,8 +150,7 @@ def llamas_tree(root: Path) -> Path:
 
 
 def test_llamas_lines_run_through_the_gaps_between_markers(tmp_path: Path) -> None:
-    request = Request(tmp_path, line_width=3)
-    info = prepare("llamas", llamas_tree(tmp_path / "src"), tmp_path / "out", request=request)
+    info = prepare("llamas", llamas_tree(tmp_path / "src"), tmp_path / "out", line_width=3)
     assert info.splits == {"train": 1, "val": 1}
     mask = stored(info.samples[0].mask)
     for row in (35, 45, 55):
@@ -162,7 +159,7 @@ def test_llamas_lines_run_through_the_gaps_between_markers(tmp_path: Path) -> No
 
 
 def test_llamas_lanes_beyond_the_four_are_lane_markings_too(tmp_path: Path) -> None:
-    info = prepare("llamas", llamas_tree(tmp_path / "src"), tmp_path / "out", label_map="lane")
+    info = prepare("llamas", llamas_tree(tmp_path / "src"), tmp_path / "out", classes="lane")
     assert stored(info.samples[0].mask)[45, [10, 30, 60, 100]].tolist() == [1, 1, 1, 1]
 
 

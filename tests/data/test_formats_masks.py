@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from miniature_files import block, colors, ids, palette_ids, picture, stored, text
 from miniatures import camvid_tree, comma_tree, competition_tree, culane_tree
 
-from lanecli.data.layout import Request
+from lanecli.data.job import Job
 from lanecli.data.manifest import DatasetInfo
 from lanecli.data.prepare import prepare_dataset
 from lanecli.errors import InputError
@@ -17,8 +19,8 @@ from lanecli.errors import InputError
 SIZE = (16, 8)
 
 
-def prepare(name: str, source: Path, out: Path, **options: object) -> DatasetInfo:
-    return prepare_dataset(name, source, out, contact_sheet=0, **options)  # type: ignore[arg-type]
+def prepare(name: str, source: Path, out: Path, note: Callable[[str], object] = print, **options: Any) -> DatasetInfo:
+    return prepare_dataset(Job(name, source, out, contact_sheet=0, **options), note=note)
 
 
 def masks(info: DatasetInfo) -> dict[str, np.ndarray]:
@@ -114,7 +116,7 @@ def test_records_never_straddle_splits(tmp_path: Path) -> None:
 
 def test_camvid_by_colour_grouped_by_sequence(tmp_path: Path) -> None:
     root = camvid_tree(tmp_path / "src")
-    info = prepare("camvid", root, tmp_path / "out", label_map="lane", split="val=0006R0*,train=*")
+    info = prepare("camvid", root, tmp_path / "out", classes="lane", split="val=0006R0*,train=*")
     assert {s.group: s.split for s in info.samples} == {"0006R0": "val", "0016E5": "train", "Seq05VD": "train"}
     assert masks(info)["0016E5_08610"].tolist() == [[0, 1, 1, 255]]
 
@@ -144,7 +146,7 @@ def test_camvid_index_copy_has_11_for_void(tmp_path: Path) -> None:
 
 def test_camvid_index_copy_has_no_lane_markings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="merged into road"):
-        prepare("camvid", segnet_copy(tmp_path / "src"), tmp_path / "out", label_map="lane")
+        prepare("camvid", segnet_copy(tmp_path / "src"), tmp_path / "out", classes="lane")
 
 
 # --- comma10k --------------------------------------------------------------------------------------------------------
@@ -197,15 +199,18 @@ def test_culane_masks_that_look_black_are_slots(tmp_path: Path) -> None:
     root = culane_tree(tmp_path / "src")
     mask = masks(prepare("culane", root, tmp_path / "out"))["driver_23_30frame/05151649_0422.MP4/00000"]
     assert mask[0].tolist() == [0] * 10 + [4, 4] + [0] * 4
-    lane = masks(prepare("culane", root, tmp_path / "lane", label_map="lane"))
+    lane = masks(prepare("culane", root, tmp_path / "lane", classes="lane"))
     assert lane["driver_23_30frame/05151649_0422.MP4/00000"][0].tolist() == [0] * 10 + [1, 1] + [0] * 4
 
 
-def test_culane_list_that_leads_outside_is_refused(tmp_path: Path) -> None:
+def test_culane_list_that_leads_outside_finds_nothing_there(tmp_path: Path) -> None:
     root = culane_tree(tmp_path / "src")
     text(root / "list/val_gt.txt", "/../../x.jpg /laneseg_label_w16/x.png 0 0 0 0\n")
-    with pytest.raises(InputError, match=r"val_gt\.txt line 1"):
-        prepare("culane", root, tmp_path / "out")
+    picture(tmp_path / "x.jpg", SIZE)
+    notes: list[str] = []
+    info = prepare("culane", root, tmp_path / "out", note=notes.append)
+    assert [s.image.name for s in info.samples] == ["00000.jpg"]
+    assert any("2 pictures left out" in line and "/../../x.jpg" in line for line in notes)
 
 
 # --- BDD100K ---------------------------------------------------------------------------------------------------------
@@ -225,13 +230,13 @@ def test_bdd100k_lane_masks_are_bit_fields(tmp_path: Path) -> None:
     assert info.splits == {"train": 1, "val": 1}
     names = [info.label_map.names[v] for v in masks(info)["train/0000f77c-6257be58"][0]]
     assert names == ["background", "single white", "single white", "single white", "crosswalk", "road curb"]
-    lane = prepare("bdd100k-lane", root, tmp_path / "lane", label_map="lane")
+    lane = prepare("bdd100k-lane", root, tmp_path / "lane", classes="lane")
     assert masks(lane)["train/0000f77c-6257be58"].tolist() == [[0, 1, 1, 0, 0, 0]]
 
 
 def test_bdd100k_lane_attributes_are_multilabel(tmp_path: Path) -> None:
     root = bdd_tree(tmp_path / "src", "lane", [255, 7 | 16, 4])
-    info = prepare("bdd100k-lane", root, tmp_path / "out", label_map="bdd100k-lane-attributes")
+    info = prepare("bdd100k-lane", root, tmp_path / "out", classes="bdd100k-lane-attributes")
     planes = info.label_map.planes(masks(info)["train/0000f77c-6257be58"])
     assert dict(zip(info.label_map.names, planes[:, 0].tolist(), strict=True)) == {
         "background": [1, 0, 0],
@@ -299,8 +304,7 @@ def test_folder_with_suffixes_in_one_place(tmp_path: Path) -> None:
     root = tmp_path / "src"
     picture(root / "a_rgb.png", (2, 1))
     palette_ids(root / "a_seg.png", [[0, 1]])
-    request = Request(root, image_suffix="_rgb", mask_suffix="_seg")
-    info = prepare("folder", root, tmp_path / "out", request=request)
+    info = prepare("folder", root, tmp_path / "out", image_suffix="_rgb", mask_suffix="_seg")
     assert masks(info)["a"].tolist() == [[0, 1]]
 
 
@@ -318,7 +322,7 @@ def test_jpeg_masks_are_refused(tmp_path: Path) -> None:
     root = tmp_path / "src"
     picture(root / "images/a.png", (2, 1))
     picture(root / "masks/a.jpg", (2, 1))
-    with pytest.raises(InputError, match="no picture with a label"):
+    with pytest.raises(InputError, match=r"a\.jpg: masks are JPEG pictures, in which ids are not exact"):
         prepare("folder", root, tmp_path / "out")
 
 

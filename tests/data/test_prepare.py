@@ -16,6 +16,7 @@ from PIL import Image
 
 from lanecli.data.contact_sheet import write_contact_sheet
 from lanecli.data.formats import FORMATS
+from lanecli.data.job import Job
 from lanecli.data.layout import Request
 from lanecli.data.manifest import read_dataset
 from lanecli.data.prepare import check_dataset, prepare_dataset
@@ -38,8 +39,8 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
-def prepare(source: Path, out: Path, **options: Any) -> Any:
-    return prepare_dataset("folder", source, out, **{"contact_sheet": 0, **options})
+def prepare(source: Path, out: Path, note: Callable[[str], object] = print, **options: Any) -> Any:
+    return prepare_dataset(Job("folder", source, out, **{"contact_sheet": 0, **options}), note=note)
 
 
 def test_every_contract_format_is_registered() -> None:
@@ -163,14 +164,16 @@ def test_an_interrupted_run_goes_on_where_it_stopped(source: Path, tmp_path: Pat
     with pytest.raises(InputError, match="cut short"):
         prepare(source, out, size=(32, 24), workers=1)
     assert not (out / "dataset.yaml").exists()
-    done = {p: p.stat().st_mtime_ns for p in (out / "masks").rglob("*.png")}
+    done = {p: p.stat().st_mtime_ns for p in (out / ".unfinished/masks").rglob("*.png")}
     assert len(done) == 5
+    assert [p.name for p in out.iterdir()] == [".unfinished"]
     bad.write_bytes(good)
     info = prepare(source, out, size=(32, 24))
-    assert {p: p.stat().st_mtime_ns for p in done} == done
+    moved = {out / p.relative_to(out / ".unfinished"): when for p, when in done.items()}
+    assert {p: p.stat().st_mtime_ns for p in moved} == moved
     fresh = prepare(source, tmp_path / "fresh", size=(32, 24))
     assert info.pixel_counts == fresh.pixel_counts
-    assert not (out / ".prepare.json").exists()
+    assert not (out / ".unfinished").exists()
 
 
 def test_a_half_written_mask_is_written_again(source: Path, tmp_path: Path) -> None:
@@ -181,9 +184,8 @@ def test_a_half_written_mask_is_written_again(source: Path, tmp_path: Path) -> N
     bad.write_bytes(b"")
     with pytest.raises(InputError, match="empty"):
         prepare(source, out, size=(32, 24), overwrite=True, workers=1)
-    settings = out / ".prepare.json"
-    assert settings.is_file()
-    (out / "masks/d0/a_0.png").write_bytes(b"\x89PNG\r\n\x1a\n half")
+    assert len(list((out / "masks").rglob("*.png"))) == 6  # the dataset that is there stays until the new one is whole
+    (out / ".unfinished/masks/d0/a_0.png").write_bytes(b"\x89PNG\r\n\x1a\n half")
     bad.write_bytes(good)
     info = prepare(source, out, size=(32, 24))
     assert stored(info.samples[0].mask).shape == (24, 32)
@@ -232,13 +234,13 @@ def test_class_without_a_pixel_is_noted(source: Path, tmp_path: Path) -> None:
         ids(path, np.zeros((48, 64)))
     notes: list[str] = []
     prepare(source, tmp_path / "out", note=notes.append)
-    assert any("no pixel of: lane marking" in n for n in notes)
+    assert any("there is nothing to learn" in n for n in notes)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label_map": "nothing"}, "unknown label map 'nothing'"),
+        ({"classes": "nothing"}, "unknown label map 'nothing'"),
         ({"crop_top": 48}, "leave nothing"),
         ({"by": "colour"}, "not one of group, folder, frame"),
         ({"tolerance": 3}, "reads ids"),
@@ -258,7 +260,7 @@ def test_check_lists_every_broken_file_and_writes_nothing(source: Path) -> None:
     ids(source / "masks/d2/a_2.png", np.full((48, 64), 7))
     ids(source / "masks/d3/a_3.png", np.zeros((4, 4)))
     before = sorted(source.rglob("*"))
-    total, broken = check_dataset("folder", source)
+    total, broken = check_dataset(Job("folder", source))
     assert total == 6
     assert len(broken) == 4
     for line, words in zip(
@@ -291,7 +293,7 @@ def test_contact_sheet_of_multilabel_masks(tmp_path: Path) -> None:
     root = tmp_path / "src"
     picture(root / "images/100k/train/a-1.jpg", (64, 32))
     ids(root / "labels/lane/masks/train/a-1.png", np.full((32, 64), 7 | 16))
-    info = prepare_dataset("bdd100k-lane", root, tmp_path / "out", label_map="bdd100k-lane-attributes")
+    info = prepare_dataset(Job("bdd100k-lane", root, tmp_path / "out", classes="bdd100k-lane-attributes"))
     write_contact_sheet(info)
     dashed = info.label_map.classes[5].color
     assert np.abs(stored(info.root / "contact_sheet.png")[330, 300].astype(int) - dashed).sum() < 3 * 128
@@ -395,8 +397,8 @@ def shared(name: str) -> Path:
 
 
 @pytest.fixture
-def some_real_pairs(tmp_path: Path) -> tuple[Path, Request, dict[str, Path]]:
-    """A CSV list of six real pairs, the request for it, and the grey labels by picture stem."""
+def some_real_pairs(tmp_path: Path) -> tuple[Path, Path, dict[str, Path]]:
+    """A CSV list of six real pairs, where their pictures are, and the grey labels by picture stem."""
     root = shared("apolloscape")
     pairs = FORMATS.get("apolloscape")(Request(root)).pairs
     assert len(pairs) == 67
@@ -404,16 +406,16 @@ def some_real_pairs(tmp_path: Path) -> tuple[Path, Request, dict[str, Path]]:
     chosen = pairs[5::11]
     lines = [f"{p.image.relative_to(root)}, {p.label.relative_to(root)}\n" for p in chosen]
     listed = text(tmp_path / "list.csv", "image, label\n" + "".join(lines))
-    return listed, Request(listed, images=root), {p.image.stem: p.label for p in chosen}
+    return listed, root, {p.image.stem: p.label for p in chosen}
 
 
 def test_real_apolloscape_masks_decode_to_the_source_labels(
-    tmp_path: Path, some_real_pairs: tuple[Path, Request, dict[str, Path]]
+    tmp_path: Path, some_real_pairs: tuple[Path, Path, dict[str, Path]]
 ) -> None:
     """Every kept id at full size, exactly; a class's decode id stands for all of its ids."""
-    listed, request, labels = some_real_pairs
+    listed, images, labels = some_real_pairs
     info = prepare_dataset(
-        "apolloscape", listed, tmp_path / "out", label_map="apolloscape-8", contact_sheet=0, request=request
+        Job("apolloscape", listed, tmp_path / "out", classes="apolloscape-8", contact_sheet=0, images=images)
     )
     found = label_map("apolloscape-8")
     for sample in info.samples:
@@ -423,18 +425,20 @@ def test_real_apolloscape_masks_decode_to_the_source_labels(
 
 
 def test_real_apolloscape_resized_masks_are_not_shifted(
-    tmp_path: Path, some_real_pairs: tuple[Path, Request, dict[str, Path]]
+    tmp_path: Path, some_real_pairs: tuple[Path, Path, dict[str, Path]]
 ) -> None:
-    listed, request, labels = some_real_pairs
+    listed, images, labels = some_real_pairs
     info = prepare_dataset(
-        "apolloscape",
-        listed,
-        tmp_path / "out",
-        label_map="apolloscape-8",
-        crop_top=690,
-        size=(1536, 512),
-        contact_sheet=0,
-        request=request,
+        Job(
+            "apolloscape",
+            listed,
+            tmp_path / "out",
+            classes="apolloscape-8",
+            crop_top=690,
+            size=(1536, 512),
+            contact_sheet=0,
+            images=images,
+        )
     )
     found = label_map("apolloscape-8")
     across, along = [], []
@@ -470,6 +474,6 @@ def run_shifts(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     ("name", "count", "lane_pixels"), [("camvid", 66, 823_735), ("comma10k", 6, 48_703), ("tusimple", 6, 102_993)]
 )
 def test_real_sets_onto_lane(tmp_path: Path, name: str, count: int, lane_pixels: int) -> None:
-    info = prepare_dataset(name, shared(name), tmp_path / "out", label_map="lane", contact_sheet=0)
+    info = prepare_dataset(Job(name, shared(name), tmp_path / "out", classes="lane", contact_sheet=0))
     assert len(info.samples) == count
     assert sum(counts["lane marking"] for counts in info.pixel_counts.values()) == lane_pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lanecli.data import rasterise
 from lanecli.data.rasterise import (
     blank,
     coco_runs,
@@ -153,3 +155,46 @@ def test_sizes_are_checked_before_anything_is_allocated() -> None:
     with pytest.raises(InputError, match="1000000x1000000 is no size"):
         blank((1_000_000, 1_000_000), "x")
     assert blank((3, 2), "x").tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.floats(-9, 40), st.floats(-9, 30)), min_size=3, max_size=9), st.integers(1, 40))
+def test_shapes_drawn_in_bands_are_those_drawn_at_once(points: list[tuple[float, float]], band: int) -> None:
+    outline = np.array(points)
+    at_once, banded = np.zeros((24, 32), np.uint8), np.zeros((24, 32), np.uint8)
+    for mask, budget in ((at_once, rasterise._BAND), (banded, band)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rasterise, "_BAND", budget)
+            fill_polygon(mask, outline, 1)
+            draw_line(mask, outline, 2, 3)
+            fill_circle(mask, outline[0], 5.5, 3)
+    assert np.array_equal(at_once, banded)
+
+
+def test_a_polygon_of_a_hundred_million_pixels_takes_little_more_than_its_mask() -> None:
+    mask = np.zeros((10_000, 10_000), np.uint8)
+    tracemalloc.start()
+    fill_polygon(mask, np.array([(-1.0, -1), (10_001, -1), (10_001, 10_001), (-1, 10_001)]), 1)
+    fill_circle(mask, np.array([5000.0, 5000.0]), 4000.0, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mask[0, 0] == mask[-1, -1] == 1
+    assert mask[5000, 5000] == 2
+    assert peak < 150 << 20
+
+
+def test_a_shape_too_intricate_is_refused() -> None:
+    zigzag = np.array([(x, y) for x in range(20_000) for y in (0.0, 20_000.0)])
+    with pytest.raises(InputError, match="too intricate"):
+        fill_polygon(np.zeros((20_000, 4), np.uint8), zigzag, 1)
+
+
+@pytest.mark.parametrize("far", [1e12, 1e300])
+def test_points_far_outside_are_drawn_as_what_is_seen_of_them(far: float) -> None:
+    mask = np.zeros((8, 8), np.uint8)
+    fill_polygon(mask, np.array([(-far, -far), (far, -far), (far, far), (-far, far)]), 1)
+    draw_line(mask, np.array([(3.0, -far), (3.0, far)]), 2, 1)
+    assert (mask[:, 3] == 2).all()
+    assert (np.delete(mask, 3, axis=1) == 1).all()

@@ -8,14 +8,17 @@ are palette pictures whose indices are the ids, so they are read just as well; t
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 
 from lanecli.data.layout import Layout, Pair, Request, by_key, files_below, match
-from lanecli.data.manifest import safe_relative
+from lanecli.data.paths import Finder
 from lanecli.errors import InputError
+from lanecli.textfiles import read_text
 
 _LABEL = "_bin"
+_GROUPING = "road and record"
 _ROAD = re.compile(r"road_?(\d+)", re.IGNORECASE)
 _RECORD = re.compile(r"record_?(\d+)", re.IGNORECASE)
 
@@ -47,6 +50,7 @@ def read(request: Request) -> Layout:
         "apolloscape-8",
         "apolloscape",
         notes=notes,
+        grouping=_GROUPING,
     )
 
 
@@ -57,20 +61,25 @@ def _pair(root: Path, image: Path, label: Path) -> Pair:
 
 def _read_list(request: Request) -> Layout:
     """A list with the header ``image,label``; paths are relative to `--images` or the list's folder."""
-    root = request.images or request.source.parent
+    root, source = request.images or request.source.parent, request.source
+    finder = Finder(root)
     pairs = []
-    with request.source.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, skipinitialspace=True)
-        if [cell.strip() for cell in next(rows, [])] != ["image", "label"]:
-            raise InputError(f"{request.source}: a list begins with the line 'image,label'")
+    rows = csv.reader(io.StringIO(read_text(source), newline=""), skipinitialspace=True)
+    try:
+        if [cell.strip().lower() for cell in next(rows, [])] != ["image", "label"]:
+            raise InputError(f"{source}: a list begins with the line 'image,label'")
         for row in rows:
-            if not row:
+            if not any(cell.strip() for cell in row):
                 continue
-            try:
-                image, label = (root / safe_relative(cell.strip().lstrip("/")) for cell in row)
-            except ValueError as error:
-                raise InputError(f"{request.source} line {rows.line_num}: {error}") from error
+            where = f"{source} line {rows.line_num}"
+            if len(row) != 2:
+                raise InputError(f"{where}: {len(row)} columns, not image and label")
+            image, label = (finder.find(cell, where) for cell in row)
+            if image is None or label is None:
+                raise InputError(f"{where}: '{row[image is not None]:.200}' is not below {root}")
             pairs.append(_pair(root, image, label))
+    except csv.Error as error:
+        raise InputError(f"{source}: not readable as CSV: {error}") from error
     if not pairs:
-        raise InputError(f"{request.source}: names no picture")
-    return Layout(tuple(pairs), "apolloscape-8", "apolloscape")
+        raise InputError(f"{source}: names no picture")
+    return Layout(tuple(pairs), "apolloscape-8", "apolloscape", grouping=_GROUPING)

@@ -36,4 +36,6 @@ def read(request: Request) -> Layout:
         Pair(image, name, Path(name).parent.name, label, Path(name).parts[0] if len(Path(name).parts) > 2 else None)
         for name, image, label in kept
     )
-    return Layout(pairs, "cityscapes-19", "cityscapes", notes=notes)
+    return Layout(
+        pairs, "cityscapes-19", "cityscapes", notes=notes, grouping="city", splitting="the folders train and val"
+    )

@@ -32,4 +32,11 @@ def read(request: Request) -> Layout:
             route = _ROUTE.search(key)
             split = "val" if key.endswith("9") else "train"
             pairs.append(Pair(image, f"imgs{camera}/{key}", route[1] if route else key, label, split))
-    return Layout(tuple(pairs), "comma10k", "comma10k", notes=tuple(notes))
+    return Layout(
+        tuple(pairs),
+        "comma10k",
+        "comma10k",
+        notes=tuple(notes),
+        grouping="route (device and start of the drive)",
+        splitting="names that end in 9 are val",
+    )

@@ -1,58 +1,123 @@
-"""CULane: clips of drivers, masks ``laneseg_label_w16`` with slots 0 to 4, and lists whose paths begin with "/"."""
+"""CULane: clips of drivers, masks ``laneseg_label_w16`` with slots 0 to 4, and lists whose paths begin with "/".
+
+Copies without the masks are read from ``X.lines.txt`` beside each picture: one lane per line, ``x y x y …``, drawn 16
+pixels wide as the masks are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from lanecli.data.layout import Layout, Pair, Request, files_below
-from lanecli.data.manifest import safe_relative
+import numpy as np
+
+from lanecli.data.lanes import draw_lanes, slots
+from lanecli.data.layout import LaneLine, Layout, Pair, Request, files_below, load_mask
+from lanecli.data.orientation import upright_size
+from lanecli.data.paths import Finder
+from lanecli.data.rasterise import blank
+from lanecli.data.shapes import from_near
 from lanecli.errors import InputError
+from lanecli.labels import LabelMap
+from lanecli.textfiles import numbered_lines
 
 _MASKS = ("laneseg_label_w16", "laneseg_label_w16_test")
 _LISTS = (("train", ("train_gt.txt", "train.txt")), ("val", ("val_gt.txt", "val.txt")), ("test", ("test.txt",)))
+_LINES = ".lines.txt"
+_WIDTH = 16
+_PER_SIDE = 2
 
 
 def read(request: Request) -> Layout:
-    """Pairs as the lists say, or all that have a mask where there are no lists."""
+    """Pairs as the lists say, or all that have a mask or lines where there are no lists."""
     root = request.source
-    entries = list(_listed(root)) or list(_walked(root))
-    pairs, missing = [], []
-    for split, image, label in entries:
-        name = image.with_suffix("")
-        path = root / label if label else _mask_of(root, image)
-        if path is None or not path.is_file() or not (root / image).is_file():
-            missing.append(image)
+    finder = Finder(root)
+    lists = [
+        (split, path)
+        for split, names in _LISTS
+        if (path := next((root / "list" / n for n in names if (root / "list" / n).is_file()), None))
+    ]
+    entries = [e for split, path in lists for e in _listed(path, split, finder)] if lists else list(_walked(root))
+    pairs, missing, drawn = [], [], 0
+    for split, image, label, named in entries:
+        lines = lines_file(image) if image is not None else None
+        found = label or (_mask_of(root, image) if image is not None else None) or lines
+        if image is None or found is None:
+            missing.append(named)
             continue
-        pairs.append(Pair(root / image, name.as_posix(), name.parent.as_posix(), path, split))
+        drawn += found == lines
+        name = image.relative_to(root).with_suffix("")
+        pairs.append(Pair(image, name.as_posix(), name.parent.as_posix(), found, split))
     if not pairs:
-        raise InputError(f"{root}: no picture with a mask below {_MASKS[0]}; is it the CULane folder with its masks?")
-    notes = (f"{len(missing)} pictures left out, they or their masks are not there: {missing[0]}",) if missing else ()
-    return Layout(tuple(pairs), "culane", "culane", notes=notes)
+        raise InputError(f"{root}: no picture with a mask below {_MASKS[0]}, nor lines; is it the CULane folder?")
+    notes = []
+    if missing:
+        notes.append(f"{len(missing)} pictures left out, they or their masks are not there: {missing[0]}")
+    if drawn:
+        notes.append(f"{drawn} masks are drawn from *{_LINES}, since they are not below {_MASKS[0]}")
+
+    def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
+        if not pair.label.name.endswith(_LINES):
+            return load_mask(pair, label_map)
+        size = upright_size(pair.image)[0]
+        lanes = read_lines(pair.label)
+        mask = blank(size, str(pair.image))
+        return draw_lanes(mask, lanes, slots(lanes, size, _PER_SIDE), request.line_width or _WIDTH)
+
+    def lanes_of(pair: Pair) -> list[LaneLine]:
+        path = lines_file(pair.image)
+        return [LaneLine(from_near(points)) for points in read_lines(path)] if path is not None else []
+
+    known = any(lines_file(pair.image) is not None for pair in pairs)
+    return Layout(
+        tuple(pairs),
+        "culane",
+        "culane",
+        load,
+        lanes=lanes_of if known else None,
+        notes=tuple(notes),
+        grouping="clip",
+        splitting=f"the lists {', '.join(path.name for _, path in lists)}",
+    )
 
 
-def _listed(root: Path) -> Iterator[tuple[str | None, Path, Path | None]]:
-    for split, names in _LISTS:
-        path = next((root / "list" / n for n in names if (root / "list" / n).is_file()), None)
-        if path is None:
-            continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            words = line.split()
-            if not words:
-                continue
-            try:
-                # The lists' paths begin with "/" and mean the data set's folder.
-                image = Path(safe_relative(words[0].lstrip("/")))
-                label = Path(safe_relative(words[1].lstrip("/"))) if len(words) > 1 else None
-            except ValueError as error:
-                raise InputError(f"{path} line {number}: {error}") from error
-            yield split, image, label
+Entry = tuple[str | None, Path | None, Path | None, str]
+"""A split, the picture, its mask where a list names one, and what the list calls the picture."""
 
 
-def _walked(root: Path) -> Iterator[tuple[str | None, Path, Path | None]]:
+def _listed(path: Path, split: str, finder: Finder) -> Iterator[Entry]:
+    for number, line in numbered_lines(path):
+        where, words = f"{path} line {number}", line.split()
+        image = finder.find(words[0], where)
+        yield split, image, finder.find(words[1], where) if len(words) > 1 else None, words[0]
+
+
+def _walked(root: Path) -> Iterator[Entry]:
     for path in files_below(root, (".jpg",)):
-        yield None, path.relative_to(root), None
+        yield None, path, None, str(path)
 
 
 def _mask_of(root: Path, image: Path) -> Path | None:
-    return next((p for m in _MASKS if (p := root / m / image.with_suffix(".png")).is_file()), None)
+    inner = image.relative_to(root).with_suffix(".png")
+    return next((p for m in _MASKS if (p := root / m / inner).is_file()), None)
+
+
+def lines_file(image: Path) -> Path | None:
+    """The lane lines beside a picture, if they are there."""
+    path = image.with_name(f"{image.stem}{_LINES}")
+    return path if path.is_file() else None
+
+
+def read_lines(path: Path) -> list[np.ndarray]:
+    """(N, 2) x, y of each lane. Raises InputError naming a line that is no lane; lanes of one point are left out."""
+    lanes = []
+    for number, line in numbered_lines(path):
+        try:
+            values = np.array(line.split(), float)
+        except ValueError as error:
+            raise InputError(f"{path} line {number}: a lane is numbers x y x y …: '{line:.60}'") from error
+        if len(values) % 2 or not np.isfinite(values).all():
+            raise InputError(f"{path} line {number}: a lane is pairs of numbers x y")
+        if len(values) > 2:
+            lanes.append(values.reshape(-1, 2))
+    return lanes

@@ -1,32 +1,36 @@
 """CVAT: "Segmentation mask 1.1" and "CVAT for images 1.1", as the zip CVAT exports, unpacked, or the bare XML.
 
 Polylines are only in the second; the first leaves them out without a word. Pictures are in the zip when they were
-exported with it, else `--images` says where they are.
+exported with it, else `--images` says where they are. Class ids follow the task's labels in both. Pictures of a
+project are grouped by task: each video is one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from lanecli.data.archive import unpack
-from lanecli.data.formats.cvat_xml import read_annotations
+import numpy as np
+
+from lanecli.data.formats.cvat_xml import Picture, read_annotations
 from lanecli.data.layout import Layout, Pair, Request, by_key, files_below, match
-from lanecli.data.shapes import layout_of
-from lanecli.data.words import map_of, sequence_of, split_of
+from lanecli.data.lists import SplitLists
+from lanecli.data.paths import Finder, Named, portable
+from lanecli.data.shapes import Tally, layout_of
+from lanecli.data.words import is_background, is_ignored, map_of, sequence_of, split_of
 from lanecli.errors import InputError
 from lanecli.labelmaps.lane import lane_map_of_words
 from lanecli.labels import pack_color
+from lanecli.media.pictures import read_color_mask
+from lanecli.textfiles import numbered_lines
 
-_PICTURES = ("JPEGImages", "images", ".")
+_PICTURES = ("JPEGImages", "images")
 
 
 def read(request: Request) -> Layout:
     """Read whichever export is there."""
     root = request.source
-    if root.suffix.lower() == ".zip":
-        if request.unpack_to is None:
-            raise InputError(f"{root}: unpack it first")
-        root = unpack(root, request.unpack_to)
     if root.is_file():
         return _read_xml(root, request.images or root.parent, request)
     if (root / "annotations.xml").is_file():
@@ -39,7 +43,7 @@ def read(request: Request) -> Layout:
 def _read_masks(root: Path, request: Request) -> Layout:
     colors = read_labelmap(root / "labelmap.txt")
     labels = {word: pack_color(color) for word, color in colors.items()}
-    pictures = request.images or next((root / n for n in _PICTURES[:2] if (root / n).is_dir()), None)
+    pictures = request.images or next((root / n for n in _PICTURES if (root / n).is_dir()), None)
     if pictures is None:
         raise InputError(f"{root}: the export holds no pictures; export it with them, or give --images DIR")
     masks = root / "SegmentationClass"
@@ -52,32 +56,58 @@ def _read_masks(root: Path, request: Request) -> Layout:
         by_key(files_below(pictures), lambda p: key(p, pictures)),
         by_key(files_below(masks, (".png",)), lambda p: key(p, masks)),
     )
-    official = {}
-    for path in sorted((root / "ImageSets" / "Segmentation").glob("*.txt")):
-        split = split_of(path.stem)
-        official.update({line.strip(): split for line in path.read_text(encoding="utf-8").splitlines() if line.strip()})
-    pairs = tuple(Pair(image, name, sequence_of(name), label, official.get(name)) for name, image, label in found)
+    official = SplitLists()
+    lists = root / "ImageSets" / "Segmentation"
+    for path in sorted(lists.glob("*.txt")) if lists.is_dir() else ():
+        official.add(path, split_of(path.stem))
+    pairs, unlisted = official.applied(Pair(image, name, sequence_of(name), label) for name, image, label in found)
+    ignored = [value for word, value in labels.items() if is_ignored(word)]
+    unused = _unused(labels, pairs) if request.classes is None else ()
+    kept = {word: value for word, value in labels.items() if word not in unused}
+    own = map_of("cvat", kept, colors, coding="colors")
     return Layout(
         pairs,
-        map_of("cvat", labels, colors, coding="colors"),
+        own,
         "cvat",
         labels=labels,
-        lane=lambda: lane_map_of_words(labels, coding="colors"),
-        notes=notes,
+        lane=lambda: lane_map_of_words(labels, "colors", ignored),
+        unused=unused,
+        notes=(*notes, *unlisted),
+        guessed=True,
+        splitting=f"ImageSets/Segmentation ({', '.join(official.files)})",
     )
+
+
+def _unused(labels: dict[str, int], pairs: tuple[Pair, ...]) -> tuple[str, ...]:
+    """Labels without a pixel in any mask; reading ends as soon as every label was seen."""
+    unseen = {value: word for word, value in labels.items() if not is_background(word) and not is_ignored(word)}
+    every = tuple(unseen.values())
+    for pair in pairs:
+        if not unseen:
+            break
+        try:
+            color = read_color_mask(pair.label).astype(np.uint32)
+        except InputError:  # it is named when its turn comes
+            return ()
+        for value in np.unique(color[..., 0] << 16 | color[..., 1] << 8 | color[..., 2]).tolist():
+            unseen.pop(value, None)
+    unused = tuple(unseen.values())
+    return () if unused == every else unused
 
 
 def read_labelmap(path: Path) -> dict[str, tuple[int, int, int]]:
     """Colour by label from lines ``label:R,G,B:parts:actions``. Raises InputError naming a malformed line."""
     colors = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
+    for number, line in numbered_lines(path):
+        if line.startswith("#"):
             continue
         try:
             word, rgb, *_ = line.split(":")
             red, green, blue = (int(c) for c in rgb.split(","))
+            if not all(0 <= level <= 255 for level in (red, green, blue)):
+                raise ValueError("a level is not 0 to 255")
         except ValueError as error:
-            raise InputError(f"{path} line {number}: is not label:R,G,B:parts:actions: '{line}'") from error
+            raise InputError(f"{path} line {number}: is not label:R,G,B:parts:actions: '{line:.80}'") from error
         colors[word] = (red, green, blue)
     if len(set(colors.values())) < len(colors):
         raise InputError(f"{path}: two labels share a colour")
@@ -85,19 +115,51 @@ def read_labelmap(path: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def _read_xml(path: Path, images: Path, request: Request) -> Layout:
-    annotations = read_annotations(path)
-    pairs, missing = [], []
-    for name, subset, drawing in annotations.pictures:
-        candidates = (images / base / sub / name for base in ("images", ".") for sub in (subset, "."))
-        image = next((c for c in candidates if c.is_file()), None)
+    tally = Tally()
+    annotations = read_annotations(path, tally)
+    finder = Finder(images, ("images", "JPEGImages"))
+    pairs: list[Pair] = []
+    tasks: list[str] = []
+    names = [_named(finder, picture) for picture in annotations.pictures]
+    for picture, image in zip(annotations.pictures, finder.find_all(names), strict=True):
         if image is None:
-            missing.append(name)
+            tally.missing.append(picture.name)
             continue
-        stem = name.with_suffix("").as_posix()
-        pairs.append(Pair(image, stem, sequence_of(stem), drawing, split_of(subset) if subset else None))
+        stem = portable(picture.name, picture.drawing.where).with_suffix("").as_posix()
+        group = f"task {picture.task}" if picture.task else sequence_of(stem)
+        split = split_of(picture.subset)
+        name = f"{picture.subset}/{stem}" if picture.subset and picture.subset.lower() != "default" else stem
+        pairs.append(Pair(image, portable(name, picture.drawing.where).as_posix(), group, picture.drawing, split))
+        tasks.append(picture.task)
     if not pairs:
-        raise InputError(f"{path}: none of its {len(missing)} pictures is below {images}; give --images DIR")
-    notes = list(annotations.notes)
-    if missing:
-        notes.append(f"{len(missing)} pictures named in {path.name} are not there, the first is {missing[0]}")
-    return layout_of("cvat", pairs, request, annotations.words, annotations.colors, notes)
+        raise InputError(
+            f"{path}: none of its {len(tally.missing)} pictures is below {images} "
+            f"(the first is '{tally.missing[0]}'); give --images DIR"
+        )
+    shared = Counter(pair.name for pair in pairs)
+    kept_apart = [
+        replace(pair, name=f"task {task}/{pair.name}") if shared[pair.name] > 1 and task else pair
+        for pair, task in zip(pairs, tasks, strict=True)
+    ]
+    return layout_of(
+        "cvat",
+        kept_apart,
+        request,
+        annotations.words,
+        annotations.colors,
+        tally.notes(path.name),
+        left_out=tally.left_out,
+        grouping="CVAT task" if any(tasks) else "recording (the folder, and the name up to its last number)",
+        guessed=not any(tasks),
+        splitting="the subsets of the CVAT project",
+    )
+
+
+def _named(finder: Finder, picture: Picture) -> Named:
+    """A picture's name, in its subset's folder where it is there."""
+    where = picture.drawing.where
+    if picture.subset:
+        for folder in (f"images/{picture.subset}", picture.subset):
+            if finder.find(f"{folder}/{picture.name}", where) is not None:
+                return Named(f"{folder}/{picture.name}", where)
+    return Named(picture.name, where)

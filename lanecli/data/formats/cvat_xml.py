@@ -5,37 +5,43 @@ Coordinates have (0, 0) at the top-left pixel's outer corner; shapes are drawn b
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from lanecli.data.archive import read_xml
-from lanecli.data.manifest import safe_relative
-from lanecli.data.rasterise import from_corners, runs_to_mask
-from lanecli.data.shapes import Drawing, Shape
+from lanecli.data.rasterise import runs_to_mask
+from lanecli.data.shapes import Drawing, Shape, Tally, points_of, size_of
 from lanecli.errors import InputError
-from lanecli.media.picture_header import MAX_PIXELS
 
-_IGNORED_TAGS = ("tag", "points", "skeleton", "cuboid")
+_WITHOUT_AREA = ("tag", "points", "skeleton", "cuboid")
 _ELLIPSE_POINTS = 72
 
 
 @dataclass(frozen=True)
-class Annotations:
-    """What an annotations.xml holds: (name, subset, drawing) per picture, label words and colours, notes."""
+class Picture:
+    """An annotated picture: its name and subset, the task it is of (empty where there is only one), its shapes."""
 
-    pictures: tuple[tuple[PurePosixPath, str, Drawing], ...]
+    name: str
+    subset: str
+    task: str
+    drawing: Drawing
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What an annotations.xml holds: pictures, and label words in the task's order with their colours."""
+
+    pictures: tuple[Picture, ...]
     words: tuple[str, ...]
     colors: dict[str, tuple[int, int, int]]
-    notes: tuple[str, ...]
 
 
-def read_annotations(path: Path) -> Annotations:
-    """Read it. Raises InputError for CVAT's video form, malformed shapes, or names that lead outside."""
+def read_annotations(path: Path, tally: Tally) -> Annotations:
+    """Read it. Raises InputError for CVAT's video form and malformed shapes."""
     root = read_xml(path)
     if root.find("track") is not None:
         raise InputError(f"{path}: is 'CVAT for video'; export the task as 'CVAT for images 1.1'")
@@ -44,47 +50,67 @@ def read_annotations(path: Path) -> Annotations:
         word, color = label.findtext("name"), label.findtext("color") or ""
         if word:
             words.append(word)
-            if len(color) == 7 and color.startswith("#"):
-                colors[word] = (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16))
-    skipped: Counter[str] = Counter()
+            if (rgb := _color(color)) is not None:
+                colors[word] = rgb
     pictures = []
     for image in root.iter("image"):
         name = image.get("name", "")
-        where = f"{path}: picture '{name}'"
+        where = f"{path}: picture '{name:.200}'"
         try:
-            size = (int(image.attrib["width"]), int(image.attrib["height"]))
-            shapes = _shapes(image, where, skipped)
-            pictures.append((safe_relative(name), image.get("subset", ""), Drawing(size, shapes, where)))
-        except (KeyError, ValueError) as error:
+            size = size_of(image.get("width"), image.get("height"), where)
+            drawing = Drawing(size, _shapes(image, where, tally), where)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise InputError(f"{where}: is malformed ({type(error).__name__}: {error})") from error
+        pictures.append(Picture(name, image.get("subset", ""), image.get("task_id", ""), drawing))
     if not pictures:
         raise InputError(f"{path}: holds no picture; is it 'CVAT for images 1.1'?")
-    notes = tuple(f"{count} '{tag}' shapes have no area and are left out" for tag, count in skipped.items())
-    return Annotations(tuple(pictures), tuple(words), colors, notes)
+    return Annotations(tuple(pictures), tuple(words), colors)
 
 
-def _shapes(image: Element, where: str, skipped: Counter[str]) -> tuple[Shape, ...]:
-    ordered = sorted(image, key=lambda e: int(e.get("z_order", 0)))
+def _color(text: str) -> tuple[int, int, int] | None:
+    try:
+        value = int(text.removeprefix("#"), 16) if len(text) == 7 and text.startswith("#") else -1
+    except ValueError:
+        return None
+    return (value >> 16, value >> 8 & 255, value & 255) if value >= 0 else None
+
+
+def _shapes(image: Element, where: str, tally: Tally) -> tuple[Shape, ...]:
+    # tools that are not CVAT write z_order="0.0"
+    ordered = sorted(image, key=lambda e: _number(e.get("z_order", "0"), where))
     shapes = []
     for element in ordered:
         if element.tag in _READERS:
-            shapes.append(_READERS[element.tag](element, element.attrib["label"], where))
-        elif element.tag in _IGNORED_TAGS:
-            skipped[element.tag] += 1
+            shape = _READERS[element.tag](element, element.attrib["label"], where)
+            if shape.kind == "polygon" and len(shape.points) < 3:
+                tally.left_out["polygons of fewer than three points"] += 1
+            elif shape.kind == "line" and len(shape.points) < 2:
+                tally.left_out["polylines of fewer than two points"] += 1
+            else:
+                shapes.append(shape)
+        elif element.tag in _WITHOUT_AREA:
+            tally.left_out[f"'{element.tag}' shapes, which have no area"] += 1
     return tuple(shapes)
 
 
-def _points(element: Element) -> np.ndarray:
+def _number(text: str, where: str) -> float:
+    value = float(text)
+    if not np.isfinite(value):
+        raise InputError(f"{where}: is malformed ({text} is no number)")
+    return value
+
+
+def _points(element: Element, where: str) -> np.ndarray:
     pairs = [pair.split(",") for pair in element.attrib["points"].split(";")]
-    return from_corners([(float(x), float(y)) for x, y in pairs])
+    return points_of([(float(x), float(y)) for x, y in pairs], where)
 
 
 def _polygon(element: Element, label: str, where: str) -> Shape:
-    return Shape(label, "polygon", _points(element))
+    return Shape(label, "polygon", _points(element, where))
 
 
 def _polyline(element: Element, label: str, where: str) -> Shape:
-    return Shape(label, "line", _points(element))
+    return Shape(label, "line", _points(element, where))
 
 
 def _turned(points: np.ndarray, center: np.ndarray, degrees: float) -> np.ndarray:
@@ -96,24 +122,33 @@ def _turned(points: np.ndarray, center: np.ndarray, degrees: float) -> np.ndarra
 
 def _box(element: Element, label: str, where: str) -> Shape:
     left, top, right, bottom = (float(element.attrib[k]) for k in ("xtl", "ytl", "xbr", "ybr"))
-    corners = from_corners([(left, top), (right, top), (right, bottom), (left, bottom)])
-    return Shape(label, "polygon", _turned(corners, corners.mean(axis=0), float(element.get("rotation", 0))))
+    corners = points_of([(left, top), (right, top), (right, bottom), (left, bottom)], where)
+    return Shape(label, "polygon", _turned(corners, corners.mean(axis=0), _number(element.get("rotation", "0"), where)))
 
 
 def _ellipse(element: Element, label: str, where: str) -> Shape:
-    x, y, rx, ry = (float(element.attrib[k]) for k in ("cx", "cy", "rx", "ry"))
+    x, y, rx, ry = (_number(element.attrib[k], where) for k in ("cx", "cy", "rx", "ry"))
     angle = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)
-    outline = from_corners(np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1))
-    return Shape(label, "polygon", _turned(outline, np.array([x, y]) - 0.5, float(element.get("rotation", 0))))
+    outline = points_of(np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1), where)
+    degrees = _number(element.get("rotation", "0"), where)
+    return Shape(label, "polygon", _turned(outline, np.array([x, y]) - 0.5, degrees))
 
 
 def _mask(element: Element, label: str, where: str) -> Shape:
-    left, top, width, height = (int(element.attrib[k]) for k in ("left", "top", "width", "height"))
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise InputError(f"{where}: a mask of {width}x{height} is no size")
-    runs = [int(v) for v in element.attrib["rle"].split(",")]
-    patch = runs_to_mask(runs, width * height, where).reshape(height, width)
-    return Shape(label, "patch", np.array([[left, top]], float), patch)
+    left, top = (_number(element.attrib[k], where) for k in ("left", "top"))
+    extent = size_of(element.attrib["width"], element.attrib["height"], where)
+    if extent is None:
+        raise InputError(f"{where}: a mask has no size")
+    text = element.attrib["rle"]
+
+    def patch() -> np.ndarray:
+        try:
+            runs = np.array(text.split(","), np.int64)
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{where}: a mask's run lengths are no numbers") from error
+        return runs_to_mask(runs, extent[0] * extent[1], where).reshape(extent[::-1])
+
+    return Shape(label, "patch", np.array([[left, top]]), patch, extent)
 
 
 _READERS: dict[str, Callable[[Element, str, str], Shape]] = {

@@ -21,4 +21,4 @@ def read(request: Request) -> Layout:
         by_key((p for p in files_below(labels) if _KIND in p.stem), lambda p: p.stem.replace(_KIND, "_")),
     )
     pairs = tuple(Pair(image, key, key.split("_")[0], label) for key, image, label in found)
-    return Layout(pairs, "kitti-road", "kitti-road", notes=notes)
+    return Layout(pairs, "kitti-road", "kitti-road", notes=notes, grouping="kind of street (um, umm, uu)")

@@ -1,14 +1,14 @@
 """LabelMe: a JSON file beside each picture, with polygons, lines, rectangles, circles and masks.
 
-Coordinates have (0, 0) at the top-left pixel's outer corner. Later shapes lie on top. `imagePath` may hold a folder
-or Windows separators from where it was labelled; the picture is looked for beside the JSON, or below `--images`.
+Coordinates have (0, 0) at the top-left pixel's outer corner. Later shapes lie on top. `imagePath` may hold folders and
+separators of the machine where it was labelled; the picture is looked for in the dataset, or is inside of the JSON.
+Shapes labelled ``__ignore__`` count for nothing.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -16,96 +16,158 @@ import cv2
 import numpy as np
 
 from lanecli.data.layout import Layout, Pair, Request, files_below
-from lanecli.data.rasterise import from_corners
-from lanecli.data.shapes import Drawing, Shape, layout_of
+from lanecli.data.paths import Finder, Named, relative_to_root
+from lanecli.data.shapes import Drawing, Shape, Tally, layout_of, points_of, size_of
 from lanecli.data.words import sequence_of
 from lanecli.errors import InputError
+from lanecli.geometry import Size
+from lanecli.media.outputs import write_atomically
+from lanecli.media.picture_header import check_picture
 from lanecli.media.pictures import PICTURE_SUFFIXES
+from lanecli.textfiles import read_json
 
-_KINDS = {"polygon": "polygon", "line": "line", "linestrip": "line", "rectangle": "polygon", "circle": "circle"}
+_KINDS = {
+    "polygon": "polygon",
+    "rotation": "polygon",  # X-AnyLabeling: the four corners of a turned rectangle
+    "rectangle": "polygon",
+    "line": "line",
+    "linestrip": "line",
+    "circle": "circle",
+}
 _WITHOUT_AREA = ("point", "points")
+_SUFFIX = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tif"}
 
 
 def read(request: Request) -> Layout:
     """Pair each JSON file with its picture."""
-    root, base = request.source, request.images or request.source
-    pairs, missing, points = [], [], 0
+    root = request.source
+    if root.is_file():
+        raise InputError(f"{root}: give the folder that holds the JSON files and their pictures")
+    base = request.images or root
+    finder, tally = Finder(base), Tally()
+    found: list[tuple[Path, dict[str, Any]]] = []
     for path in files_below(root, (".json",)):
-        data = _load(path)
-        if not isinstance(data, dict) or "shapes" not in data:
-            continue
-        relative = path.relative_to(root)
-        image = _picture(data, path, base / relative.parent)
+        data = read_json(path)
+        if isinstance(data, dict) and isinstance(data.get("shapes"), list):
+            held = _inside(data, path, root, finder, request)
+            found.append((path, {**data, "imageData": held}))  # a dataset's pictures would fill the memory
+    pairs: list[Pair] = []
+    images = finder.find_all([_named(data, path, root, finder) for path, data in found])
+    for (path, data), beside in zip(found, images, strict=True):
+        image = beside or data["imageData"]
         if image is None:
-            missing.append(path)
+            tally.missing.append(str(path))
             continue
-        name = relative.with_suffix("").as_posix()
-        drawing, left_out = _drawing(data, path)
-        points += left_out
-        pairs.append(Pair(image, name, sequence_of(name), drawing))
+        name = path.relative_to(root).with_suffix("").as_posix()
+        pairs.append(Pair(image, name, sequence_of(name), _drawing(data, path, tally)))
     if not pairs:
         raise InputError(
-            f"{root}: no LabelMe JSON with its picture beside it ({len(missing)} without); give --images DIR"
+            f"{root}: no LabelMe JSON with its picture beside it ({len(tally.missing)} without); give --images DIR"
         )
     notes = []
-    if missing:
+    if tally.missing:
         notes.append(
-            f"{len(missing)} JSON files have no picture beside them and are left out, the first is {missing[0]}"
+            f"{len(tally.missing)} JSON files have no picture and are left out, the first is {tally.missing[0]}"
         )
-    if points:
-        notes.append(f"{points} points have no area and are left out")
-    return layout_of("labelme", pairs, request, (), {}, notes)
+    used = {pair.image for pair in pairs}
+    alone = [path for path in files_below(base) if path not in used]
+    if alone:
+        notes.append(f"{len(alone)} pictures without a JSON file left out, the first is {alone[0]}")
+    words = sorted({str(item.get("label")) for _, data in found for item in data["shapes"]})
+    return layout_of("labelme", pairs, request, words, {}, notes, left_out=tally.left_out, guessed=True)
 
 
-def _load(path: Path) -> Any:
+def _named(data: dict[str, Any], path: Path, root: Path, finder: Finder) -> Named:
+    """What the picture of a JSON file is called: as `imagePath` says, or like the file where that is not there."""
+    folder, where, named = relative_to_root(path, root), f"{path}: imagePath", data.get("imagePath")
+    if isinstance(named, str) and PureWindowsPath(named).suffix.lower() in PICTURE_SUFFIXES:
+        last = PureWindowsPath(named).name
+        for candidate in (named, last):
+            if finder.find(candidate, where, folder) is not None:
+                return Named(candidate, where, folder)
+    else:
+        named = None
+    own = (f"{path.stem}{suffix}" for suffix in sorted(PICTURE_SUFFIXES))
+    beside = next((name for name in own if finder.find(name, where, folder) is not None), None)
+    return Named(beside or named or f"{path.stem}.jpg", where, folder)
+
+
+def _inside(data: dict[str, Any], path: Path, root: Path, finder: Finder, request: Request) -> Path | None:
+    """Write down the picture that `imageData` holds, if it is needed; None where it holds none."""
+    if not isinstance(data.get("imageData"), str) or not data["imageData"] or request.unpack_to is None:
+        return None
+    if finder.find(*_named(data, path, root, finder)) is not None:
+        return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable as JSON: {error}") from error
+        content = base64.b64decode(data["imageData"])
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"{path}: imageData is no picture ({error})") from error
+    suffix = _SUFFIX.get(check_picture(content, f"{path}: imageData").kind)
+    if suffix is None:
+        raise InputError(f"{path}: imageData is no picture of a kind that is known")
+    target = request.unpack_to / path.relative_to(root).with_suffix(suffix)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, content)
+    return target
 
 
-def _picture(data: dict[str, Any], path: Path, folder: Path) -> Path | None:
-    """Only the last part of `imagePath` counts: the folders in it are those of another machine."""
-    named = folder / PureWindowsPath(str(data.get("imagePath") or "")).name
-    if named.is_file() and named.suffix.lower() in PICTURE_SUFFIXES:
-        return named
-    return next((p for s in sorted(PICTURE_SUFFIXES) if (p := folder / f"{path.stem}{s}").is_file()), None)
-
-
-def _drawing(data: dict[str, Any], path: Path) -> tuple[Drawing, int]:
-    shapes, without_area = [], 0
+def _drawing(data: dict[str, Any], path: Path, tally: Tally) -> Drawing:
+    shapes = []
     try:
-        size = (int(data["imageWidth"]), int(data["imageHeight"]))
+        size = size_of(data.get("imageWidth"), data.get("imageHeight"), str(path))
         for number, item in enumerate(data["shapes"], 1):
-            where = f"{path} shape {number}"
-            kind = item.get("shape_type") or "polygon"
-            if kind in _WITHOUT_AREA:
-                without_area += 1
-                continue
-            points = np.array(item["points"], float).reshape(-1, 2)
-            if kind == "mask":
-                shapes.append(_patch(item, points, where))
-                continue
-            if kind not in _KINDS:
-                raise InputError(f"{where}: shape type '{kind}' is not known")
-            if kind == "rectangle":
-                (x0, y0), (x1, y1) = points
-                points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-            if kind == "circle" and len(points) != 2:
-                raise InputError(f"{where}: a circle is its centre and a point on it")
-            shapes.append(Shape(str(item["label"]), _KINDS[kind], from_corners(points)))
-    except (KeyError, TypeError, ValueError) as error:
+            shape = _shape(item, f"{path} shape {number}", tally)
+            if shape is not None:
+                shapes.append(shape)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: no LabelMe file ({type(error).__name__}: {error})") from error
-    return Drawing(size, tuple(shapes), str(path)), without_area
+    except InputError as error:
+        if not str(error).startswith(f"{path}: "):
+            raise
+        raise InputError(f"{path}: no LabelMe file ({str(error).removeprefix(f'{path}: ')})") from error
+    return Drawing(size, tuple(shapes), str(path))
+
+
+def _shape(item: dict[str, Any], where: str, tally: Tally) -> Shape | None:
+    kind = item.get("shape_type") or "polygon"
+    if kind in _WITHOUT_AREA:
+        tally.left_out["points, which have no area"] += 1
+        return None
+    if kind == "mask":
+        return _patch(item, points_of(item["points"], where), where)
+    if kind not in _KINDS:
+        raise InputError(f"{where}: shape type '{kind!s:.30}' is not known")
+    if any(len(point) != 2 for point in item["points"]):
+        raise InputError(f"{where}: no LabelMe file, a point is x and y")
+    points = points_of(item["points"], where)
+    if kind == "rectangle" and len(points) == 2:
+        (x0, y0), (x1, y1) = points
+        points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    if kind == "circle" and len(points) != 2:
+        raise InputError(f"{where}: a circle is its centre and a point on it")
+    if _KINDS[kind] == "polygon" and len(points) < 3:
+        tally.left_out["polygons of fewer than three points"] += 1
+        return None
+    if _KINDS[kind] == "line" and len(points) < 2:
+        tally.left_out["lines of fewer than two points"] += 1
+        return None
+    return Shape(str(item["label"]), _KINDS[kind], points)
 
 
 def _patch(item: dict[str, Any], points: np.ndarray, where: str) -> Shape:
     """A mask shape: a picture of the box whose corner pixels its two points name."""
     try:
-        data = np.frombuffer(base64.b64decode(item["mask"], validate=True), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    except (binascii.Error, cv2.error) as error:
+        content = base64.b64decode(item["mask"], validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
         raise InputError(f"{where}: its mask is no picture ({error})") from error
-    if picture is None:
+    if not content:
         raise InputError(f"{where}: its mask is no picture")
-    return Shape(str(item["label"]), "patch", points[:1], picture > 0)
+    extent: Size = check_picture(content, f"{where}: its mask is no picture", whole=False).size
+
+    def patch() -> np.ndarray:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if picture is None:
+            raise InputError(f"{where}: its mask is no picture")
+        return picture > 0
+
+    return Shape(str(item["label"]), "patch", points[:1] + 0.5, patch, extent)

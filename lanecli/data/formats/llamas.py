@@ -6,17 +6,18 @@ ones (l1, r1) are slots 2, 3, 1 and 4; others are 255. The test split has no pub
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from lanecli.data.lanes import EXTRA, draw_lanes
-from lanecli.data.layout import Layout, Pair, Request, by_key, files_below, first_folder, match
+from lanecli.data.layout import LaneLine, Layout, Pair, Request, by_key, files_below, first_folder, match
+from lanecli.data.orientation import upright_size
 from lanecli.data.rasterise import blank
+from lanecli.data.shapes import from_near
 from lanecli.errors import InputError
 from lanecli.labels import LabelMap
-from lanecli.media.pictures import picture_size
+from lanecli.textfiles import read_json
 
 _SLOTS = {"l1": 1, "l0": 2, "r0": 3, "r1": 4}
 _SPLITS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
@@ -36,13 +37,25 @@ def read(request: Request) -> Layout:
     width = request.line_width or _WIDTH
 
     def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
-        lanes, values = read_lanes(pair.label)
-        return draw_lanes(blank(picture_size(pair.image), str(pair.image)), lanes, values, width)
+        found, values = read_lanes(pair.label)
+        return draw_lanes(blank(upright_size(pair.image)[0], str(pair.image)), found, values, width)
+
+    def lanes(pair: Pair) -> list[LaneLine]:
+        return [LaneLine(from_near(points)) for points in read_lanes(pair.label)[0]]
 
     pairs = tuple(
         Pair(image, key, key.rpartition("/")[0], label, _SPLITS.get(key.split("/")[0])) for key, image, label in found
     )
-    return Layout(pairs, "llamas", "llamas", load, notes=notes)
+    return Layout(
+        pairs,
+        "llamas",
+        "llamas",
+        load,
+        lanes=lanes,
+        notes=notes,
+        grouping="drive",
+        splitting="the folders train and valid",
+    )
 
 
 def _key(path: Path, suffix: str) -> str:
@@ -53,12 +66,14 @@ def read_lanes(path: Path) -> tuple[list[np.ndarray], list[int]]:
     """(N, 2) x, y of each lane from top to bottom, and its slot. Raises InputError for a malformed file."""
     lanes, values = [], []
     try:
-        for lane in json.loads(path.read_text(encoding="utf-8"))["lanes"]:
+        for lane in read_json(path)["lanes"]:
             ends = [m[end] for m in lane["markers"] for end in ("pixel_start", "pixel_end")]
             points = np.array([(float(p["x"]), float(p["y"])) for p in ends]).reshape(-1, 2)
+            if not np.isfinite(points).all():
+                raise ValueError("a point is no finite number")
             if len(points) > 1:
                 lanes.append(points[np.argsort(points[:, 1], kind="stable")])
                 values.append(_SLOTS.get(lane["lane_id"], EXTRA))
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: no LLAMAS label ({type(error).__name__}: {error})") from error
     return lanes, values

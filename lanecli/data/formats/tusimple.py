@@ -8,19 +8,22 @@ map makes binary ones of them. Only the frame a json line names has labels, 1 of
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lanecli.data.lanes import draw_lanes, slots
-from lanecli.data.layout import Layout, Pair, Request, by_key, files_below, match
-from lanecli.data.manifest import safe_relative
+from lanecli.data.layout import LaneLine, Layout, Pair, Request, by_key, files_below, match, read_ids
+from lanecli.data.orientation import upright_size
+from lanecli.data.paths import Finder, portable
 from lanecli.data.rasterise import blank
+from lanecli.data.shapes import from_near
 from lanecli.data.words import sequence_of
 from lanecli.errors import InputError
 from lanecli.labels import LabelMap
-from lanecli.media.pictures import picture_size, read_mask
+from lanecli.textfiles import parse_json, read_text
 
 _ABSENT = -2
 _WIDTHS = {True: 15, False: 5}  # slot-coded, binary: the widths the field draws each with
@@ -32,24 +35,38 @@ def read(request: Request) -> Layout:
     if root.is_dir() and (root / "gt_binary_image").is_dir():
         return _read_folders(root)
     files = [root] if root.is_file() else sorted((*root.glob("*.json"), *root.glob("*_set/*.json")))
-    pairs, notes = [], []
+    pairs: list[Pair] = []
+    notes: list[str] = []
+    read_from: list[str] = []
     for path in files:
         if path.name.startswith("test_tasks") or path.name == "test_baseline.json":
             continue
         found, missing = _read_lines(path, request)
         pairs += found
+        read_from += [path.name] if found else []
         if missing:
             notes.append(f"{len(missing)} pictures named in {path.name} are not there, the first is {missing[0]}")
+    if not pairs and notes:
+        raise InputError(f"{root}: {notes[0]}; give --images DIR")
     if not pairs:
         raise InputError(f"{root}: no label_data_*.json or test_label.json with its clips, and no gt_binary_image")
 
     def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
-        size = picture_size(pair.image)
+        size = upright_size(pair.image)[0]
         width = request.line_width or _WIDTHS[label_map.name == "tusimple-slots"]
         lanes = lanes_of(pair.label)
         return draw_lanes(blank(size, str(pair.image)), lanes, slots(lanes, size), width)
 
-    return Layout(tuple(pairs), "tusimple-binary", "tusimple", load, notes=tuple(notes))
+    return Layout(
+        tuple(pairs),
+        "tusimple-binary",
+        "tusimple",
+        load,
+        lanes=lambda pair: [LaneLine(from_near(points)) for points in lanes_of(pair.label)],
+        notes=tuple(notes),
+        grouping="clip",
+        splitting=f"the files {', '.join(read_from)} (0531 is val)",
+    )
 
 
 def lanes_of(label: dict[str, Any]) -> list[np.ndarray]:
@@ -64,26 +81,41 @@ def lanes_of(label: dict[str, Any]) -> list[np.ndarray]:
     return lanes
 
 
-def _read_lines(path: Path, request: Request) -> tuple[list[Pair], list[Path]]:
+def _labels(path: Path) -> Iterator[tuple[str, Any, str]]:
+    """(place, label, its text) of a file: a label per line, as the set has it, or one JSON array of them."""
+    content = read_text(path)
+    if content.lstrip().startswith("["):
+        found = parse_json(content, str(path))
+        yield from ((f"{path} label {n}", label, json.dumps(label)) for n, label in enumerate(found, 1))
+        return
+    for number, line in enumerate(content.split("\n"), 1):
+        if line.strip():
+            where = f"{path} line {number}"
+            yield where, parse_json(line, where), line.strip()
+
+
+def _read_lines(path: Path, request: Request) -> tuple[list[Pair], list[str]]:
     root = request.images or path.parent
+    finder = Finder(root)
     split = "val" if "0531" in path.name else "test" if "test" in path.name else "train"
     pairs, missing = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path} line {number}"
+    for where, label, text in _labels(path):
         try:
-            label = json.loads(line)
-            name = safe_relative(label["raw_file"])
+            named = str(label["raw_file"])
             if any(len(lane) != len(label["h_samples"]) for lane in label["lanes"]):
                 raise InputError(f"{where}: a lane has not as many points as h_samples")
-        except (ValueError, KeyError, TypeError) as error:
+            if not all(np.isfinite(np.array(row, float)).all() for row in (*label["lanes"], label["h_samples"])):
+                raise InputError(f"{where}: a point is no finite number")
+            image = finder.find(label["raw_file"], where)
+        except (AttributeError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise InputError(f"{where}: no TuSimple label ({type(error).__name__}: {error})") from error
-        image = root / name
-        if not image.is_file():
-            missing.append(image)
+        if image is None:
+            missing.append(named)
             continue
-        pairs.append(Pair(image, name.with_suffix("").as_posix(), name.parent.as_posix(), label, split, line.strip()))
+        name = portable(named, where).with_suffix("")
+        if named != (plain := name.with_suffix(image.suffix).as_posix()):
+            text = json.dumps({**label, "raw_file": plain})  # as the official program compares names
+        pairs.append(Pair(image, name.as_posix(), name.parent.as_posix(), label, split, text))
     return pairs, missing
 
 
@@ -97,12 +129,12 @@ def _read_folders(root: Path) -> Layout:
 
     def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
         if label_map.name != "tusimple-slots":
-            return read_mask(pair.label)
+            return read_ids(pair.label)
         path = root / "gt_instance_image" / pair.label.name
-        return slots_of_instances(read_mask(path))
+        return slots_of_instances(read_ids(path))
 
     pairs = tuple(Pair(image, key, sequence_of(key), label) for key, image, label in found)
-    return Layout(pairs, "tusimple-binary", "tusimple", load, notes=notes)
+    return Layout(pairs, "tusimple-binary", "tusimple", load, notes=notes, guessed=True)
 
 
 def slots_of_instances(instances: np.ndarray) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""``lanes.jsonl`` of a prepared dataset: the lane lines of each picture, in pixels of the prepared picture.
+
+One line per picture: ``{"image": …, "size": [W, H], "lanes": [{"id": 0, "class": …, "points": [[x, y], …]}]}``, where
+``image`` is what ``manifest.csv`` calls the picture, and points run from near to far.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lanecli.data.layout import Pair
+from lanecli.data.orientation import turned_points, upright_size
+from lanecli.data.plan import Plan
+from lanecli.data.shapes import Drawing
+from lanecli.errors import InputError
+from lanecli.media.outputs import write_atomically
+from lanecli.textfiles import numbered_lines, parse_json
+
+LANES = "lanes.jsonl"
+
+
+def lanes_of_pair(plan: Plan, pair: Pair) -> dict[str, Any] | None:
+    """The size of a prepared picture and its lanes, or None where the layout has no lanes."""
+    if plan.layout.lanes is None:
+        return None
+    shown, orientation = upright_size(pair.image)
+    placement = plan.geometry.place(shown)
+    labelled = (pair.label.size if isinstance(pair.label, Drawing) else None) or shown
+    lanes: list[dict[str, Any]] = []
+    for lane in plan.layout.lanes(pair):
+        points = lane.points
+        if labelled != shown and labelled == shown[::-1]:
+            points = turned_points(points, labelled, orientation)
+        points = within_rows(placement.points(points), placement.network[1])
+        if len(points) > 1:
+            lanes.append({"id": len(lanes), "class": lane.label, "points": np.round(points, 2).tolist()})
+    return {"size": list(placement.network), "lanes": lanes}
+
+
+def within_rows(points: np.ndarray, height: int) -> np.ndarray:
+    """The part of a line, (N, 2) x, y, that lies in the rows of a picture of `height`, cut where it leaves them."""
+    top, bottom = -0.5, height - 0.5
+    kept: list[np.ndarray] = []
+    for start, end in pairwise(points):
+        span = end[1] - start[1]
+        if span == 0:
+            ends = [0.0, 1.0] if top <= start[1] <= bottom else []
+        else:
+            low, high = sorted(((top - start[1]) / span, (bottom - start[1]) / span))
+            ends = [max(0.0, low), min(1.0, high)]
+        if ends and ends[0] <= ends[1]:
+            for share in ends:
+                point = start + share * (end - start)
+                if not kept or not np.array_equal(kept[-1], point):
+                    kept.append(point)
+    return np.array(kept).reshape(-1, 2)
+
+
+def write_lane_lines(root: Path, images: Sequence[str], found: Sequence[dict[str, Any]]) -> None:
+    """Write `lanes.jsonl` of pictures, called as in the manifest, with what `lanes_of_pair` gave for each."""
+    lines = [json.dumps({"image": image, **lanes}) for image, lanes in zip(images, found, strict=True)]
+    write_atomically(root / LANES, "".join(f"{line}\n" for line in lines).encode())
+
+
+def read_lane_lines(root: Path) -> dict[str, list[np.ndarray]]:
+    """The lanes of each picture, (N, 2) x, y each, by the name the manifest gives it; empty where there is no file.
+
+    Raises:
+        InputError: a line that is malformed, named with its number.
+    """
+    path = root / LANES
+    found: dict[str, list[np.ndarray]] = {}
+    if not path.is_file():
+        return found
+    for number, line in numbered_lines(path):
+        entry = parse_json(line, f"{path} line {number}")
+        try:
+            lanes = [np.array(lane["points"], float).reshape(-1, 2) for lane in entry["lanes"]]
+            found[str(entry["image"])] = lanes
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                f"{path} line {number}: no lanes of a picture ({type(error).__name__}: {error})"
+            ) from error
+    return found
