@@ -55,15 +55,7 @@ class Victim:
 
     def until_it_listens(self) -> None:
         """Wait until SIGTERM is caught: Python's own start is over."""
-        bit = 1 << (signal.SIGTERM - 1)
-        self.until(lambda: self._caught() & bit)
-
-    def _caught(self) -> int:
-        try:
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
-        except OSError:
-            return 0
-        return int(next((line for line in status.splitlines() if line.startswith("SigCgt")), "x 0").split()[1], 16)
+        self.until(lambda: listens(self.process.pid))
 
     def stop(self, number: int, group: bool = False) -> None:
         """Send a signal to the process, or to its whole group."""
@@ -101,6 +93,16 @@ class Victim:
     def err(self) -> str:
         """What it has printed on stderr."""
         return self._err.read_text()
+
+
+def listens(pid: int) -> bool:
+    """Whether a process catches SIGTERM, as every command does from its start on."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt")), "x 0").split()[1]
+    return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
 
 
 def dice(name: str) -> random.Random:
