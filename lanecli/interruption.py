@@ -9,7 +9,7 @@ import sys
 import time
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_ONE_STOP = 1.0
+ONE_STOP = 1.0
 """Seconds within which further signals mean the same stop: `timeout` sends two, to the process and to its group."""
 _GRACE = 10
 _first: float | None = None
@@ -124,7 +124,7 @@ def _leave(_number: int, _frame: object) -> None:
 def _interrupt(_number: int, _frame: object) -> None:
     global _first
     now = time.monotonic()
-    if _first is not None and now - _first < _ONE_STOP:
+    if _first is not None and now - _first < ONE_STOP:
         return
     waits = _deferred and _first is None
     _first = now

@@ -222,9 +222,12 @@ def fuzz(
             except LaneError:
                 found.refused += 1
             except (Exception, HangError) as error:
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                kind = f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
-                found.faults.setdefault(kind, f"seed {seed} number {number} file {path.name}\n{traceback.format_exc()}")  # type: ignore[union-attr]
+                # one of a kind: the last line of ours it went through
+                steps = traceback.extract_tb(error.__traceback__)
+                ours = next((step for step in reversed(steps) if "lanecli/" in step.filename), steps[-1])
+                kind = f"{type(error).__name__} in {Path(ours.filename).name}:{ours.lineno}"
+                what = f"{kind}, then {Path(steps[-1].filename).name}:{steps[-1].lineno}: {str(error)[:200]}"
+                found.faults.setdefault(kind, f"seed {seed} number {number} file {path.name}: {what}")  # type: ignore[union-attr]
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             found.slowest = max(found.slowest, time.perf_counter() - since)

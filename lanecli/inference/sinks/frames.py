@@ -10,7 +10,6 @@ from lanecli.errors import InputError
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
 
-
 UNFINISHED = ".unfinished"
 """The file that marks a folder whose source was interrupted."""
 
