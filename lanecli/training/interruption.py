@@ -35,7 +35,8 @@ class Interruption:
             if not self._noted:
                 self._noted, self._since = True, time.monotonic()
 
-        before = {number: signal.signal(number, note) for number in SIGNALS}
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # not under nohup
+        before = {number: signal.signal(number, note) for number in heard}
         try:
             yield
         finally:

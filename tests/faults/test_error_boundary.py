@@ -26,7 +26,7 @@ HOSTILE = "a\x1b[31mred\x07\r\nline two\u202e\x9b"
 @given(st.text(st.characters(), max_size=60))
 def test_nothing_that_is_shown_moves_the_cursor(text: str) -> None:
     shown = printable(text)
-    assert shown.encode()
+    shown.encode()
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029\u202e\u2066" for c in shown)
     if text.isprintable():
         assert shown == text
@@ -160,7 +160,7 @@ DAMAGED = {
     "infinity": b"optim: {lr: .inf}\n",
     "NaN": b"optim: {weight_decay: .nan}\n",
     "too large a number": b"train: {epochs: 1%s}\n" % (b"0" * 5000),
-    "nesting": b"stages: " + b"[" * 50_000,
+    "nesting": b"stages: " + b"[" * 10_000,
     "nested maps": b"stages: [" + b"{a: " * 5000 + b"}" * 5000 + b"]",
     "billion laughs": _yaml_bomb(),
     "an object": b"!!python/object/apply:os.system ['true']\n",

@@ -203,3 +203,34 @@ def test_a_stopped_video_is_playable(bright: Path, tmp_path: Path, times: int) -
         kept = f"{overlay} is kept as far as it came ({report['frames']} frames)"
         assert victim.err.startswith(f"interrupted; {kept}")
         assert victim.err.count("\n") == 1
+
+
+def test_the_sound_of_a_stopped_video_ends_with_its_picture(bright: Path, tmp_path: Path) -> None:
+    source = tmp_path / "clip.mp4"
+    silent = write_video(tmp_path / "silent.mp4", frames=3000, size=(160, 90))
+    with av.open(str(silent)) as whole, av.open(str(source), "w") as target:
+        stream = target.add_stream_from_template(whole.streams.video[0])
+        audio = target.add_stream("aac", rate=48000, layout="mono")
+        for number in range(3000 * 48000 // 25 // 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate, frame.pts = 48000, 1024 * number
+            target.mux(audio.encode(frame))
+        target.mux(audio.encode(None))
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    out = tmp_path / "out"
+    victim = Victim("predict", source, "--model", bright, "--out", out, "--save", "overlay,masks", cwd=tmp_path)
+    victim.until(lambda: list(out.rglob("0000*.png")))
+    time.sleep(dice("sound").uniform(0, 0.3))
+    victim.stop(signal.SIGTERM)
+    assert victim.end() == 130
+    with av.open(str(out / "clip.overlay.mp4")) as container:
+        picture, sound = container.streams.video[0], container.streams.audio[0]
+        seconds = [float(stream.duration * stream.time_base) for stream in (picture, sound)]
+    assert seconds[0] < 119
+    assert abs(seconds[0] - seconds[1]) < 0.1
+    [masks] = out.glob("*.masks")
+    assert (masks / ".unfinished").is_file()
+    assert not [path for path in out.rglob(".*") if "partial" in path.name]

@@ -131,7 +131,9 @@ class Checked:
         return found
 
 
-def check_declared(path: Path, label_map: LabelMap, name: str, shape: Sequence[object]) -> None:
+def check_declared(
+    path: Path, label_map: LabelMap, name: str, shape: Sequence[object], asked: tuple[int, Size] | None = None
+) -> None:
     """Raise InputError where an output a graph declares has not the axes and classes its header promises.
 
     Args:
@@ -139,9 +141,11 @@ def check_declared(path: Path, label_map: LabelMap, name: str, shape: Sequence[o
         label_map: out of its header.
         name: of the output, as in `Load.outputs`.
         shape: a number for each axis, or anything else where the graph leaves it open.
+        asked: how many pictures of which size go in, where that is fixed.
     """
     with reading(path, f"output '{name}'"):
-        _check(path, label_map, name, tuple(side if isinstance(side, int) and side > 0 else None for side in shape))
+        sides = tuple(side if isinstance(side, int) and side > 0 else None for side in shape)
+        _check(path, label_map, name, sides, asked)
 
 
 def _check(

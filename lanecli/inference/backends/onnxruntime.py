@@ -16,6 +16,9 @@ from lanecli.labels import LabelMap, planes_of
 from lanecli.modelfile import read_spec
 
 
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(bfloat16)")
+
+
 def planes_of_logits(logits: np.ndarray, label_map: LabelMap) -> np.ndarray:
     """(n, C, h, w) logits to (n, K, h, w) float32 probabilities, one plane for each of `LabelMap.plane_classes`.
 
@@ -73,6 +76,8 @@ class OnnxRuntimeBackend(Backend):
         declared = {output.name: output for output in self._session.get_outputs()}
         for name, inner in zip(self._wanted, self._inner, strict=True):
             check_declared(path, self.spec.label_map, name, declared[inner].shape)
+            if declared[inner].type not in _FLOATS:
+                raise InputError(f"{path}: its output '{name}' is a {declared[inner].type}; export it again")
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
 
     def _graph(self, path: Path) -> str | bytes:
