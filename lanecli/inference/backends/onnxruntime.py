@@ -15,7 +15,6 @@ from lanecli.inference.backends.trim import WHOLE_SINCE, inner_name, trimmed
 from lanecli.labels import LabelMap, planes_of
 from lanecli.modelfile import read_spec
 
-
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(bfloat16)")
 
 
