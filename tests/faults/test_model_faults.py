@@ -138,7 +138,8 @@ def _graph(path: Path, shape: list[Any], kind: int = TensorProto.FLOAT, size: tu
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, replace(SPEC, architecture="zeros", arguments={}).to_json()
+    header = json.loads(replace(SPEC, architecture="zeros", arguments={}).to_json())
+    entry.key, entry.value = KEY, json.dumps(header | {"format_version": 1})  # the network alone
     onnx.save(model, path)
     return path
 
