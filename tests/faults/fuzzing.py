@@ -157,7 +157,7 @@ def _text(data: bytes, draw: random.Random) -> bytes:
 def _nest(data: bytes, draw: random.Random) -> bytes:
     start = draw.randrange(len(data) + 1)
     word = draw.choice((b"[", b'{"a":', b"<a>", b"- ", b"(", b"{a: "))
-    return data[:start] + word * draw.choice((3, 500, 20_000)) + data[start:]
+    return data[:start] + word * draw.choice((3, 300, 300, 300, 5000)) + data[start:]
 
 
 def _swap(data: bytes, draw: random.Random) -> bytes:
