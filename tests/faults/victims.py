@@ -34,12 +34,13 @@ class Victim:
 
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
+        self._pipes = largest_file is not None  # a limit would hold for what it prints too
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "lanecli", *map(str, words)],
                 cwd=cwd,
-                stdout=out,
-                stderr=err,
+                stdout=subprocess.PIPE if self._pipes else out,
+                stderr=subprocess.PIPE if self._pipes else err,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 preexec_fn=limit,
@@ -65,6 +66,9 @@ class Victim:
     def end(self, seconds: float = 60) -> int:
         """Its exit code; a failure where it does not end within `seconds`."""
         try:
+            if self._pipes:
+                for path, data in zip((self._out, self._err), self.process.communicate(timeout=seconds), strict=True):
+                    path.write_bytes(data)
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
