@@ -104,7 +104,7 @@ def predict(
         try:
             _show(run, sources, reports)
         except KeyboardInterrupt as error:
-            raise Interrupted("; ".join(_kept(reports, record is not None))) from error
+            raise Interrupted("; ".join(_kept(reports, record is not None and record.begun))) from error
         finally:
             check_outputs(reports)
             if reports:

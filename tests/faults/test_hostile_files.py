@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
+import socket
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,25 +15,12 @@ import numpy as np
 import pytest
 from samples import Outcome
 from test_predict_faults import pictures
+from victims import Victim
 
 from lanecli.errors import InputError
 from lanecli.media import read_picture, write_picture
 
 Command = Callable[..., Outcome]
-
-
-@pytest.fixture(autouse=True)
-def _no_hang() -> Iterator[None]:
-    """A minute for each, where a moment is enough; what blocks for ever fails."""
-
-    def hang(_number: int, _frame: object) -> None:
-        raise TimeoutError("hangs")
-
-    handler = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, handler)
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +31,32 @@ def _little_memory() -> Iterator[None]:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "folder"])
+def _slow(*words: str) -> object:
+    return pytest.param(*words, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    "command", ["predict picture", "predict video", "predict in a folder", "show", "train", "ensemble", "prepare"]
+    ("kind", "command"),
+    [
+        ("pipe", "predict picture"),
+        ("device", "predict picture"),
+        ("pipe", "predict in a folder"),
+        _slow("pipe", "predict video"),
+        _slow("device", "predict video"),
+        _slow("socket", "predict video"),
+        _slow("folder", "predict in a folder"),
+        _slow("device", "predict in a folder"),
+        _slow("pipe", "show"),
+        _slow("device", "show"),
+        _slow("pipe", "train"),
+        _slow("device", "train"),
+        _slow("pipe", "ensemble"),
+        _slow("device", "ensemble"),
+        _slow("pipe", "prepare"),
+        _slow("device", "prepare"),
+    ],
 )
-def test_what_is_no_regular_file_is_refused_at_once(
-    kind: str, command: str, cli: Command, bright: Path, tmp_path: Path
-) -> None:
+def test_what_is_no_regular_file_is_refused_at_once(kind: str, command: str, bright: Path, tmp_path: Path) -> None:
     suffix = {"show": ".onnx", "train": ".yaml", "ensemble": ".yaml", "predict video": ".mp4"}.get(command, ".png")
     place = tmp_path / ("layout/images" if command == "prepare" else "in")
     place.mkdir(parents=True)
@@ -62,15 +68,12 @@ def test_what_is_no_regular_file_is_refused_at_once(
     elif kind == "folder":
         path.mkdir()
     else:
-        import socket
-
+        before = Path.cwd()
         with socket.socket(socket.AF_UNIX) as bound:
-            before = Path.cwd()
             os.chdir(place)  # names of sockets are short
             bound.bind(path.name)
             os.chdir(before)
-    if command == "prepare":
-        write_picture(tmp_path / "layout" / "masks" / "a.png", np.zeros((8, 8, 3), np.uint8)[..., 0])
+    write_picture(tmp_path / "layout" / "masks" / "a.png", np.zeros((8, 8, 3), np.uint8))
     source = pictures(tmp_path / "one", 1) / "000.png"
     out = tmp_path / "out"
     lines: dict[str, list[object]] = {
@@ -82,10 +85,10 @@ def test_what_is_no_regular_file_is_refused_at_once(
         "ensemble": ["predict", source, "--model", path, "--out", out],
         "prepare": ["prepare", "folder", tmp_path / "layout", "--classes", "lane", "--out", out],
     }
-    outcome = cli(*lines[command])
-    assert outcome.code == 2, outcome.err
-    assert "mistake in lanecli" not in outcome.err
-    last = outcome.err.splitlines()[-1]
+    victim = Victim(*lines[command], cwd=tmp_path, memory=4 << 30)
+    assert victim.end(90) == 2, victim.err
+    assert "mistake in lanecli" not in victim.err
+    last = victim.err.splitlines()[-1]
     assert last.startswith("error: ")
     assert str(place) in last or str(tmp_path / "layout") in last
 

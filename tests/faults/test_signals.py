@@ -82,8 +82,8 @@ def test_a_url_that_does_not_answer_is_left_within_a_second(number: int, tmp_pat
             victim.stop(number)
             assert victim.end() == 130
             assert time.monotonic() - since < 1 + os.getloadavg()[0]  # one where nothing else runs
-    assert victim.err == "interrupted; the same command goes on\n"
-    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("*"))
+    assert victim.err == "interrupted\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 class Victim:
     """``lanecli WORDS`` in a process group of its own."""
 
-    def __init__(self, *words: object, cwd: Path, largest_file: int | None = None) -> None:
+    def __init__(self, *words: object, cwd: Path, largest_file: int | None = None, memory: int | None = None) -> None:
         """Start it.
 
         Args:
             words: of the command line.
             cwd: where it runs; what it prints goes to the files ``stdout`` and ``stderr`` there.
             largest_file: bytes it may write to a file, as on a disk that runs full.
+            memory: bytes it may take.
         """
         self._out, self._err = cwd / "stdout", cwd / "stderr"
 
@@ -33,6 +34,10 @@ class Victim:
                 import resource
 
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+            if memory is not None:
+                import resource
+
+                resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
         self._pipes = largest_file is not None  # a limit would hold for what it prints too
         with self._out.open("wb") as out, self._err.open("wb") as err:
