@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, nearest, reading
 
 
 class _Loader(yaml.SafeLoader):
@@ -280,10 +280,8 @@ def load_config(
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no such configuration file: {path}")
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    with reading(path, "as YAML"):
+        tree = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -294,7 +292,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _parse_value(text: str, override: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"'{override}': the value is not readable as YAML") from error
 
 

@@ -20,6 +20,8 @@ from lanecli.errors import InputError
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
+MAX_PIXELS = 1 << 25
+"""Most pixels it may have: a picture of 8K."""
 MAX_SIDE = 16384
 """Longest side a network's picture may have: a file that asks for more is damaged, and would only exhaust memory."""
 
@@ -226,6 +228,8 @@ class Geometry:
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or not 1 <= min(self.size) <= max(self.size) <= MAX_SIDE):
             raise InputError(f"geometry: size is (width, height) in pixels, each 1 to {MAX_SIDE}, got {self.size}")
+        if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS:
+            raise InputError(f"geometry: size {self.size} has more than {MAX_PIXELS} pixels")
         if self.fit not in ("stretch", "pad"):
             raise InputError(f"geometry: fit is 'stretch' or 'pad', not '{self.fit}'")
         if len(self.crop) != 4 or any(not m >= 0 or (m % 1 and m > 1) for m in self.crop):

@@ -9,11 +9,11 @@ import sys
 import time
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_ONE_STOP = 1.0
+ONE_STOP = 1.0
 """Seconds within which further signals mean the same stop: `timeout` sends two, to the process and to its group."""
 _GRACE = 10
 _first: float | None = None
-_deferred = False
+_deferred = 0
 _other_hook = sys.__unraisablehook__
 
 
@@ -56,11 +56,11 @@ class Deferred:
 
     def __enter__(self) -> None:
         global _deferred
-        self._before, _deferred = _deferred, True
+        _deferred += 1
 
     def __exit__(self, *_: object) -> None:
         global _deferred
-        _deferred = self._before
+        _deferred -= 1
 
 
 def check() -> None:
@@ -124,9 +124,9 @@ def _leave(_number: int, _frame: object) -> None:
 def _interrupt(_number: int, _frame: object) -> None:
     global _first
     now = time.monotonic()
-    if _first is not None and now - _first < _ONE_STOP:
+    if _first is not None and now - _first < ONE_STOP:
         return
-    waits = _deferred and _first is None
+    waits = _deferred > 0 and _first is None
     _first = now
     if not waits:
         raise KeyboardInterrupt

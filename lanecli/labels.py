@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lanecli.errors import InputError
+from lanecli.errors import InputError, reason
 
 IGNORE_ID = 255
 """The train id of a pixel that counts neither in a loss nor in a metric."""
@@ -262,20 +262,27 @@ class LabelMap:
                 classes=tuple(
                     LabelClass(
                         str(c["name"]),
-                        (int(c["color"][0]), int(c["color"][1]), int(c["color"][2])),
-                        tuple(int(v) for v in c.get("sources", ())),
-                        None if c.get("decode") is None else int(c["decode"]),
+                        (_whole(c["color"][0]), _whole(c["color"][1]), _whole(c["color"][2])),
+                        tuple(map(_whole, c.get("sources", ()))),
+                        None if c.get("decode") is None else _whole(c["decode"]),
                     )
                     for c in data["classes"]
                 ),
-                ignored=tuple(int(v) for v in data.get("ignored", (IGNORE_ID,))),
+                ignored=tuple(map(_whole, data.get("ignored", (IGNORE_ID,)))),
                 coding=str(data.get("coding", "ids")),
-                background=data.get("background", 0),
-                swaps=tuple((int(a), int(b)) for a, b in data.get("swaps", ())),
+                background=None if data.get("background", 0) is None else _whole(data.get("background", 0)),
+                swaps=tuple((_whole(a), _whole(b)) for a, b in data.get("swaps", ())),
                 multilabel=bool(data.get("multilabel", False)),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise InputError(f"label map is not readable: {type(error).__name__} {error}") from error
+            raise InputError(f"label map is not readable: {reason(error)}") from error
+
+
+def _whole(value: Any) -> int:
+    """A number out of a file, as int. Raises ValueError where it is not whole."""
+    if isinstance(value, bool) or int(value) != float(value):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
 
 
 def decide(planes: np.ndarray, label_map: LabelMap, ties: np.ndarray | None = None, threshold: float = 0.5) -> Decision:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lanecli import atomic
-from lanecli.errors import InputError, LaneError
+from lanecli.errors import InputError, LaneError, reason
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 """Version 1 (lanecli 0.1.0) had no `outputs`, and its ONNX files took pictures as Geometry leaves them."""
 KEY = "lanecli"
-_MAX_HEADER = 64 << 20  # bytes: far above any real header, far below what would hurt to allocate
+_MAX_HEADER = 16 << 20  # bytes: far above any real header, far below what would hurt to allocate
+_MAX_PARTS = 10_000  # of a protobuf message: real ones have dozens on the levels that are read here
+_MAX_NUMBER = 1_000_000  # of an argument: no width, depth or stride comes near
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What taking apart JSON of any shape raises: wrong kinds, missing parts, infinities, brackets without end."""
 
@@ -78,34 +80,40 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """One line of JSON; :meth:`from_json` reads it back equal."""
-        return json.dumps(
-            {
-                **self.unknown,
-                "format_version": FORMAT_VERSION,
-                "architecture": self.architecture,
-                "arguments": self.arguments,
-                "label_map": self.label_map.to_dict(),
-                "geometry": self.geometry.to_dict(),
-                "normalisation": asdict(self.normalisation),
-                "temperature": self.temperature,
-                "provenance": self.provenance,
-                "outputs": self.outputs,
-            },
-            ensure_ascii=False,
-            sort_keys=True,
-        )
+        return (
+            json.dumps(
+                {
+                    **self.unknown,
+                    "format_version": FORMAT_VERSION,
+                    "architecture": self.architecture,
+                    "arguments": self.arguments,
+                    "label_map": self.label_map.to_dict(),
+                    "geometry": self.geometry.to_dict(),
+                    "normalisation": asdict(self.normalisation),
+                    "temperature": self.temperature,
+                    "provenance": self.provenance,
+                    "outputs": self.outputs,
+                },
+                ensure_ascii=False,
+                sort_keys=True,
+            )
+            .encode("utf-8", "backslashreplace")
+            .decode()
+        )  # half a surrogate pair stands as the escape it came as
 
     @classmethod
     def from_json(cls, text: str, where: str = "model file") -> ModelSpec:
         """Read :meth:`to_json`'s form. Raises InputError that names the file and what is wrong."""
         try:
-            data: Mapping[str, Any] = json.loads(text)
+            data: Mapping[str, Any] = json.loads(text, parse_constant=lambda _word: None)
             version = int(data["format_version"])
             if version > FORMAT_VERSION:
                 raise InputError(f"written by a newer lanecli (format {version}); update lanecli")
             norm, temperature = data["normalisation"], float(data.get("temperature", 1.0))
             if not (0 < temperature < math.inf and all(float(s) > 0 for s in norm["std"])):
                 raise ValueError("temperature and standard deviations are numbers above 0")
+            _check_numbers(data["arguments"], "arguments")
+            _check_numbers(data.get("outputs", {}), "outputs")
             return cls(
                 architecture=str(data["architecture"]),
                 arguments=dict(data["arguments"]),
@@ -121,9 +129,7 @@ class ModelSpec:
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         except _MALFORMED as error:
-            raise InputError(
-                f"{where}: its lanecli header is not readable ({type(error).__name__}: {error})"
-            ) from error
+            raise InputError(f"{where}: its lanecli header is not readable ({reason(error)})") from error
 
 
 _KEYS = {
@@ -141,7 +147,18 @@ _KEYS = {
 
 def _triple(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(v) for v in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError("mean and standard deviation are finite numbers")
     return red, green, blue
+
+
+def _check_numbers(value: Any, place: str) -> None:
+    """Raise InputError for a number no model is built with: it would be allocated before anything else is checked."""
+    if isinstance(value, (int, float)) and not abs(value) <= _MAX_NUMBER:
+        raise InputError(f"{place} {value:g} is beyond what a model is built with ({_MAX_NUMBER})")
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        _check_numbers(part, f"{place}.{key}")
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -184,8 +201,11 @@ def _onnx_metadata(path: Path) -> dict[str, str]:
     metadata: dict[str, str] = {}
     size = path.stat().st_size
     has_graph = False
+    parts = 0
     with path.open("rb") as file:
         while file.tell() < size:
+            if (parts := parts + 1) > _MAX_PARTS:
+                raise InputError(f"{path}: not an ONNX model: it has more than {_MAX_PARTS} parts")
             field_number, wire_type, length = _protobuf_field(file, size, path)
             if field_number == 14 and wire_type == 2:  # metadata_props: StringStringEntryProto {key = 1, value = 2}
                 if length > _MAX_HEADER:
@@ -236,8 +256,10 @@ def _protobuf_strings(entry: bytes, path: Path) -> tuple[str, str]:
     import io
 
     parts = {1: "", 2: ""}
-    file = io.BytesIO(entry)
+    file, count = io.BytesIO(entry), 0
     while file.tell() < len(entry):
+        if (count := count + 1) > _MAX_PARTS:
+            raise InputError(f"{path}: not an ONNX model: an entry of its metadata has more than {_MAX_PARTS} parts")
         number, _, length = _protobuf_field(file, len(entry), path)
         parts[number] = file.read(length).decode("utf-8", "replace")
     return parts[1], parts[2]
@@ -266,13 +288,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix.lower() == ".onnx":
         state = _onnx_weights(path)
     else:
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             state = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: weights are not readable ({error})") from error
+        except Exception as error:  # the library's own kind of error, and what building tensors may raise
+            raise InputError(f"{path}: weights are not readable ({reason(error)})") from error
     return {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in state.items()}
 
 
@@ -290,4 +311,4 @@ def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
     except InputError:
         raise
     except Exception as error:  # a damaged tensor fails in as many ways as it has fields
-        raise InputError(f"{path}: weights are not readable ({error})") from error
+        raise InputError(f"{path}: weights are not readable ({reason(error)})") from error

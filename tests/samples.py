@@ -87,7 +87,8 @@ def brightness_model(path: Path, *, size: tuple[int, int] = (64, 32), level: flo
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     spec = ModelSpec("brightness", {}, label_map("lane"), Geometry(size))
     entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, spec.to_json()
+    # a file of version 1 holds the network alone
+    entry.key, entry.value = KEY, json.dumps({**json.loads(spec.to_json()), "format_version": 1})
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
     return path

@@ -29,15 +29,13 @@ def _concluded(error: BaseException) -> object:
 
     if isinstance(error, SystemExit) and not error.code:
         return 0
-    if interruption.interrupted():  # whatever else it was turned into on its way here
+    stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == 130)
+    if stopped or interruption.interrupted():  # whatever else it was turned into on its way here
         if os.environ.get("RANK", "0") == "0":  # of several processes that train together, one speaks
             _say("; ".join(["interrupted", *_kept(error)]))
         return 130
     if isinstance(error, SystemExit):
         return error.code
-    if isinstance(error, KeyboardInterrupt):
-        _say("interrupted")
-        return 130
     if os.environ.get("LANECLI_DEBUG"):
         raise error
     if isinstance(error, LaneError):

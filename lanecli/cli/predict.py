@@ -104,7 +104,7 @@ def predict(
         try:
             _show(run, sources, reports)
         except KeyboardInterrupt as error:
-            raise Interrupted("; ".join(_kept(reports, record is not None))) from error
+            raise Interrupted("; ".join(_kept(reports, record is not None and record.begun))) from error
         finally:
             check_outputs(reports)
             if reports:
@@ -169,7 +169,7 @@ def _kept(reports: list[SourceReport], resumable: bool) -> list[str]:
         for output in report.outputs
     ]
     done = sum(not (report.interrupted or report.error) for report in reports)
-    lines += [f"{done} sources were done"] if done else []
+    lines += [f"{done} source{'s' * (done > 1)} done"] if done else []
     return lines + (["the same command goes on"] if resumable else [])
 
 

@@ -37,15 +37,19 @@ class JobRecord:
         self._path = folder / (RECORD if part is None else f".lanecli.predict.{part.replace('/', '-of-')}.jsonl")
         self._begun: dict[str, Any] = {}
         self._done: dict[str, dict[str, Any]] = {}
-        head = json.loads(json.dumps({"job": job}))
+        self._head = json.loads(json.dumps({"job": job}))
         lines = list(_lines(self._path))
-        self.resumed = not anew and bool(lines) and lines[0] == head
+        self.resumed = not anew and bool(lines) and lines[0] == self._head
         if self.resumed:
             for line in lines[1:]:
                 self._take(line)
         else:
             self.close()
-            self._append(head)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to go on from."""
+        return bool(self._begun)
 
     def earlier(self, source: Source) -> dict[str, Any] | None:
         """The report of `source` where it was done before, has not changed, and its outputs are there; else None."""
@@ -61,6 +65,8 @@ class JobRecord:
     def begin(self, source: Source) -> None:
         """Note that outputs of `source` are being written."""
         if (state := _state(source)) is not None:
+            if not self._begun and not self.resumed:
+                self._append(self._head)
             self._append({"begun": source.path, "state": state})
             self._begun[source.path] = state
 

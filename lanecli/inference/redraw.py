@@ -14,6 +14,7 @@ from lanecli.errors import InputError
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import SinkJob, SinkSettings
 from lanecli.inference.sinks.overlay import Overlay
+from lanecli.interruption import Deferred
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_mask, read_picture
 from lanecli.media.outputs import prepare_target
@@ -81,7 +82,8 @@ class Redraw:
                         self.progress(frames, total)
                 interrupted = False
             finally:
-                sink.close(interrupted)
+                with Deferred():
+                    sink.close(interrupted)
         if without == frames:
             target.unlink(missing_ok=True)
             raise InputError(f"{self.masks}: holds no mask such as 000000.png for any frame of {source.path}")

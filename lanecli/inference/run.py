@@ -174,17 +174,14 @@ class _Work:
                 self._video()
         except KeyboardInterrupt as error:
             stop, self.report.interrupted = error, True
-        except LaneError as error:
-            self.report.error, self.report.exit_code = str(error), error.exit_code
-        except (OSError, MemoryError) as error:
-            self.report.error, self.report.exit_code = f"{self._source.path}: {_where(error)}{reason(error)}", 1
-        except Exception as error:  # a fault of ours must not cost the other sources
-            if interruption.interrupted():  # what it was turned into on its way here
+        except Exception as error:
+            if interruption.interrupted():  # whatever else it was turned into on its way here
                 stop, self.report.interrupted = KeyboardInterrupt(), True
-            elif os.environ.get("LANECLI_DEBUG"):
+            elif os.environ.get("LANECLI_DEBUG") and not isinstance(error, (LaneError, OSError)):
                 raise
-            else:
-                self.report.error, self.report.exit_code = f"{self._source.path}: {mistake(error)}", 1
+            else:  # it must not cost the other sources
+                self.report.error = _told(error, self._source.path)
+                self.report.exit_code = error.exit_code if isinstance(error, LaneError) else 1
         report, tally = self.report, self._tally
         report.warnings += self._run.predictor.take_warnings()
         report.seconds = time.perf_counter() - started
@@ -279,9 +276,14 @@ def check_outputs(reports: Iterable[SourceReport]) -> None:
             report.exit_code = report.exit_code or 1
 
 
-def _where(error: Exception) -> str:
-    name = getattr(error, "filename", None)
-    return "" if name is None else f"{name}: "
+def _told(error: Exception, source: str) -> str:
+    """What to say of a failure of one source."""
+    if isinstance(error, LaneError):
+        return str(error)
+    if isinstance(error, (OSError, MemoryError)):
+        place = getattr(error, "filename", None)
+        return f"{source}: {'' if place is None else f'{place}: '}{reason(error)}"
+    return f"{source}: {mistake(error)}"
 
 
 def _close(sinks: Sequence[Sink], interrupted: bool) -> None:

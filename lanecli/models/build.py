@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+import threading
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from lanecli.errors import InputError
+from lanecli.errors import InputError, reading
 from lanecli.modelfile import ModelSpec, read_spec, read_weights
 from lanecli.models.architecture import Architecture, enlarged
 from lanecli.models.dropout import check_rate
@@ -166,12 +169,44 @@ def network_from_file(path: Path) -> tuple[Network, ModelSpec]:
     Raises InputError when weights and specification do not fit each other.
     """
     spec = read_spec(path)
-    network = build_network(spec)
-    load_weights(network, path)
+    state = read_weights(path)
+    with _no_larger_than(state, path):
+        network = build_network(spec)
+    load_weights(network, path, state=state)
     return network.eval(), spec
 
 
-def load_weights(network: Network, path: Path, classes: tuple[int, int] | None = None) -> None:
+@contextlib.contextmanager
+def _no_larger_than(state: Mapping[str, torch.Tensor], path: Path) -> Iterator[None]:
+    """Refuse to build far more than a file's weights can fill, before memory is touched for it.
+
+    A header may ask for any width and depth. Spare room is for what a file leaves out: auxiliary heads, idle stages.
+    """
+    values, tensors = 4 * sum(t.numel() for t in state.values()) + (1 << 24), 4 * len(state) + 2000
+    builder = threading.get_ident()
+
+    def count(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal values, tensors
+        if parameter is not None and threading.get_ident() == builder:
+            values, tensors = values - parameter.numel(), tensors - 1
+            if min(values, tensors) < 0:
+                raise InputError(f"{path}: its header asks for a model far larger than its weights")
+
+    handle = register_module_parameter_registration_hook(count)  # type: ignore[no-untyped-call]
+    try:
+        with reading(path, "as a model"):
+            yield
+    finally:
+        handle.remove()
+
+
+def load_weights(
+    network: Network,
+    path: Path,
+    classes: tuple[int, int] | None = None,
+    *,
+    state: Mapping[str, torch.Tensor] | None = None,
+) -> None:
     """Load the weights of a model file into `network`. Auxiliary heads the file has not keep their fresh values.
 
     Args:
@@ -179,11 +214,12 @@ def load_weights(network: Network, path: Path, classes: tuple[int, int] | None =
         path: the model file.
         classes: class counts of the file's model and of `network` where they differ on purpose: tensors of one entry
             a class, which is the head, then keep their fresh values.
+        state: the file's weights, where they are read already.
 
     Raises:
         InputError: a weight is missing or does not fit; the first one is named.
     """
-    state = read_weights(path)
+    state = read_weights(path) if state is None else state
     wanted: dict[str, torch.Tensor] = network.state_dict()
     if path.suffix.lower() == ".onnx":  # a graph leaves out what it does not use: step counters, idle encoder stages
         wanted = {name: tensor for name, tensor in wanted.items() if name in state}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
+
+from lanecli.interruption import ONE_STOP, SIGNALS
 
 
 class Interruption:
@@ -14,20 +17,26 @@ class Interruption:
 
     def __init__(self) -> None:
         self._noted = False
+        self._since = 0.0
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """While inside, they wait for :meth:`check`; a second one does not. Nothing changes off the main thread."""
+        """While inside, they wait for :meth:`check`; one that comes `ONE_STOP` seconds later or more does not.
+
+        Nothing changes off the main thread.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(_signal: int, _frame: Any) -> None:
-            if self._noted:
+            if self._noted and time.monotonic() - self._since > ONE_STOP:
                 raise KeyboardInterrupt
-            self._noted = True
+            if not self._noted:
+                self._noted, self._since = True, time.monotonic()
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # not under nohup
+        before = {number: signal.signal(number, note) for number in heard}
         try:
             yield
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_a_killed_worker_is_said(tmp_path: Path) -> None:
         "error: a worker process was killed, most likely because memory ran out; use fewer --workers\n"
     )
     assert not victim.left()
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_url_that_does_not_answer_is_left_within_a_second(number: int, tmp_path: Path, bright: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/stream.mp4"
+        victim = Victim("predict", url, "--model", bright, "--out", tmp_path / "out", cwd=tmp_path)
+        server.settimeout(120)
+        connection, _ = server.accept()
+        with connection:
+            time.sleep(0.2)
+            since = time.monotonic()
+            victim.stop(number)
+            assert victim.end() == 130
+            assert time.monotonic() - since < 1 + os.getloadavg()[0]  # one where nothing else runs
+    assert victim.err == "interrupted\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:

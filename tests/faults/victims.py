@@ -18,13 +18,14 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 class Victim:
     """``lanecli WORDS`` in a process group of its own."""
 
-    def __init__(self, *words: object, cwd: Path, largest_file: int | None = None) -> None:
+    def __init__(self, *words: object, cwd: Path, largest_file: int | None = None, memory: int | None = None) -> None:
         """Start it.
 
         Args:
             words: of the command line.
             cwd: where it runs; what it prints goes to the files ``stdout`` and ``stderr`` there.
             largest_file: bytes it may write to a file, as on a disk that runs full.
+            memory: bytes it may take.
         """
         self._out, self._err = cwd / "stdout", cwd / "stderr"
 
@@ -33,13 +34,18 @@ class Victim:
                 import resource
 
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+            if memory is not None:
+                import resource
 
+                resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+        self._pipes = largest_file is not None  # a limit would hold for what it prints too
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "lanecli", *map(str, words)],
                 cwd=cwd,
-                stdout=out,
-                stderr=err,
+                stdout=subprocess.PIPE if self._pipes else out,
+                stderr=subprocess.PIPE if self._pipes else err,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 preexec_fn=limit,
@@ -55,15 +61,7 @@ class Victim:
 
     def until_it_listens(self) -> None:
         """Wait until SIGTERM is caught: Python's own start is over."""
-        bit = 1 << (signal.SIGTERM - 1)
-        self.until(lambda: self._caught() & bit)
-
-    def _caught(self) -> int:
-        try:
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
-        except OSError:
-            return 0
-        return int(next((line for line in status.splitlines() if line.startswith("SigCgt")), "x 0").split()[1], 16)
+        self.until(lambda: listens(self.process.pid))
 
     def stop(self, number: int, group: bool = False) -> None:
         """Send a signal to the process, or to its whole group."""
@@ -73,6 +71,9 @@ class Victim:
     def end(self, seconds: float = 60) -> int:
         """Its exit code; a failure where it does not end within `seconds`."""
         try:
+            if self._pipes:
+                for path, data in zip((self._out, self._err), self.process.communicate(timeout=seconds), strict=True):
+                    path.write_bytes(data)
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -101,6 +102,16 @@ class Victim:
     def err(self) -> str:
         """What it has printed on stderr."""
         return self._err.read_text()
+
+
+def listens(pid: int) -> bool:
+    """Whether a process catches SIGTERM, as every command does from its start on."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt")), "x 0").split()[1]
+    return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
 
 
 def dice(name: str) -> random.Random:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from lanecli.errors import InputError, LaneError, reading, reason
 from lanecli.geometry import Size
+from lanecli.labels import LabelMap
 from lanecli.modelfile import ModelSpec
 
 FALLBACK_SIZE = (512, 256)
@@ -106,3 +108,66 @@ class Ready:
     def result(self) -> dict[str, np.ndarray]:
         """The outputs by name."""
         return self._found
+
+
+class Checked:
+    """An answer that is held to what the model file promised."""
+
+    def __init__(self, answer: Answer, backend: Backend, count: int) -> None:
+        """Args: answer: of `backend` to `count` pictures."""
+        self._answer, self._backend, self._count = answer, backend, count
+
+    def result(self) -> dict[str, np.ndarray]:
+        """The outputs by name. Raises LaneError where the runtime fails, InputError where they are of other shapes."""
+        path = self._backend.load.path
+        try:
+            found = self._answer.result()
+        except Exception as error:
+            raise LaneError(f"{path}: {self._backend.name} cannot run it: {reason(error)}") from error
+        for name, values in found.items():
+            _check(path, self._backend.spec.label_map, name, values.shape, (self._count, self._backend.size))
+            if values.dtype != np.float32:
+                raise InputError(f"{path}: its output '{name}' is {values.dtype}, not float32; export it again")
+        return found
+
+
+def check_declared(
+    path: Path, label_map: LabelMap, name: str, shape: Sequence[object], asked: tuple[int, Size] | None = None
+) -> None:
+    """Raise InputError where an output a graph declares has not the axes and classes its header promises.
+
+    Args:
+        path: of the model file.
+        label_map: out of its header.
+        name: of the output, as in `Load.outputs`.
+        shape: a number for each axis, or anything else where the graph leaves it open.
+        asked: how many pictures of which size go in, where that is fixed.
+    """
+    with reading(path, f"output '{name}'"):
+        sides = tuple(side if isinstance(side, int) and side > 0 else None for side in shape)
+        _check(path, label_map, name, sides, asked)
+
+
+def _check(
+    path: Path,
+    label_map: LabelMap,
+    name: str,
+    shape: tuple[int | None, ...],
+    asked: tuple[int, Size] | None = None,
+) -> None:
+    classes = {"logits": len(label_map.classes), "planes": len(label_map.plane_classes)}.get(name)
+    wanted: list[int | None] = [None] * (4 if name in ("logits", "planes", "features") else 3)
+    if classes is not None:
+        wanted[1] = classes
+    if asked is not None:
+        wanted[0] = asked[0]
+        if classes is not None:
+            wanted[2:] = asked[1][::-1]
+    fits = len(shape) == len(wanted) and all(
+        want is None or side is None or side == want for side, want in zip(shape, wanted, strict=True)
+    )
+    if not fits:
+        shown = [" x ".join("?" if side is None else str(side) for side in sides) for sides in (shape, wanted)]
+        raise InputError(
+            f"{path}: its output '{name}' is {shown[0]} where its header promises {shown[1]}; export it again"
+        )

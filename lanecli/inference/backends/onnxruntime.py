@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from lanecli.errors import InputError
-from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Load
+from lanecli.errors import InputError, reason
+from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Checked, Load, check_declared
 from lanecli.inference.backends.trim import WHOLE_SINCE, inner_name, trimmed
 from lanecli.labels import LabelMap, planes_of
 from lanecli.modelfile import read_spec
+
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(bfloat16)")
 
 
 def planes_of_logits(logits: np.ndarray, label_map: LabelMap) -> np.ndarray:
@@ -63,11 +65,19 @@ class OnnxRuntimeBackend(Backend):
         except InputError:
             raise
         except Exception as error:  # the runtime has one class per status code and no common one
-            raise InputError(f"{path}: ONNX Runtime cannot read it ({str(error).splitlines()[0]})") from error
+            raise InputError(f"{path}: ONNX Runtime cannot read it ({reason(error)})") from error
+        if len(self._session.get_inputs()) != 1:
+            raise InputError(f"{path}: takes {len(self._session.get_inputs())} inputs, not pictures alone")
         self._input = self._session.get_inputs()[0].name
         missing = set(self._inner) - {output.name for output in self._session.get_outputs()}
         if missing:
             raise InputError(f"{path}: has no output '{missing.pop()}': export the model again with it")
+        declared = {output.name: output for output in self._session.get_outputs()}
+        for name, inner in zip(self._wanted, self._inner, strict=True):
+            if self.spec.version < WHOLE_SINCE:  # values inside a graph declare no shape: they are held to it when run
+                check_declared(path, self.spec.label_map, name, declared[inner].shape)
+            if declared[inner].type not in _FLOATS:
+                raise InputError(f"{path}: its output '{name}' is a {declared[inner].type}; export it again")
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
 
     def _graph(self, path: Path) -> str | bytes:
@@ -93,4 +103,4 @@ class OnnxRuntimeBackend(Backend):
     def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
         """Queue pictures for the session's thread."""
         future: Future[dict[str, np.ndarray]] = self._worker.submit(self._run, pictures)  # type: ignore[arg-type]
-        return future
+        return Checked(future, self, len(pictures))

@@ -8,8 +8,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from lanecli.errors import InputError
-from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Load
+from lanecli.errors import InputError, reading
+from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Checked, Load, check_declared
 from lanecli.inference.backends.trim import SHOWN, WHOLE_SINCE, inner_name
 from lanecli.labels import LabelMap
 from lanecli.modelfile import read_spec
@@ -52,7 +52,7 @@ class OpenVinoBackend(Backend):
         if hint is None or (hint == "f16" and "FP16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
             raise InputError(f"backend 'openvino' cannot compute in {precision} on this CPU; use auto, fp32 or bf16")
         self.precision = precision
-        try:
+        with reading(path, "by OpenVINO"):
             model = core.read_model(path)
             if self.spec.version >= WHOLE_SINCE:
                 shown = _shown(model)
@@ -63,15 +63,16 @@ class OpenVinoBackend(Backend):
                 model.reshape([load.batch, self.size[1], self.size[0], 3])
                 found = [self._output(model, name) for name in load.outputs]
                 model = ov.Model(found, model.get_parameters(), "lanes")
-        except RuntimeError as error:
-            raise InputError(f"{path}: OpenVINO cannot read it ({str(error).splitlines()[0]})") from error
+            for name, output in zip(load.outputs, model.outputs, strict=True):
+                check_declared(path, self.spec.label_map, name, _sides(output), (load.batch, self.size))
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # one request a core: a frame each beats all cores on one frame by 4 to 8 percent, and needs no batching
-        compiled = core.compile_model(
-            model,
-            "CPU",
-            {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads},
-        )
+        with reading(path, "by OpenVINO"):
+            compiled = core.compile_model(
+                model,
+                "CPU",
+                {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads},
+            )
         self.depth = threads + 1
         self.free = [compiled.create_infer_request() for _ in range(self.depth)]
 
@@ -83,6 +84,8 @@ class OpenVinoBackend(Backend):
         found = _value(model, wanted)
         if found is None:
             raise InputError(f"{self.load.path}: has no output '{name}': export the model again with it")
+        if name == "planes":  # made from all the logits there are, or from some of them
+            check_declared(self.load.path, self.spec.label_map, "logits", _sides(found))
         return _planes(found, self.spec.label_map).output(0) if name == "planes" else found
 
     def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
@@ -92,7 +95,7 @@ class OpenVinoBackend(Backend):
         count = len(pictures)
         if count < self.load.batch:  # the graph is compiled for whole batches
             pictures = np.concatenate([pictures, np.repeat(pictures[-1:], self.load.batch - count, 0)])
-        return _Request(self, self.free.pop(), np.ascontiguousarray(pictures), count)
+        return Checked(_Request(self, self.free.pop(), np.ascontiguousarray(pictures), count), self, count)
 
 
 def _value(model: ov.Model, name: str) -> ov.Output | None:
@@ -114,6 +117,14 @@ def _shown(model: ov.Model) -> ov.Node:
     for used in place.get_target_inputs():
         used.replace_source_output(levels.output(0))
     return shown
+
+
+def _sides(output: ov.Output) -> list[int | None]:
+    """The number of each axis, None where the graph leaves it open; of a scalar none."""
+    shape = output.get_partial_shape()
+    if shape.rank.is_dynamic:
+        return [None] * 4
+    return [side.get_length() if side.is_static else None for side in shape]
 
 
 def _planes(logits: ov.Output, label_map: LabelMap) -> ov.Node:

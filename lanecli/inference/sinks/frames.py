@@ -10,6 +10,9 @@ from lanecli.errors import InputError
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
 
+UNFINISHED = ".unfinished"
+"""The file that marks a folder whose source was interrupted."""
+
 
 class FrameFiles(Sink):
     """What writes each frame's file; a folder gets its name, in place of an older one, when the source is through.
@@ -43,10 +46,15 @@ class FrameFiles(Sink):
         """Write one frame to `target`."""
 
     def close(self, interrupted: bool = False) -> None:
-        """Give the folder its name, with the frames done so far; without any, nothing stays."""
+        """Give the folder its name, with the frames done so far, and a mark where more were to come.
+
+        Without any frame nothing stays.
+        """
         if self._folder is None:
             return
         if any(self._folder.path.iterdir()):
+            if interrupted:
+                (self._folder.path / UNFINISHED).touch()
             self._folder.commit()
         else:
             self._folder.discard()
