@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from lanecli.errors import InputError, nearest
 
@@ -24,9 +24,9 @@ _Loader.add_implicit_resolver(
 
 
 class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors."""
+    """A part of the configuration; unknown keys are errors, and nothing in it is assigned later."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -89,8 +89,8 @@ class DataConfig(Section):
     """Share of each root in an epoch; None draws every sample once."""
     split: str = "train"
     val_split: str = "val"
-    geometry: GeometryConfig = GeometryConfig()
-    augment: AugmentConfig | None = AugmentConfig()
+    geometry: GeometryConfig = Field(default_factory=GeometryConfig)
+    augment: AugmentConfig | None = Field(default_factory=AugmentConfig)
     samples: int | None = Field(None, ge=1)
     """Samples an epoch draws; None means every one once (2000 procedural scenes when there is no root)."""
     sampler: Literal["uniform", "balanced", "rare"] = "uniform"
@@ -180,16 +180,17 @@ class TrainConfig(Section):
 class Config(Section):
     """The whole experiment."""
 
-    model: ModelConfig = ModelConfig()
-    data: DataConfig = DataConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
     loss: list[LossTerm] = Field(default_factory=lambda: [LossTerm(name="ce"), LossTerm(name="dice")])
-    optim: OptimConfig = OptimConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    train: TrainConfig = TrainConfig()
+    optim: OptimConfig = Field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
     teacher: str | None = None
     """A model whose answers are learned from too: `loss` gains a kl term with weight 1 unless it has one."""
     stages: list[dict[str, Any]] = Field(default_factory=list)
     """Trained one after the other, each from the last one's weights: the keys in which each differs from the rest."""
+    _stages: tuple[Config, ...] = PrivateAttr(())
 
     @field_validator("loss", mode="before")
     @classmethod
@@ -198,6 +199,25 @@ class Config(Section):
         if isinstance(value, str):
             return [{"name": part.strip()} for part in value.split("+")]
         return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+    def model_post_init(self, _context: Any) -> None:
+        """Read the stages. Raises InputError, which names the stage."""
+        self._stages = _read_stages(self) if self.stages else ()
+
+    @property
+    def each_stage(self) -> tuple[Config, ...]:
+        """A whole configuration for each stage of training; this one where it names no stages."""
+        return self._stages or (self,)
+
+    def changed(self, tree: dict[str, Any]) -> Config:
+        """This configuration with the keys of `tree` put over it, sections merged key by key.
+
+        ``config.changed({"train": {"seed": 3}})`` differs in the seed alone.
+        """
+        try:
+            return Config.model_validate(_merged(self.model_dump(mode="json"), tree))
+        except ValidationError as error:
+            raise InputError(_explain(error, "configuration")) from error
 
     def to_yaml(self) -> str:
         """The resolved configuration as YAML; :func:`load_config` reads it back equal."""
@@ -220,27 +240,27 @@ _FIXED_TRAIN = (
 )
 
 
-def stage_configs(config: Config) -> list[Config]:
-    """A whole configuration for each stage of training, one where `config` names no stages.
+def _read_stages(config: Config) -> tuple[Config, ...]:
+    """A whole configuration for each of the stages.
 
     Raises InputError naming the stage: an unknown key or bad value, or a key no stage can change.
     """
     base = config.model_dump(mode="json", exclude={"stages"})
     stages = []
-    for number, own in enumerate(config.stages or [{}], start=1):
+    for number, own in enumerate(config.stages, start=1):
+        if own.get("stages"):
+            raise InputError(f"stage {number}: a stage has no stages of its own")
         try:
             stage = Config.model_validate(_merged(base, own))
         except ValidationError as error:
             raise InputError(_explain(error, f"stage {number}")) from error
-        if stage.stages:
-            raise InputError(f"stage {number}: a stage has no stages of its own")
         for key in (*_FIXED, *(f"train.{name}" for name in _FIXED_TRAIN)):
             section, _, name = key.rpartition(".")
             before, after = (getattr(c, section) if section else c for c in (config, stage))
             if getattr(before, name) != getattr(after, name):
                 raise InputError(f"stage {number}: {key} is one for the whole run")
         stages.append(stage)
-    return stages
+    return tuple(stages)
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -267,14 +287,11 @@ def load_config(
         _set(tree, key.strip().split("."), _parse_value(text, override), override)
     where = str(path) if path else "configuration"
     try:
-        config = Config.model_validate(tree)
+        return Config.model_validate(tree)
     except ValidationError as error:
         raise InputError(_explain(error, where)) from error
-    try:
-        stage_configs(config)
-    except InputError as error:
+    except InputError as error:  # of a stage
         raise InputError(f"{where}, {error}") from error
-    return config
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from lanecli.config import AugmentConfig, Config, known_keys, load_config
 from lanecli.errors import InputError
@@ -96,13 +97,21 @@ def test_nothing_is_the_default() -> None:
 
 def test_configurations_do_not_share_their_parts() -> None:
     first = Config()
-    first.optim.lr = 5
     first.model.args["a"] = 1
-    assert first.data.augment is not None
-    first.data.augment.flip = 1
-    assert Config().optim.lr == 1e-3
     assert Config().model.args == {}
-    assert Config().data.augment == AugmentConfig()
+    assert first.optim is not Config().optim
+
+
+def test_nothing_is_assigned_later() -> None:
+    """Stages are read once: a key assigned afterwards would not reach them."""
+    first = Config()
+    with pytest.raises(ValidationError):
+        first.optim.lr = 5
+    changed = first.changed({"optim": {"lr": 5}, "data": {"augment": {"flip": 1}}})
+    assert (changed.optim.lr, changed.data.augment) == (5, AugmentConfig(flip=1))
+    assert (first.optim.lr, first.data.augment) == (1e-3, AugmentConfig())
+    with pytest.raises(InputError, match=r"unknown key 'optim\.l' "):
+        first.changed({"optim": {"l": 5}})
 
 
 @pytest.mark.parametrize(

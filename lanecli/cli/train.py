@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json as json_module
 import os
 import time
 from pathlib import Path
@@ -72,10 +73,10 @@ def _settings(words: list[str], data: list[Path]) -> Config:
     named = {w.partition("=")[0].strip() for w in overrides}
     if not files and "model.name" in named and "model.encoder" not in named:
         overrides.append("model.encoder=null")  # the default file's encoder goes with its model; this one has its own
-    settings = load_config(path, overrides)
     if data:
-        settings.data.root = [str(folder) for folder in data]
-    elif not files and not settings.data.root:
+        overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data])}")
+    settings = load_config(path, overrides)
+    if not files and not settings.data.root:
         settings = load_config(configs_folder() / "synthetic.yaml", overrides)
     return settings
 
@@ -84,29 +85,29 @@ def _train(settings: Config | None, folder: Path, device: str, json: bool) -> No
     """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
     from lanecli.interruption import Interrupted
     from lanecli.ownership import owned
-    from lanecli.training.group import join
+    from lanecli.training.processes import join
     from lanecli.training.loop import Run
-    from lanecli.training.setup import fresh_folder, resume_config
+    from lanecli.training.run_folder import fresh_folder, resume_config
 
-    group, _ = join(device)
+    processes, _ = join(device)
     config = resume_config(folder) if settings is None else settings
-    if settings is not None and group.main:
+    if settings is not None and processes.main:
         folder = fresh_folder(folder)
-    folder = Path(group.agree(str(folder)))
-    with owned(folder) if group.main else contextlib.nullcontext():
+    folder = Path(processes.agree(str(folder)))
+    with owned(folder) if processes.main else contextlib.nullcontext():
         if settings is None:
             run = Run(config, folder, device=device, resume=True)
         else:
-            if group.main:
+            if processes.main:
                 # before anything else: a run killed at any moment can be resumed
                 (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
             try:
                 run = Run(config, folder, device=device)
             except BaseException:
-                if group.main:
+                if processes.main:
                     _discard(folder)
                 raise
-        if not group.main:
+        if not processes.main:
             run.train(SilentWatcher())
             return
         with progress_bar(*progress_columns()) as bar:

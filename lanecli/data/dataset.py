@@ -162,7 +162,7 @@ class TrainingSet:
     def __len__(self) -> int:
         return self.samples
 
-    def plan(self, epoch: int) -> np.ndarray:
+    def draws(self, epoch: int) -> np.ndarray:
         """(len, 2) source number and index in it of each sample of an epoch.
 
         Each source gives its share, to a sample. Within a source nothing repeats before all have been drawn, or, with
@@ -184,7 +184,7 @@ class TrainingSet:
     def __getitem__(self, item: int) -> tuple[np.ndarray, np.ndarray]:
         """(h, w, 3) uint8 RGB and (h, w) uint8 train ids at the network's size."""
         epoch, place = divmod(int(item), self.samples)
-        number, index = _plan(self, epoch)[place]
+        number, index = _draws(self, epoch)[place]
         picture, mask = self.sources[number].load(int(index))
         placement = self.geometry.place((picture.shape[1], picture.shape[0]))
         if self.augmentation is None:
@@ -194,8 +194,8 @@ class TrainingSet:
 
 
 @lru_cache(maxsize=2)
-def _plan(training_set: TrainingSet, epoch: int) -> np.ndarray:
-    return training_set.plan(epoch)
+def _draws(training_set: TrainingSet, epoch: int) -> np.ndarray:
+    return training_set.draws(epoch)
 
 
 def start_worker(_number: int) -> None:

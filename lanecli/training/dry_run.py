@@ -30,7 +30,7 @@ def try_run(config: Config, device: str) -> tuple[dict[str, Any], list[str]]:
         LaneError: not enough memory, or a loss that is no number.
     """
     with tempfile.TemporaryDirectory(prefix="lanecli-dry-run-") as folder:
-        run = Run(config.model_copy(deep=True), Path(folder), device=device, writes=False)
+        run = Run(config, Path(folder), device=device, writes=False)
         sources = {id(source): source for stage in run.stages for source in stage.sources}  # stages mostly share them
         checked = [_check(source) for source in sources.values()]
         if run.device.type == "cuda":

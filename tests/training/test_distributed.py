@@ -18,7 +18,7 @@ from processes import launch, together
 from safetensors.numpy import load_file
 from samples import SMALL_RUN, Outcome
 
-from lanecli.training.group import Group
+from lanecli.training.processes import Processes
 from lanecli.training.validate import validate
 
 Cli = Callable[..., Outcome]
@@ -133,13 +133,13 @@ def test_two_killed_processes_resume_without_a_trace(scenes: Path, tmp_path: Pat
 
 
 def test_alone_nothing_is_sent() -> None:
-    group = Group()
+    processes = Processes()
     values = torch.arange(6.0).reshape(3, 2)
-    assert group.main
-    assert group.total(values) is values
-    assert group.gather(values) is values
-    assert group.agree("runs/ä") == "runs/ä"
-    assert torch.equal(group.collect(values)[0], values)
+    assert processes.main
+    assert processes.total(values) is values
+    assert processes.gather(values) is values
+    assert processes.agree("runs/ä") == "runs/ä"
+    assert torch.equal(processes.collect(values)[0], values)
 
 
 def test_validation_is_shared_without_counting_twice() -> None:
@@ -172,7 +172,7 @@ def test_validation_is_shared_without_counting_twice() -> None:
 
     counted: list[np.ndarray] = []
 
-    class Third(Group):
+    class Third(Processes):
         def total(self, values: torch.Tensor) -> torch.Tensor:
             counted.append(values.numpy().copy())
             return values

@@ -73,7 +73,7 @@ def test_an_interrupted_sweep_goes_on(cli: Cli, dataset: Path, tmp_path: Path, m
 
     file = sweep_file(tmp_path / "s.yaml", one=["train.seed=1"], two=["train.seed=2"])
     whole = cli("sweep", file, "--data", dataset, "--out", tmp_path / "whole", "--json").json()
-    original, calls = loop.Run._report, 0
+    original, calls = loop.Run._after_step, 0
 
     def interrupt(self: loop.Run, *arguments: float) -> None:
         nonlocal calls
@@ -82,9 +82,9 @@ def test_an_interrupted_sweep_goes_on(cli: Cli, dataset: Path, tmp_path: Path, m
         if calls == 6:  # in the second variant
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Run, "_report", interrupt)
+    monkeypatch.setattr(loop.Run, "_after_step", interrupt)
     assert cli("sweep", file, "--data", dataset, "--out", tmp_path / "parts").code == 130
-    monkeypatch.setattr(loop.Run, "_report", original)
+    monkeypatch.setattr(loop.Run, "_after_step", original)
     parts = cli("sweep", file, "--data", dataset, "--out", tmp_path / "parts", "--json").json()
     assert [row["lane_iou"] for row in parts] == [row["lane_iou"] for row in whole]
 

@@ -1,0 +1,80 @@
+"""Where a run's pictures come from, and what its datasets agree on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lanecli.config import Config
+from lanecli.data.dataset import PreparedSource, Source, SyntheticSource
+from lanecli.data.manifest import read_dataset
+from lanecli.errors import InputError
+from lanecli.geometry import Geometry
+from lanecli.labels import LabelMap
+
+SYNTHETIC_SCENES = 2000
+SYNTHETIC_VALIDATION = 64
+_VALIDATION_SEED = 1_000_000_000  # far from any training scene's seed
+
+
+class TrainingData:
+    """Where training and validation pictures come from, and what the datasets agree on."""
+
+    def __init__(self, config: Config) -> None:
+        """Read the datasets `config.data` names. Raises InputError where they disagree."""
+        self.label_map: LabelMap
+        self.crop: tuple[float, float, float, float] = config.data.geometry.crop
+        self.pixel_counts: list[int] | None = None
+        self.training: list[Source] = []
+        self.validation: list[Source] = []
+        if not config.data.root:
+            self.training = [SyntheticSource(config.data.samples or SYNTHETIC_SCENES, config.train.seed * 10_000_019)]
+            self.validation = [SyntheticSource(SYNTHETIC_VALIDATION, _VALIDATION_SEED)]
+            self.label_map = self.training[0].label_map
+            return
+        self._read(config)
+
+    def _read(self, config: Config) -> None:
+        infos = [(root, read_dataset(Path(root).expanduser())) for root in config.data.root]
+        first_root, first = infos[0]
+        self.label_map = first.label_map
+        crops = {info.geometry.crop for _, info in infos}
+        if len(crops) == 1 and any(crop := crops.pop()):
+            if any(self.crop):
+                raise InputError(f"{first_root} was prepared with crop {crop}; leave data.geometry.crop out")
+            self.crop = crop
+        elif crops and len(crops) > 1:
+            raise InputError(f"the datasets were prepared with different crops: {sorted(crops)}")
+        counts = [0] * len(self.label_map.classes)
+        for root, info in infos:
+            if not info.label_map.same_classes(self.label_map):
+                raise InputError(
+                    f"{root} has classes {', '.join(info.label_map.names)}; "
+                    f"{first_root} has {', '.join(self.label_map.names)}: datasets trained on together share classes"
+                )
+            splits = {sample.split for sample in info.samples}
+            if config.data.split not in splits and config.data.val_split not in splits:
+                info.of_split(config.data.split)  # raises, naming the splits there are
+            if config.data.split in splits:
+                samples = info.of_split(config.data.split)
+                self.training.append(
+                    PreparedSource(samples, self.label_map, config.data.sampler, config.train.bootstrap)
+                )
+                split_counts = info.pixel_counts.get(config.data.split, {})
+                counts = [n + split_counts.get(name, 0) for n, name in zip(counts, self.label_map.names, strict=True)]
+            if config.data.val_split in splits:
+                self.validation.append(PreparedSource(info.of_split(config.data.val_split), self.label_map))
+        if not self.training:
+            raise InputError(f"no dataset has a '{config.data.split}' split to train on")
+        if config.data.weights is not None and len(config.data.weights) != len(self.training):
+            raise InputError(
+                f"data.weights has {len(config.data.weights)} values for {len(self.training)} training sets"
+            )
+        self.pixel_counts = counts
+
+    def network_geometry(self, config: Config) -> Geometry:
+        """What prepared pictures still go through: the size and fit, the crop only if it was not done before."""
+        return Geometry(config.data.geometry.size, config.data.geometry.crop, config.data.geometry.fit)
+
+    def model_geometry(self, config: Config) -> Geometry:
+        """What a frame as it comes from the camera goes through: the datasets' crop included."""
+        return Geometry(config.data.geometry.size, self.crop, config.data.geometry.fit)
