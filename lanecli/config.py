@@ -12,15 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from lanecli.errors import InputError, nearest
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but ``1e-3`` is a number as in YAML 1.2: without a point it would be a word."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+from lanecli.overrides import NAMED_SECTIONS, Loader, expanded, meant, put
 
 
 class Section(BaseModel):
@@ -52,6 +44,13 @@ class GeometryConfig(Section):
     size: tuple[int, int] = (576, 320)
     crop: tuple[float, float, float, float] = (0, 0, 0, 0)
     fit: Literal["stretch", "pad"] = "stretch"
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _width_by_height(cls, value: Any) -> Any:
+        """``512x256`` is ``[512, 256]``."""
+        found = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value) if isinstance(value, str) else None
+        return (int(found[1]), int(found[2])) if found else value
 
 
 class AugmentConfig(Section):
@@ -192,6 +191,12 @@ class Config(Section):
     """Trained one after the other, each from the last one's weights: the keys in which each differs from the rest."""
     _stages: tuple[Config, ...] = PrivateAttr(())
 
+    @field_validator(*NAMED_SECTIONS, mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        """``schedule: poly`` is ``schedule: {name: poly}``."""
+        return {"name": value} if isinstance(value, str) else value
+
     @field_validator("loss", mode="before")
     @classmethod
     def _sum_of_names(cls, value: Any) -> Any:
@@ -251,7 +256,7 @@ def _read_stages(config: Config) -> tuple[Config, ...]:
         if own.get("stages"):
             raise InputError(f"stage {number}: a stage has no stages of its own")
         try:
-            stage = Config.model_validate(_merged(base, own))
+            stage = Config.model_validate(_merged(base, expanded(own)))
         except ValidationError as error:
             raise InputError(_explain(error, f"stage {number}")) from error
         for key in (*_FIXED, *(f"train.{name}" for name in _FIXED_TRAIN)):
@@ -277,19 +282,19 @@ def load_config(
 ) -> Config:
     """Configuration from a YAML file (or a tree already read) and ``dotted.key=value`` overrides (values are YAML).
 
+    An override beats the file, its stages too; a later one beats one before it.
+
     Raises InputError naming the file, the key, and the nearest known key for an unknown one.
     """
     tree = copy.deepcopy(tree) if tree is not None else _read_yaml(path) if path else {}
     for override in overrides or []:
-        key, separator, text = override.partition("=")
-        if not separator or not key:
-            raise InputError(f"'{override}' is no KEY=VALUE such as train.epochs=20")
-        _set(tree, key.strip().split("."), _parse_value(text, override), override)
+        put(tree, override)
     where = str(path) if path else "configuration"
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_explain(error, where)) from error
+        typed = path is not None and _typed(error, overrides or [])
+        raise InputError(_explain(error, "on the line" if typed else where)) from error
     except InputError as error:  # of a stage
         raise InputError(f"{where}, {error}") from error
 
@@ -298,7 +303,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no such configuration file: {path}")
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if tree is None:
@@ -308,22 +313,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _parse_value(text: str, override: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise InputError(f"'{override}': the value is not readable as YAML") from error
-
-
-def _set(tree: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
-    for key in keys[:-1]:
-        if tree.get(key) is None:  # not there, or a heading with nothing under it
-            tree[key] = {}
-        node = tree[key]
-        if not isinstance(node, dict):
-            raise InputError(f"'{override}': '{key}' is not a section")
-        tree = node
-    tree[keys[-1]] = value
+def _typed(error: ValidationError, overrides: list[str]) -> bool:
+    """Whether the first fault is one of the line's."""
+    place = ".".join(map(str, error.errors()[0]["loc"]))
+    return any(f"{place}.".startswith(f"{word.partition('=')[0].strip()}.") for word in overrides)
 
 
 def _explain(error: ValidationError, where: str) -> str:
@@ -331,7 +324,8 @@ def _explain(error: ValidationError, where: str) -> str:
     fault = error.errors()[0]
     place = " ".join(".".join(str(p) for p in fault["loc"]).split())
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{place}'{nearest(place, known_keys())}"
+        hint = f" (did you mean '{key}'?)" if (key := meant(place)) else nearest(place, known_keys())
+        return f"{where}: unknown key '{place}'{hint}"
     return f"{where}: {place}: {fault['msg'].removeprefix('Value error, ')}, got {reprlib.repr(fault.get('input'))}"
 
 

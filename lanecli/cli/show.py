@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -11,14 +12,69 @@ from lanecli.cli.output import JsonOption, emit
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|CONFIG", help="A model file, run folder, shipped name or configuration.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="For a configuration: put over it.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a model file holds: architecture, classes, geometry, where it comes from."""
-    from lanecli.modelfile import read_spec
+    """Say what a model file holds, or what a configuration says in full and where it lies."""
+    from lanecli.errors import InputError
     from lanecli.shipped import find_model
 
-    path = find_model(model)
+    configuration = _configuration(model)
+    if configuration is not None:
+        emit(*_show_config(configuration, overrides or []), json)
+        return
+    if overrides:
+        raise InputError(f"{overrides[0]}: KEY=VALUE goes with a configuration; {model} is a model")
+    emit(*_show_model(find_model(model)), json)
+
+
+def _configuration(name: str) -> Path | None:
+    """The configuration called `name`; None where it is no such thing, or a model."""
+    import yaml
+
+    from lanecli.shipped import find_config, shipped_models
+
+    path = find_config(name) or find_config(name, "sweeps")
+    if path is None or path.suffix.lower() not in (".yaml", ".yml") or name in shipped_models():
+        return None
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return path
+    return None if isinstance(tree, dict) and "members" in tree else path  # members: an ensemble is a model
+
+
+def _show_config(path: Path, overrides: list[str]) -> tuple[Any, list[str]]:
+    """Document and lines of a configuration, resolved; of a sweep, its variants' names and the first one's."""
+    import yaml
+
+    from lanecli.config import load_config
+    from lanecli.training.sweep_file import read_sweep
+
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if isinstance(tree, dict) and ("variants" in tree or "grid" in tree):
+        sweep = read_sweep(path, overrides)
+        configs = {name: variant.configs[0] for name, variant in sweep.variants.items()}
+        first = next(iter(configs.values()))
+        document = {"file": str(path), "variants": {n: c.model_dump(mode="json") for n, c in configs.items()}}
+        lines = [
+            f"# {path}: a sweep of {len(configs)} variants: {', '.join(configs)}",
+            "# the first one's configuration:",
+        ]
+        return document, [*lines, *first.to_yaml().splitlines()]
+    config = load_config(path, overrides)
+    return {"file": str(path), **config.model_dump(mode="json")}, [f"# {path}", *config.to_yaml().splitlines()]
+
+
+def _show_model(path: Path) -> tuple[Any, list[str]]:
+    """Document and lines of a model file."""
+    from lanecli.modelfile import read_spec
+
     spec = read_spec(path)
     document = {"file": str(path), "bytes": path.stat().st_size, **json_module.loads(spec.to_json())}
     size = "any size" if spec.geometry.size is None else "{}x{}".format(*spec.geometry.size)
@@ -29,6 +85,15 @@ def show(
         f"classes       {', '.join(spec.label_map.names)} (label map {spec.label_map.name}, {spec.task})",
         f"geometry      crop {list(spec.geometry.crop)}, {spec.geometry.fit} to {size}",
         f"temperature   {spec.temperature:g}",
-        *(f"{key:13} {json_module.dumps(value, ensure_ascii=False)}" for key, value in spec.provenance.items()),
+        *(line for key, value in spec.provenance.items() for line in _entry(key, value)),
     ]
-    emit(document, lines, json)
+    return document, lines
+
+
+def _entry(key: str, value: Any) -> list[str]:
+    """A line of the provenance, or several where it holds more than a line takes."""
+    text = json_module.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict) or len(text) < 100:
+        return [f"{key:13} {text}"]
+    inner = [(name, json_module.dumps(part, ensure_ascii=False)) for name, part in value.items()]
+    return [key, *(f"  {name:11} {part}" for name, part in inner)]

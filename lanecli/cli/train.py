@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json as json_module
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, progress_bar
+from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 if TYPE_CHECKING:
     from lanecli.config import Config
+    from lanecli.training.loop import Run
 
 
 def train(
+    context: typer.Context,
     config: Annotated[
         list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]...", help="A YAML file, then dotted overrides.")
     ] = None,
@@ -47,7 +51,7 @@ def train(
             )
         _train(None, resume, device, json)
         return
-    settings = _settings(config or [], data or [])
+    settings = _settings(config or [], data or [], options(context))
     if dry_run:
         from lanecli.training.dry_run import try_run
 
@@ -57,51 +61,62 @@ def train(
     _train(settings, out, device, json)
 
 
-def _settings(words: list[str], data: list[Path]) -> Config:
+def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> Config:
     """The configuration of a new run."""
     from lanecli.config import load_config
-    from lanecli.errors import InputError
-    from lanecli.shipped import configs_folder
+    from lanecli.errors import InputError, nearest
+    from lanecli.overrides import split_words
+    from lanecli.shipped import configs_folder, find_config, ready_configs
 
-    files = [w for w in words if "=" not in w]
+    files, overrides = split_words(words, known)
     if len(files) > 1:
-        raise InputError(f"one CONFIG at most; got {' and '.join(files)}")
-    overrides = [w for w in words if "=" in w]
-    path = Path(files[0]) if files else configs_folder() / "default.yaml"
-    if not path.is_file() and (configs_folder() / f"{path.name}.yaml").is_file():
-        path = configs_folder() / f"{path.name}.yaml"
+        raise InputError(f"one CONFIG at most, then KEY=VALUE; got {' and '.join(files)}")
+    path = find_config(files[0]) if files else configs_folder() / "default.yaml"
+    if path is None:
+        names = [each.stem for each in ready_configs()]
+        hint = nearest(files[0], names) or f"; there are: {', '.join(names)} (lanecli list configs)"
+        raise InputError(f"no such configuration file: {files[0]}{hint}")
     named = {w.partition("=")[0].strip() for w in overrides}
-    if not files and "model.name" in named and "model.encoder" not in named:
+    if not files and named & {"model.name", "model"} and "model.encoder" not in named:
         overrides.append("model.encoder=null")  # the default file's encoder goes with its model; this one has its own
     if data:
-        overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data])}")
+        overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data], ensure_ascii=False)}")
     settings = load_config(path, overrides)
     if not files and not settings.data.root:
         settings = load_config(configs_folder() / "synthetic.yaml", overrides)
     return settings
 
 
+def options(context: typer.Context) -> list[str]:
+    """The options of a command."""
+    return [word for parameter in context.command.params for word in parameter.opts if word.startswith("-")]
+
+
 def _train(settings: Config | None, folder: Path, device: str, json: bool) -> None:
     """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
-    from lanecli.interruption import Interrupted
+    from lanecli.errors import InputError
     from lanecli.ownership import owned
-    from lanecli.training.processes import join
+    from lanecli.training.choice import choose
     from lanecli.training.loop import Run
-    from lanecli.training.run_folder import fresh_folder, resume_config
+    from lanecli.training.outline import outline
+    from lanecli.training.processes import join
+    from lanecli.training.run_folder import begin_folder, fresh_folder, resume_config
+    from lanecli.training.watcher import SilentWatcher
 
     processes, _ = join(device)
-    config = resume_config(folder) if settings is None else settings
+    config, chosen = choose(resume_config(folder) if settings is None else settings)
     if settings is not None and processes.main:
         folder = fresh_folder(folder)
     folder = Path(processes.agree(str(folder)))
     with owned(folder) if processes.main else contextlib.nullcontext():
         if settings is None:
             run = Run(config, folder, device=device, resume=True)
+            if run.finished:
+                raise InputError(f"{folder}: this run is finished ({run.steps} steps); nothing to resume")
         else:
-            if processes.main:
-                # before anything else: a run killed at any moment can be resumed
-                (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
             try:
+                if processes.main:
+                    begin_folder(folder, config)
                 run = Run(config, folder, device=device)
             except BaseException:
                 if processes.main:
@@ -110,13 +125,17 @@ def _train(settings: Config | None, folder: Path, device: str, json: bool) -> No
         if not processes.main:
             run.train(SilentWatcher())
             return
+        for line in [*outline(run), *chosen]:
+            note(line)
+        since = time.perf_counter()
         with progress_bar(*progress_columns()) as bar:
-            watcher = TerminalWatcher(bar)
             try:
-                run.train(watcher)
-            except KeyboardInterrupt as error:
-                raise Interrupted(f"go on with: lanecli train --resume {run.folder}") from error
-    _conclude(run, time.perf_counter() - watcher.started, json)
+                run.train(TerminalWatcher(bar, run))
+            except KeyboardInterrupt:
+                bar.stop()
+                note(f"interrupted; go on with: lanecli train --resume {run.folder}")
+                raise
+    _conclude(run, time.perf_counter() - since, json)
 
 
 def _discard(folder: Path) -> None:
@@ -126,7 +145,7 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _conclude(run: Any, seconds: float, json: bool) -> None:
+def _conclude(run: Run, seconds: float, json: bool) -> None:
     document: dict[str, Any] = {
         "run": str(run.folder),
         "model": str(run.folder / "model.safetensors"),
@@ -158,37 +177,56 @@ def progress_columns() -> tuple[Any, ...]:
 class TerminalWatcher:
     """Progress on stderr: a bar on a terminal, a line per epoch anywhere."""
 
-    def __init__(self, bar: Any) -> None:
-        """Args: bar: from `progress_bar` with `progress_columns`."""
-        self.bar, self.started = bar, time.perf_counter()
+    def __init__(self, bar: Any, run: Run) -> None:
+        """Args: bar: from `progress_bar` with `progress_columns`. run: that is watched."""
+        self.bar, self.run, self.started = bar, run, time.perf_counter()
+        self.ends = run.epoch_ends
         self.task: Any = None
         self.loss = self.speed = 0.0
         self.score = ""
+        if run.best is not None:
+            self._remember_best()
 
     def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
         """Smooth and show."""
         first = self.task is None
         if first:
-            self.task = self.bar.add_task("training", total=steps, completed=step - 1, loss=loss, score="", speed=0.0)
+            self.task = self.bar.add_task("", total=steps, completed=step - 1, loss=loss, score="", speed=0.0)
         self.loss = loss if first else 0.95 * self.loss + 0.05 * loss
         self.speed = images_per_second if first else 0.9 * self.speed + 0.1 * images_per_second
-        self.bar.update(self.task, completed=step, loss=self.loss, score=self.score, speed=self.speed)
+        name = f"epoch {min(bisect.bisect_left(self.ends, step) + 1, len(self.ends))}/{len(self.ends)}"
+        shown = {"loss": self.loss, "score": self.score, "speed": self.speed}
+        self.bar.update(self.task, description=name, completed=step, **shown)
 
     def epoch(self, row: dict[str, Any], best: bool) -> None:
         """One line."""
-        score, mean = row.get("val/miou_foreground"), row.get("val/miou")
-        shown = "" if score is None else f"  val IoU {score:.4f}  mIoU {mean:.4f}{' (best)' if best else ''}"
-        self.score = "" if mean is None else f"  mIoU {mean:.4f}"
+        from lanecli.training.unlearnt import all_at_zero
+
+        score, mean, loss = (row.get(f"val/{key}") for key in ("miou_foreground", "miou", "loss"))
+        # a set without any pixel of a class has no score of it
+        shown = "".join(
+            f"  {name} {value:.4f}" for name, value in (("foreground IoU", score), ("mIoU", mean)) if value is not None
+        )
+        validated = f" (val {loss:.4f})" if loss is not None else ""
+        mark = "  best" if best and loss is not None else ""
+        if best:
+            self._remember_best()
         elapsed = time.perf_counter() - self.started
-        line = f"epoch {row['epoch']}  step {row['step']}  loss {row['train/loss']:.4f}{shown}  {elapsed:.0f} s"
-        self.bar.console.print(line, highlight=False)
+        self._say(
+            f"epoch {row['epoch']}/{len(self.ends)}  step {row['step']}  loss {row['train/loss']:.4f}{validated}{shown}"
+            f"{mark}  {elapsed:.0f} s"
+        )
+        if all_at_zero(row, self.run.stage.label_map):
+            self._say("  nothing of any foreground class was found: every one is at 0")
 
+    def warn(self, line: str) -> None:
+        """One line."""
+        self._say(f"warning: {line}")
 
-class SilentWatcher:
-    """For processes beside the main one."""
+    def _remember_best(self) -> None:
+        if self.run.best is not None:
+            score = self.run.stage.config.train.best
+            self.score = f"  best {SCORES.get(score, score)} {self.run.best:.4f}"
 
-    def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """Nothing."""
-
-    def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """Nothing."""
+    def _say(self, line: str) -> None:
+        self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -201,7 +201,9 @@ def _draws(training_set: TrainingSet, epoch: int) -> np.ndarray:
 def start_worker(_number: int) -> None:
     """For loader workers: OpenCV's own threads would fight over the cores, and have deadlocked forked workers.
 
-    Ctrl-C reaches every process of a terminal; the main one decides when to stop.
+    Ctrl-C reaches every process of a terminal, and `timeout` or a cluster sends SIGTERM to a whole group of them; the
+    main one decides when to stop, and ends its workers itself.
     """
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

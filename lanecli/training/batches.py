@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,7 @@ def batches(
     Raises:
         LaneError: what a worker raised, in one line.
     """
-    workers = min(workers, len(items))
+    workers = min(workers, len(items), usable_cores())  # more only get in each other's way, and torch says so
     loader: DataLoader[Any] = DataLoader(
         items,
         batch_size=size,
@@ -91,6 +92,11 @@ def batches(
         raise type(error)(text.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
     finally:
         del iterator  # an iterator left to the garbage collector ends its workers at some later, worse moment
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def targets_of(masks: torch.Tensor, label_map: LabelMap) -> torch.Tensor:

@@ -70,6 +70,17 @@ class TrainingData:
                 f"data.weights has {len(config.data.weights)} values for {len(self.training)} training sets"
             )
         self.pixel_counts = counts
+        self._refuse_background_alone(config, counts)
+
+    def _refuse_background_alone(self, config: Config, counts: list[int]) -> None:
+        drawn = [n for number, n in enumerate(self.label_map.names) if number != self.label_map.background]
+        foreground = [n for number, n in enumerate(counts) if number != self.label_map.background]
+        if sum(counts) and not any(foreground):
+            raise InputError(
+                f"{', '.join(config.data.root)}: no training picture holds a pixel of {', '.join(drawn)}: there is "
+                "nothing to learn; look at the masks (lanecli prepare … --contact-sheet 12), and at which labels "
+                "became background"
+            )
 
     def network_geometry(self, config: Config) -> Geometry:
         """What prepared pictures still go through: the size and fit, the crop only if it was not done before."""

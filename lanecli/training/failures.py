@@ -14,6 +14,10 @@ from lanecli.errors import LaneError
 from lanecli.training.checkpoint import has_state
 
 
+class DivergedError(LaneError):
+    """The loss or a weight is no number any more: training this configuration again would end the same."""
+
+
 @contextlib.contextmanager
 def with_explained_errors(config: Config, folder: Path) -> Iterator[None]:
     """Turn running out of memory or disk into a LaneError; other errors pass.

@@ -7,13 +7,12 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lanecli.config import Config
-from lanecli.errors import InputError, LaneError
 from lanecli.media.outputs import write_atomically
 from lanecli.media.pictures import write_picture
 from lanecli.modelfile import write_safetensors
@@ -22,8 +21,9 @@ from lanecli.models.idle import freeze_idle
 from lanecli.training.average import ExponentialAverage
 from lanecli.training.batches import batches, targets_of
 from lanecli.training.checkpoint import has_state, load_state, save_state
+from lanecli.training.choice import choose
 from lanecli.training.device import pick_precision, seed_everything
-from lanecli.training.failures import how_to_go_on, with_explained_errors
+from lanecli.training.failures import DivergedError, how_to_go_on, with_explained_errors
 from lanecli.training.interruption import Interruption
 from lanecli.training.log import RunLog, draw_curves
 from lanecli.training.optim import build_optimiser, freeze_encoder
@@ -31,24 +31,16 @@ from lanecli.training.parallel import Parallel, spread_weights
 from lanecli.training.processes import join
 from lanecli.training.provenance import provenance, versions
 from lanecli.training.random_state import random_state, set_random_state
-from lanecli.training.run_folder import check_resumed
-from lanecli.training.samples import sample_sheet, spread
+from lanecli.training.run_folder import a_whole_state, check_resumed
+from lanecli.training.samples import MOST_CLASSES, sample_sheet, spread
 from lanecli.training.spec import load_start
 from lanecli.training.stage import Stage, build_stages
 from lanecli.training.sync_batchnorm import synchronise_batchnorm
+from lanecli.training.unlearnt import advice, unlearnt_classes
 from lanecli.training.validate import validate
+from lanecli.training.watcher import Watcher
 
 _LOOK_EVERY = 10  # steps between looks at the loss on a GPU, each of which waits for it; and between log lines
-
-
-class Watcher(Protocol):
-    """Who is told how training goes."""
-
-    def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """After an optimiser step; on a GPU after every tenth."""
-
-    def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """After each validation."""
 
 
 class Run:
@@ -69,6 +61,7 @@ class Run:
         Raises:
             InputError: for what the configuration or the data has wrong.
         """
+        config, self.chosen = choose(config)
         self.config, self.folder = config, folder
         self.processes, self.device = join(device)
         self.dtype = pick_precision(config.train.precision, self.device)
@@ -98,19 +91,34 @@ class Run:
         self.sums: dict[str, Tensor] = {}
         """The loss and its terms, summed over the steps of the epoch under way."""
         self._resumed = load_state(folder / "last") if resume and has_state(folder / "last") else None
-        if self._resumed:
-            check_resumed(self._resumed, config, self.processes.size, folder)
-            self.step, self.epoch, self.best = (self._resumed[key] for key in ("step", "epoch", "best"))
-            self.parallel.load_weights(self._resumed["network"])
-            if self.average:
-                self.parallel.load_weights(self._resumed["average"], self.average.network)
-                self.average.updates = self._resumed["updates"]
-            if self.epoch >= self.epochs:
-                raise InputError(f"{folder}: this run is finished ({self.steps} steps); nothing to resume")
-        self.log = RunLog(folder, (self.step, self.epoch) if resume else None, writes=writes and self.processes.main)
+        if self._resumed is not None:
+            with a_whole_state(folder):
+                check_resumed(self._resumed, config, self.processes.size, folder, self.epoch_ends)
+                self.step, self.epoch, self.best = (self._resumed[key] for key in ("step", "epoch", "best"))
+                self.parallel.load_weights(self._resumed["network"])
+                if self.average:
+                    self.parallel.load_weights(self._resumed["average"], self.average.network)
+                    self.average.updates = self._resumed["updates"]
+        with with_explained_errors(self.stage.config, folder):
+            taken_up = (self.step, self.epoch) if resume else None
+            self.log = RunLog(folder, taken_up, writes=writes and self.processes.main)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.epoch >= self.epochs
+
+    @property
+    def epoch_ends(self) -> list[int]:
+        """The step each epoch of the run ends at."""
+        return [
+            stage.first_step + (epoch + 1) * stage.steps_per_epoch
+            for stage in self.stages
+            for epoch in range(stage.config.train.epochs)
+        ]
 
     def train(self, watcher: Watcher) -> None:
-        """Run to the end.
+        """Run to the end; a finished run stays as it is.
 
         Ctrl-C waits for the step under way and saves the state, so that resuming leaves no trace.
         """
@@ -147,7 +155,7 @@ class Run:
                 self.step -= 1
             seconds = time.perf_counter() - since
         if not losses[1] - losses[1] == 0:
-            raise LaneError(f"the loss is {losses[1]} after one step: lower optim.lr")
+            raise DivergedError(f"the loss is {losses[1]} after one step: lower optim.lr")
         return losses[0], seconds
 
     def _train_stage(self, stage: Stage, watcher: Watcher) -> None:
@@ -171,13 +179,14 @@ class Run:
         self.parallel.wrap()
         self.forward: Any = torch.compile(self.parallel.forward) if config.train.compile else self.parallel.forward
         self.optimiser = build_optimiser(config.optim, self.network, fused=not self.parallel.sharded)
-        if self._resumed:
-            if self.step > stage.first_step:
-                self.parallel.load_optimiser_state(self.optimiser, self._resumed["optimiser"])
-            self.scaler.load_state_dict(self._resumed["scaler"])
-            totals = self._resumed["sums"].items()
-            self.sums = {name: torch.tensor(v, dtype=torch.float64, device=self.device) for name, v in totals}
-            set_random_state(self._resumed["random"][self.processes.rank], self.device)
+        if self._resumed is not None:
+            with a_whole_state(self.folder):
+                if self.step > stage.first_step:
+                    self.parallel.load_optimiser_state(self.optimiser, self._resumed["optimiser"])
+                self.scaler.load_state_dict(self._resumed["scaler"])
+                totals = self._resumed["sums"].items()
+                self.sums = {name: torch.tensor(v, dtype=torch.float64, device=self.device) for name, v in totals}
+                set_random_state(self._resumed["random"][self.processes.rank], self.device)
             self._resumed = None
         self._entered = True
 
@@ -285,11 +294,12 @@ class Run:
 
     def _validate(self) -> dict[str, float | None]:
         stage = self.stage
-        return validate(self._kept(), stage.validation, stage.label_map, self._read, self._autocast(), self.processes)
+        with torch.inference_mode():
+            return validate(self._kept(), stage, self._read, self._autocast(), self.processes)
 
     def _after_step(self, watcher: Watcher, loss: float, speed: float) -> None:
         if not loss - loss == 0:  # infinite or not a number
-            raise LaneError(
+            raise DivergedError(
                 f"the loss is {loss} at step {self.step}: lower optim.lr, or use train.precision=fp32; "
                 f"{how_to_go_on(self.folder)}"
             )
@@ -304,7 +314,8 @@ class Run:
         What is written before the state is written again, the same, by a run killed in between.
         """
         score = row.get(f"val/{self.stage.config.train.best}")
-        is_best = self.best is None or (score is not None and score > self.best) or not self.stage.validation
+        # of equal scores the later epoch is kept: where nothing is found yet, it has learnt longer
+        is_best = self.best is None or (score is not None and score >= self.best) or not self.stage.validation
         weights = self.parallel.weights(self._kept()) if is_best else {}
         if is_best:
             self.best = score if score is not None else self.best
@@ -319,21 +330,30 @@ class Run:
             draw_curves(self.log.rows, self.folder / "curves.png")
         self._save()
         watcher.epoch(row, is_best)
+        if names := unlearnt_classes(self.log.rows, self.stage.label_map):
+            self._warn(watcher, advice(names, self.stage.config))
 
     def _draw_samples(self) -> None:
-        every = self.config.train.sample_epochs
+        """Write a sheet of samples, where one is due and its classes can be drawn."""
+        every, label_map = self.config.train.sample_epochs, self.stage.label_map
         if not every or not self.stage.validation or (self.epoch % every and self.epoch != self.epochs):
             return
-        sheet = sample_sheet(self._kept(), spread(self.stage.validation), self.stage.label_map, self._autocast())
+        if len(label_map.classes) > MOST_CLASSES:
+            return
+        sheet = sample_sheet(self._kept(), spread(self.stage.validation), label_map, self._autocast())
         if self.processes.main:
             write_picture(self.folder / "samples" / f"epoch-{self.epoch:03}.jpg", sheet)
+
+    def _warn(self, watcher: Watcher, line: str) -> None:
+        self.log.event(event="warning", step=self.step, text=line)
+        watcher.warn(line)
 
     def _save(self) -> None:
         """The whole state of this step; every process takes part, the main one writes."""
         weights = self.parallel.weights()
         bad = next((name for name, value in weights.items() if not value.isfinite().all()), None)
         if bad is not None:
-            raise LaneError(
+            raise DivergedError(
                 f"weight '{bad}' is no number at step {self.step}: lower optim.lr; {how_to_go_on(self.folder)}"
             )
         state = {

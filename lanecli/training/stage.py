@@ -74,7 +74,8 @@ class Stage:
             raise InputError(
                 f"{len(self.training)} training samples are fewer than one step of {together}; lower train.batch"
             )
-        self.training.samples = self.steps_per_epoch * together  # whole steps only
+        self.left_out: int = len(self.training) % together  # whole steps only; each epoch's order leaves out others
+        self.training.samples = self.steps_per_epoch * together
         self.steps = self.steps_per_epoch * config.train.epochs
         self.rate: Callable[[int], float] = build_schedule(config.schedule, self.steps)
         self.first_step: int = before.first_step + before.steps if before else 0

@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from lanecli.data.dataset import EvaluationSet
 from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.losses.combined import CombinedLoss
 from lanecli.metrics.segmentation import ConfusionMatrix, LabelCounts
 from lanecli.models.build import Network
-from lanecli.training.batches import Share
+from lanecli.training.answers import answers, label_planes
+from lanecli.training.batches import Share, targets_of
 from lanecli.training.processes import Processes
 
 
-@torch.inference_mode()
+class Validated(Protocol):
+    """What :func:`validate` needs of a stage; :class:`lanecli.training.stage.Stage` is one."""
+
+    validation: Sequence[EvaluationSet]
+    criterion: CombinedLoss
+    teacher: Network | None
+
+    @property
+    def label_map(self) -> LabelMap: ...
+
+
 def validate(
     network: Network,
-    sets: Sequence[EvaluationSet],
-    label_map: LabelMap,
+    stage: Validated,
     read: Callable[[Any], Iterator[list[torch.Tensor]]],
     autocast: torch.autocast,
     processes: Processes,
 ) -> dict[str, float | None]:
-    """Scores over all sets together, as they stand in the log.
+    """Scores over all validation sets of a stage together, as they stand in the log. Call it in inference mode.
 
     Args:
         network: put into eval mode.
-        sets: what it is scored on.
-        label_map: its classes.
+        stage: whose sets it is scored on, with the loss it is trained by.
         read: batches of a set.
         autocast: to compute under.
-        processes: the processes that share the sets; each gets the scores of all.
+        processes: those that share the sets; each gets the scores of all.
 
     Returns:
-        ``val/miou``, ``val/miou_foreground``, ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and
-        ``val/recall``, means over the foreground classes (a class without a ratio counts 0); ``val/iou/CLASS``.
-        Empty without sets.
+        ``val/loss``, the mean over pictures of their batches' loss; ``val/miou``, ``val/miou_foreground``,
+        ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and ``val/recall``, means over the foreground classes
+        (a class without a ratio counts 0); ``val/iou/CLASS``. Empty without sets.
     """
+    sets, label_map = stage.validation, stage.label_map
     if not sets:
         return {}
     network.eval()
     device = network.scale.device
+    losses = torch.zeros(2, dtype=torch.float64)  # sum over pictures, and how many they are
     counts = (LabelCounts if label_map.multilabel else ConfusionMatrix)(len(label_map.classes))
     for part in sets:
         share, place = Share(part, processes), 0
@@ -53,11 +65,16 @@ def validate(
             masks[~torch.tensor(own)] = IGNORE_ID  # what another process counts
             with autocast:
                 logits = network.logits(pictures.to(device))
+            if any(own):
+                losses += sum(own) * torch.tensor([_loss(stage, logits, pictures, masks, autocast), 1.0])
+            found = answers(logits, label_map)
             if label_map.multilabel:
-                counts.update((logits > 0).cpu().numpy(), label_map.planes(masks.numpy()))
-            else:  # max, not argmax: torch's argmax over channels is some ninety times slower on a CPU
-                counts.update(logits.max(1)[1].to(torch.uint8).cpu().numpy(), masks.numpy())
+                labels = np.stack([decision.labels for decision in found])
+                counts.update(label_planes(labels, len(label_map.classes)), label_map.planes(masks.numpy()))
+            else:
+                counts.update(np.stack([decision.class_map for decision in found]), masks.numpy())
     counts.counts = processes.total(torch.from_numpy(counts.counts)).numpy()
+    total, pictures_scored = processes.total(losses).tolist()
     scores = counts.scores(label_map)
     drawn = [name for number, name in enumerate(label_map.names) if number != label_map.background]
     pooled = {f"val/{name}": scores[name] for name in ("miou", "miou_foreground", "pixel_accuracy")}
@@ -65,7 +82,20 @@ def validate(
         f"val/{key}": float(np.mean([scores[key][name] or 0.0 for name in drawn]))
         for key in ("dice", "precision", "recall")
     }
-    return pooled | foreground | {f"val/iou/{name}": value for name, value in scores["iou"].items()}
+    iou = {f"val/iou/{name}": value for name, value in scores["iou"].items()}
+    return {"val/loss": total / pictures_scored} | pooled | foreground | iou
+
+
+def _loss(
+    stage: Validated, logits: torch.Tensor, pictures: torch.Tensor, masks: torch.Tensor, autocast: torch.autocast
+) -> float:
+    """The loss of a batch that nothing is learnt from."""
+    taught = None
+    if stage.teacher is not None:
+        with autocast:
+            taught = stage.teacher.logits(pictures.to(logits.device))
+    targets = targets_of(masks.to(logits.device), stage.label_map)
+    return float(stage.criterion(logits, targets, taught))
 
 
 def score_names(label_map: LabelMap) -> list[str]:

@@ -16,13 +16,13 @@ import pytest
 from safetensors.numpy import load_file
 from samples import SMALL_RUN
 
-from lanecli.cli.train import SilentWatcher
 from lanecli.config import Config, load_config
 from lanecli.errors import InputError
 from lanecli.modelfile import read_spec
 from lanecli.training import loop
 from lanecli.training.checkpoint import load_state
 from lanecli.training.run_folder import resume_config
+from lanecli.training.watcher import SilentWatcher
 
 # --- configurations --------------------------------------------------------------------------------------------------
 
