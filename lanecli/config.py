@@ -95,6 +95,17 @@ class DataConfig(Section):
     sampler: Literal["uniform", "balanced", "rare"] = "uniform"
     """uniform: each sample once; balanced: every class equally often; rare: samples with rare classes more often."""
     workers: int = Field(1, ge=0)
+    fold: str | None = None
+    """``2/5``: leave the second of five folds of the training split out, whole groups where there are enough."""
+
+    @field_validator("fold")
+    @classmethod
+    def _fold(cls, value: str | None) -> str | None:
+        if value is not None:
+            number, _, count = value.partition("/")
+            if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) and int(count) > 1):
+                raise ValueError("a fold and how many there are, such as 2/5")
+        return value
 
     @field_validator("root", mode="before")
     @classmethod
@@ -141,6 +152,13 @@ class ScheduleConfig(Section):
     args: dict[str, Any] = Field(default_factory=dict)
 
 
+class ForerunnerConfig(Section):
+    """A member of a boosted ensemble that was trained before."""
+
+    model: str
+    weight: float
+
+
 class TrainConfig(Section):
     """`train`: the loop."""
 
@@ -162,6 +180,8 @@ class TrainConfig(Section):
     """Train on a resample, drawn with replacement by this seed, of the training samples (for bagging)."""
     weigh_errors_of: str | None = None
     """A model whose mistakes are drawn more often (for boosting)."""
+    boost: list[ForerunnerConfig] = Field(default_factory=list)
+    """Members whose wrong pixels weigh more here (docs/ensembles.md); ``lanecli train --boosting N`` sets it."""
     best: str = "miou_foreground"
     """The validation score whose highest value decides which epoch's model is kept."""
     save_steps: int = Field(500, ge=1)

@@ -27,7 +27,8 @@ def sweep(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import json as json_module
 
-    from lanecli.cli.train import TerminalWatcher, options, progress_columns
+    from lanecli.cli.train import options
+    from lanecli.cli.train_progress import TerminalWatcher, progress_columns
     from lanecli.errors import InputError, nearest
     from lanecli.overrides import split_words
     from lanecli.shipped import find_config, ready_configs

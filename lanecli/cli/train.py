@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import json as json_module
 import os
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.train_progress import SCORES, TerminalWatcher, progress_columns
 
 if TYPE_CHECKING:
     from lanecli.config import Config
     from lanecli.training.loop import Run
+    from lanecli.training.members import Request
 
 
 def train(
@@ -31,6 +32,15 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder; a number is added when it exists.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    members: Annotated[int | None, typer.Option(help="Train so many models with other seeds, as an ensemble.")] = None,
+    bagging: Annotated[bool, typer.Option("--bagging", help="With --members: each on a resample of its own.")] = False,
+    folds: Annotated[
+        int | None, typer.Option(help="Train so many models, each without one fold, whose answers on it are kept.")
+    ] = None,
+    boosting: Annotated[
+        int | None, typer.Option(help="Train so many models, each weighing what those before it got wrong.")
+    ] = None,
+    snapshots: Annotated[int | None, typer.Option(help="Keep so many models of one run with a cyclic rate.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check data, labels, memory and one step; write nothing.")
     ] = False,
@@ -44,14 +54,34 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lanecli.errors import InputError
 
+    counts = {"members": members, "folds": folds, "boosting": boosting, "snapshots": snapshots}
+    wanted = {kind: count for kind, count in counts.items() if count is not None}
     if resume is not None:
-        if config or data or dry_run:
+        if config or data or dry_run or wanted:
             raise InputError(
-                "--resume goes on with the run's own configuration; leave CONFIG, KEY=VALUE, --data and --dry-run out"
+                "--resume goes on with the run's own configuration; leave CONFIG, KEY=VALUE, --data, --dry-run and "
+                "--members and the like out"
             )
-        _train(None, resume, device, json)
+        from lanecli.training.members import request_of
+
+        if (request := request_of(resume)) is not None:
+            _train_members(None, request, resume, device, json)
+        else:
+            _train(None, resume, device, json)
         return
     settings = _settings(config or [], data or [], options(context))
+    if wanted or bagging:
+        from lanecli.training.members import Request, check
+
+        if len(wanted) != 1:
+            both = f"--{' and --'.join(wanted)}: choose one"
+            raise InputError(both if wanted else "--bagging goes with --members N")
+        ((kind, count),) = wanted.items()
+        request = Request(kind, count, bagging)  # type: ignore[arg-type]
+        check(settings, request)
+        if not dry_run:
+            _train_members(settings, request, out, device, json)
+            return
     if dry_run:
         from lanecli.training.dry_run import try_run
 
@@ -138,6 +168,58 @@ def _train(settings: Config | None, folder: Path, device: str, json: bool) -> No
     _conclude(run, time.perf_counter() - since, json)
 
 
+def _train_members(settings: Config | None, request: Request, folder: Path, device: str, json: bool) -> None:
+    """Train an ensemble's members in a fresh folder named like `folder`, or without settings go on with those there."""
+    from lanecli.errors import InputError
+    from lanecli.ownership import owned
+    from lanecli.training.choice import choose
+    from lanecli.training.members import begin, train_members
+    from lanecli.training.outline import outline
+    from lanecli.training.processes import join
+    from lanecli.training.run_folder import fresh_folder, resume_config
+
+    processes, _ = join(device)
+    if processes.size > 1:
+        raise InputError(f"--{request.kind} trains in one process: start the members apart, each with its train.seed")
+    config, chosen = choose(resume_config(folder) if settings is None else settings)
+    if settings is not None:
+        folder = fresh_folder(folder)
+    said = False
+    with owned(folder):
+        if settings is not None:
+            begin(folder, config, request)
+        with progress_bar(*progress_columns()) as bar:
+
+            def say(line: str) -> None:
+                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+            def watch(_name: str, run: Run) -> TerminalWatcher:
+                nonlocal said
+                for task in bar.task_ids:
+                    bar.remove_task(task)
+                for line in [] if said else [*outline(run), *chosen]:
+                    say(line)
+                said = True
+                return TerminalWatcher(bar, run)
+
+            try:
+                document = train_members(config, request, folder, watch, device=device, say=say)
+            except KeyboardInterrupt:
+                bar.stop()
+                note(f"interrupted; go on with: lanecli train --resume {folder}")
+                raise
+    rows = []
+    for each in document["members"]:
+        best = "" if each["best"] is None else f"  best {each['best']:.4f}"
+        rows.append(f"{each['model']}{best}  weight {each['weight']:.3f}")
+    lines = [
+        *rows,
+        f"ensemble: {document['ensemble']}",
+        f"next:     lanecli predict VIDEO --model {document['ensemble']}",
+    ]
+    emit(document, lines, json)
+
+
 def _discard(folder: Path) -> None:
     """Remove the folder of a run that could not begin."""
     import shutil
@@ -161,72 +243,3 @@ def _conclude(run: Run, seconds: float, json: bool) -> None:
         f"next:   lanecli predict VIDEO --model {run.folder}",
     ]
     emit(document, lines, json)
-
-
-SCORES = {"miou_foreground": "foreground IoU", "miou": "mIoU", "dice": "foreground Dice"}
-"""Scores under the names people say."""
-
-
-def progress_columns() -> tuple[Any, ...]:
-    """What the training bar shows besides rich's own."""
-    from rich.progress import TextColumn
-
-    return (TextColumn("loss {task.fields[loss]:.4f}{task.fields[score]}  {task.fields[speed]:.1f} images/s"),)
-
-
-class TerminalWatcher:
-    """Progress on stderr: a bar on a terminal, a line per epoch anywhere."""
-
-    def __init__(self, bar: Any, run: Run) -> None:
-        """Args: bar: from `progress_bar` with `progress_columns`. run: that is watched."""
-        self.bar, self.run, self.started = bar, run, time.perf_counter()
-        self.ends = run.epoch_ends
-        self.task: Any = None
-        self.loss = self.speed = 0.0
-        self.score = ""
-        if run.best is not None:
-            self._remember_best()
-
-    def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """Smooth and show."""
-        first = self.task is None
-        if first:
-            self.task = self.bar.add_task("", total=steps, completed=step - 1, loss=loss, score="", speed=0.0)
-        self.loss = loss if first else 0.95 * self.loss + 0.05 * loss
-        self.speed = images_per_second if first else 0.9 * self.speed + 0.1 * images_per_second
-        name = f"epoch {min(bisect.bisect_left(self.ends, step) + 1, len(self.ends))}/{len(self.ends)}"
-        shown = {"loss": self.loss, "score": self.score, "speed": self.speed}
-        self.bar.update(self.task, description=name, completed=step, **shown)
-
-    def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """One line."""
-        from lanecli.training.unlearnt import all_at_zero
-
-        score, mean, loss = (row.get(f"val/{key}") for key in ("miou_foreground", "miou", "loss"))
-        # a set without any pixel of a class has no score of it
-        shown = "".join(
-            f"  {name} {value:.4f}" for name, value in (("foreground IoU", score), ("mIoU", mean)) if value is not None
-        )
-        validated = f" (val {loss:.4f})" if loss is not None else ""
-        mark = "  best" if best and loss is not None else ""
-        if best:
-            self._remember_best()
-        elapsed = time.perf_counter() - self.started
-        self._say(
-            f"epoch {row['epoch']}/{len(self.ends)}  step {row['step']}  loss {row['train/loss']:.4f}{validated}{shown}"
-            f"{mark}  {elapsed:.0f} s"
-        )
-        if all_at_zero(row, self.run.stage.label_map):
-            self._say("  nothing of any foreground class was found: every one is at 0")
-
-    def warn(self, line: str) -> None:
-        """One line."""
-        self._say(f"warning: {line}")
-
-    def _remember_best(self) -> None:
-        if self.run.best is not None:
-            score = self.run.stage.config.train.best
-            self.score = f"  best {SCORES.get(score, score)} {self.run.best:.4f}"
-
-    def _say(self, line: str) -> None:
-        self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)

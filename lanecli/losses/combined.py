@@ -55,6 +55,11 @@ class CombinedLoss(Loss):
             values = self._values(Pixels(logits, target, self.task, teacher))
             return self._sum(values), {name: value.detach() for name, value in values.items()}
 
+    def without_teacher(self) -> CombinedLoss | None:
+        """The sum of the terms that learn from the truth; None where there are none."""
+        kept = {n: (self.weights[n], loss) for n, loss in self.terms.items() if not loss.needs_teacher}
+        return CombinedLoss(self.task, kept) if kept else None  # type: ignore[arg-type]
+
     def _values(self, pixels: Pixels) -> dict[str, Tensor]:
         return {name: loss.compute(pixels) for name, loss in self.terms.items()}  # type: ignore[operator]
 

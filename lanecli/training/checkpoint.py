@@ -94,8 +94,8 @@ def load_state(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads((place / "state.json").read_text())
         state = _restore(document, load_file(place / "state.safetensors"))
-        if not isinstance(state, dict) or not state:
-            raise ValueError("it is empty" if not state else f"it is a {type(state).__name__}")
+        if not isinstance(state, dict):
+            raise TypeError(f"it is a {type(state).__name__}")
         return state
     except (OSError, ValueError, TypeError, LookupError, RecursionError, SafetensorError) as error:
         raise InputError(f"{place}: the training state is not readable ({type(error).__name__}: {error})") from error

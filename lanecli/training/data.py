@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lanecli.config import Config
 from lanecli.data.dataset import PreparedSource, Source, SyntheticSource
-from lanecli.data.manifest import read_dataset
+from lanecli.data.fingerprint import fingerprint
+from lanecli.data.manifest import Sample, read_dataset
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
+from lanecli.training.folds import fold_of, parse_fold
 
 SYNTHETIC_SCENES = 2000
 SYNTHETIC_VALIDATION = 64
@@ -17,15 +21,23 @@ _VALIDATION_SEED = 1_000_000_000  # far from any training scene's seed
 
 
 class TrainingData:
-    """Where training and validation pictures come from, and what the datasets agree on."""
+    """Where training and validation pictures come from, and what the datasets agree on.
+
+    Attributes:
+        seen: samples of prepared datasets that are trained on.
+        held_out: those of the training split that are not, as `data.fold` says.
+    """
 
     def __init__(self, config: Config) -> None:
         """Read the datasets `config.data` names. Raises InputError where they disagree."""
         self.label_map: LabelMap
+        self._fingerprint: dict[str, Any] | None = None
         self.crop: tuple[float, float, float, float] = config.data.geometry.crop
         self.pixel_counts: list[int] | None = None
         self.training: list[Source] = []
         self.validation: list[Source] = []
+        self.seen: list[Sample] = []
+        self.held_out: list[Sample] = []
         if not config.data.root:
             self.training = [SyntheticSource(config.data.samples or SYNTHETIC_SCENES, config.train.seed * 10_000_019)]
             self.validation = [SyntheticSource(SYNTHETIC_VALIDATION, _VALIDATION_SEED)]
@@ -55,7 +67,8 @@ class TrainingData:
             if config.data.split not in splits and config.data.val_split not in splits:
                 info.of_split(config.data.split)  # raises, naming the splits there are
             if config.data.split in splits:
-                samples = info.of_split(config.data.split)
+                samples = self._but_own_fold(info.of_split(config.data.split), config.data.fold)
+                self.seen += samples
                 self.training.append(
                     PreparedSource(samples, self.label_map, config.data.sampler, config.train.bootstrap)
                 )
@@ -81,6 +94,21 @@ class TrainingData:
                 "nothing to learn; look at the masks (lanecli prepare … --contact-sheet 12), and at which labels "
                 "became background"
             )
+
+    def _but_own_fold(self, samples: Sequence[Sample], fold: str | None) -> list[Sample]:
+        """The samples trained on: all, or those in other folds than the one held out."""
+        if fold is None:
+            return list(samples)
+        number, folds = parse_fold(fold)
+        places = fold_of(samples, folds)
+        self.held_out += [sample for sample, place in zip(samples, places, strict=True) if place == number]
+        return [sample for sample, place in zip(samples, places, strict=True) if place != number]
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Which pictures are trained on, for the model's provenance; None for procedural scenes."""
+        if self._fingerprint is None and self.seen:
+            self._fingerprint = fingerprint(self.seen)
+        return self._fingerprint
 
     def network_geometry(self, config: Config) -> Geometry:
         """What prepared pictures still go through: the size and fit, the crop only if it was not done before."""

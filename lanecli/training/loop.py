@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lanecli.config import Config
+from lanecli.losses.pixels import Pixels
 from lanecli.media.outputs import write_atomically
 from lanecli.media.pictures import write_picture
 from lanecli.modelfile import write_safetensors
@@ -32,6 +33,7 @@ from lanecli.training.processes import join
 from lanecli.training.provenance import provenance, versions
 from lanecli.training.random_state import random_state, set_random_state
 from lanecli.training.run_folder import a_whole_state, check_resumed
+from lanecli.training.samme import boosted_loss
 from lanecli.training.samples import MOST_CLASSES, sample_sheet, spread
 from lanecli.training.spec import load_start
 from lanecli.training.stage import Stage, build_stages
@@ -146,7 +148,7 @@ class Run:
             self.step, self.epoch = stage.first_step, stage.first_epoch
             self._enter(stage)
             self.network.train()
-            with contextlib.closing(self._read(stage.training, stage.sampler(0))) as read:
+            with contextlib.closing(self._training_batches()) as read:
                 parts = [next(read) for _ in range(stage.config.train.accumulate)]
             losses = []
             for _ in range(2):  # the first one builds kernels and state
@@ -228,12 +230,12 @@ class Run:
             parameters["lr"] = rate * parameters["share"]
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for number, part in enumerate(parts, start=1):
-            pictures, masks = (tensor.to(self.device, non_blocking=True) for tensor in part)
+            pictures, masks, *taught = (tensor.to(self.device, non_blocking=True) for tensor in part)
             with self.parallel.accumulating(number < len(parts)):
                 with self._autocast():
                     found = self.forward(pictures, ("logits", "auxiliary"))
                 outputs = [found["logits"], *found["auxiliary"]]
-                loss = self._loss(outputs, pictures, masks) / len(parts)
+                loss = self._loss(outputs, pictures, masks, *taught) / len(parts)
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         total = self._of_all(total)
@@ -249,20 +251,37 @@ class Run:
         self.step += 1
         return total
 
-    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor) -> Tensor:
-        """The loss of the logits, and of auxiliary heads with their weight; over all processes where they share it."""
+    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor, taught: Tensor | None = None) -> Tensor:
+        """The loss of the logits, and of auxiliary heads with their weight; over all processes where they share it.
+
+        Args:
+            outputs: logits (N, C, h, w), those of auxiliary heads behind them.
+            pictures: (N, h, w, 3) they answer.
+            masks: (N, h, w), the truth.
+            taught: an ensemble's logits, where one teaches.
+        """
         stage, config = self.stage, self.stage.config.train
-        criterion, taught = stage.criterion, None
+        criterion = stage.criterion
         if stage.teacher is not None:
             with torch.no_grad(), self._autocast():
                 taught = stage.teacher.logits(pictures)
         targets = targets_of(masks, stage.label_map)
+        weights = None
+        if stage.forerunners is not None:
+            with self._autocast():
+                weights = stage.forerunners.weights(pictures, targets)
         if config.sync_loss:
             outputs, targets = [self.processes.gather(logits) for logits in outputs], self.processes.gather(targets)
             taught = None if taught is None else self.processes.gather(taught)
+            weights = None if weights is None else self.processes.gather(weights)
         loss, terms = criterion.with_terms(outputs[0], targets, taught)
         for name, value in terms.items():
             self._count(name, self._of_all(value) / config.accumulate)
+        if weights is not None:
+            with torch.autocast(self.device.type, enabled=False):
+                boost = boosted_loss(Pixels(outputs[0], targets, criterion.task), weights)
+            self._count("boost", self._of_all(boost.detach()) / config.accumulate)
+            loss = loss + boost
         for logits in outputs[1:]:
             loss = loss + self.network.auxiliary_weight * criterion(logits, targets, taught)
         return loss
@@ -279,7 +298,9 @@ class Run:
 
     def _training_batches(self) -> Generator[list[Tensor]]:
         """From the step under way to the stage's end, without a pause between epochs."""
-        return self._read(self.stage.training, self.stage.sampler(self.step - self.stage.first_step))
+        stage = self.stage
+        with contextlib.closing(self._read(stage.training, stage.sampler(self.step - stage.first_step))) as read:
+            yield from stage.ensemble_teacher.answering(read, self.device) if stage.ensemble_teacher else read
 
     def _read(self, items: Any, sampler: Any = None) -> Generator[list[Tensor]]:
         """Batches; where an interruption may happen."""
@@ -321,7 +342,7 @@ class Run:
             self.best = score if score is not None else self.best
             scores = {name: value for name, value in row.items() if name.startswith("val/")}
             if self.processes.main:
-                spec = replace(self.stage.spec, provenance=provenance(self.config, self.step, scores))
+                spec = replace(self.stage.spec, provenance=self._provenance(scores))
                 write_safetensors(self.folder / "model.safetensors", weights, spec)
         self.log.epoch(row)
         self.epoch, self.sums = self.epoch + 1, {}
@@ -332,6 +353,9 @@ class Run:
         watcher.epoch(row, is_best)
         if names := unlearnt_classes(self.log.rows, self.stage.label_map):
             self._warn(watcher, advice(names, self.stage.config))
+
+    def _provenance(self, scores: dict[str, Any]) -> dict[str, Any]:
+        return provenance(self.config, self.step, scores) | {"trained_on": self.stage.data.fingerprint()}
 
     def _draw_samples(self) -> None:
         """Write a sheet of samples, where one is due and its classes can be drawn."""

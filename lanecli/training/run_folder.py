@@ -74,7 +74,9 @@ def check_resumed(
     Raises:
         ValueError: step and epoch of the state do not fit each other.
     """
-    before, now = _flat(state["config"]), _flat(config.model_dump(mode="json"))
+    # keys that came with a later version stand at their defaults
+    defaults = _flat(Config().model_dump(mode="json"))
+    before, now = defaults | _flat(state["config"]), _flat(config.model_dump(mode="json"))
     changed = [key for key in {**before, **now} if key not in _ANYTIME and before.get(key) != now.get(key)]
     if changed:
         key = changed[0]

@@ -17,8 +17,10 @@ from lanecli.shipped import find_model
 from lanecli.training.batches import StepSampler
 from lanecli.training.boosting import error_weights
 from lanecli.training.data import TrainingData
+from lanecli.training.ensemble_teacher import EnsembleTeacher, is_ensemble
 from lanecli.training.optim import build_schedule
 from lanecli.training.processes import Processes
+from lanecli.training.samme import Forerunners
 from lanecli.training.spec import build_spec
 from lanecli.training.validate import score_names
 
@@ -92,9 +94,16 @@ class Stage:
         if self.criterion.needs_teacher and self.criterion.teacher is None:
             raise InputError("a kl loss follows a teacher: teacher=MODEL")
         self.teacher: Network | None = None
-        for name in (self.criterion.teacher, config.train.weigh_errors_of):
+        self.ensemble_teacher: EnsembleTeacher | None = None
+        self.forerunners: Forerunners | None = None
+        # what is wrong with other models is said now, not when the stage begins, hours later
+        taught_by = self.criterion.teacher
+        if taught_by is not None and is_ensemble(taught_by):
+            self.ensemble_teacher = EnsembleTeacher(taught_by, self.spec.label_map)
+            taught_by = None
+        for name in (taught_by, config.train.weigh_errors_of, *(each.model for each in config.train.boost)):
             if name is not None:
-                _check_classes(name, self.spec)  # now, not when the stage begins, hours later
+                _check_classes(name, self.spec)
 
     @property
     def label_map(self) -> LabelMap:
@@ -115,9 +124,12 @@ class Stage:
     def prepare(self, device: torch.device, read: Callable[[EvaluationSet], Iterator[list[torch.Tensor]]]) -> None:
         """Load what is only needed once the stage begins: the teacher, and weights of a boosted draw."""
         self.criterion.to(device)
-        if self.criterion.needs_teacher and self.criterion.teacher is not None:
+        if self.criterion.teacher is not None and self.ensemble_teacher is None:
             network, _ = network_from_file(find_model(self.criterion.teacher, prefer=".safetensors"))
             self.teacher = network.to(device).requires_grad_(False)
+        if boost := self.config.train.boost:
+            members = [(find_model(each.model, prefer=".safetensors"), each.weight) for each in boost]
+            self.forerunners = Forerunners(members, self.label_map, device)
         model = self.config.train.weigh_errors_of
         if model is not None:
             for source in self._data.training:
@@ -126,7 +138,12 @@ class Stage:
 
     def release(self) -> None:
         """Let go of what :meth:`prepare` loaded."""
-        self.teacher = None
+        self.teacher = self.forerunners = None
+
+    @property
+    def data(self) -> TrainingData:
+        """Where its pictures come from."""
+        return self._data
 
 
 def build_stages(configs: Sequence[Config], processes: Processes) -> list[Stage]:

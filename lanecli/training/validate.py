@@ -23,7 +23,6 @@ class Validated(Protocol):
 
     validation: Sequence[EvaluationSet]
     criterion: CombinedLoss
-    teacher: Network | None
 
     @property
     def label_map(self) -> LabelMap: ...
@@ -46,15 +45,17 @@ def validate(
         processes: those that share the sets; each gets the scores of all.
 
     Returns:
-        ``val/loss``, the mean over pictures of their batches' loss; ``val/miou``, ``val/miou_foreground``,
-        ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and ``val/recall``, means over the foreground classes
-        (a class without a ratio counts 0); ``val/iou/CLASS``. Empty without sets.
+        ``val/loss``, the mean over pictures of their batches' loss, without what is learnt from a teacher;
+        ``val/miou``, ``val/miou_foreground``, ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and
+        ``val/recall``, means over the foreground classes (a class without a ratio counts 0); ``val/iou/CLASS``.
+        Empty without sets.
     """
     sets, label_map = stage.validation, stage.label_map
     if not sets:
         return {}
     network.eval()
     device = network.scale.device
+    criterion = stage.criterion.without_teacher()
     losses = torch.zeros(2, dtype=torch.float64)  # sum over pictures, and how many they are
     counts = (LabelCounts if label_map.multilabel else ConfusionMatrix)(len(label_map.classes))
     for part in sets:
@@ -65,8 +66,9 @@ def validate(
             masks[~torch.tensor(own)] = IGNORE_ID  # what another process counts
             with autocast:
                 logits = network.logits(pictures.to(device))
-            if any(own):
-                losses += sum(own) * torch.tensor([_loss(stage, logits, pictures, masks, autocast), 1.0])
+            if any(own) and criterion is not None:
+                loss = criterion(logits, targets_of(masks.to(device), label_map))
+                losses += sum(own) * torch.tensor([float(loss), 1.0])
             found = answers(logits, label_map)
             if label_map.multilabel:
                 labels = np.stack([decision.labels for decision in found])
@@ -83,19 +85,8 @@ def validate(
         for key in ("dice", "precision", "recall")
     }
     iou = {f"val/iou/{name}": value for name, value in scores["iou"].items()}
-    return {"val/loss": total / pictures_scored} | pooled | foreground | iou
-
-
-def _loss(
-    stage: Validated, logits: torch.Tensor, pictures: torch.Tensor, masks: torch.Tensor, autocast: torch.autocast
-) -> float:
-    """The loss of a batch that nothing is learnt from."""
-    taught = None
-    if stage.teacher is not None:
-        with autocast:
-            taught = stage.teacher.logits(pictures.to(logits.device))
-    targets = targets_of(masks.to(logits.device), stage.label_map)
-    return float(stage.criterion(logits, targets, taught))
+    validated = {"val/loss": total / pictures_scored if pictures_scored else None}
+    return validated | pooled | foreground | iou
 
 
 def score_names(label_map: LabelMap) -> list[str]:

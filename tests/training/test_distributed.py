@@ -188,7 +188,7 @@ def test_validation_is_shared_without_counting_twice() -> None:
             yield [torch.from_numpy(np.stack(half)) for half in zip(*pairs, strict=True)]
 
     criterion = build_loss([LossTerm(name="ce")], classes=2, mode="multiclass")
-    stage = SimpleNamespace(validation=[items], criterion=criterion, teacher=None, label_map=label_map)
+    stage = SimpleNamespace(validation=[items], criterion=criterion, label_map=label_map)
     autocast = torch.autocast("cpu", enabled=False)
     for rank in range(3):
         validate(Bright(), stage, read, autocast, Third(rank=rank, size=3))  # type: ignore[arg-type]

@@ -226,7 +226,7 @@ def test_a_run_warns_of_what_it_does_not_learn(scenes: Path, tmp_path: Path, mon
 def test_the_bar_tells_the_epoch_and_the_best_so_far() -> None:
     from rich.console import Console
 
-    from lanecli.cli.train import TerminalWatcher
+    from lanecli.cli.train_progress import TerminalWatcher
 
     shown: dict[str, Any] = {}
     text = io.StringIO()
