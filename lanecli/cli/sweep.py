@@ -30,6 +30,7 @@ def sweep(
     from lanecli.cli.train import options
     from lanecli.cli.train_progress import TerminalWatcher, progress_columns
     from lanecli.errors import InputError, nearest
+    from lanecli.interruption import Interrupted
     from lanecli.overrides import split_words
     from lanecli.shipped import find_config, ready_configs
     from lanecli.training.loop import Run
@@ -60,10 +61,8 @@ def sweep(
 
         try:
             rows = run_sweep(sweep, out, watch, device=device, say=say)
-        except KeyboardInterrupt:
-            bar.stop()
-            note("interrupted; the same command goes on")
-            raise
+        except KeyboardInterrupt as error:
+            raise Interrupted("the same command goes on") from error
     emit(rows, [title(rows), "", *table_lines(rows), f"tables:  {out / 'table.md'}, .csv, .tex, .png"], json)
     failed = [row["variant"] for row in rows if "failed" in row]
     if failed:

@@ -125,6 +125,7 @@ def options(context: typer.Context) -> list[str]:
 def _train(settings: Config | None, folder: Path, device: str, json: bool) -> None:
     """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
     from lanecli.errors import InputError
+    from lanecli.interruption import Interrupted
     from lanecli.ownership import owned
     from lanecli.training.choice import choose
     from lanecli.training.loop import Run
@@ -161,16 +162,15 @@ def _train(settings: Config | None, folder: Path, device: str, json: bool) -> No
         with progress_bar(*progress_columns()) as bar:
             try:
                 run.train(TerminalWatcher(bar, run))
-            except KeyboardInterrupt:
-                bar.stop()
-                note(f"interrupted; go on with: lanecli train --resume {run.folder}")
-                raise
+            except KeyboardInterrupt as error:
+                raise Interrupted(f"go on with: lanecli train --resume {run.folder}") from error
     _conclude(run, time.perf_counter() - since, json)
 
 
 def _train_members(settings: Config | None, request: Request, folder: Path, device: str, json: bool) -> None:
     """Train an ensemble's members in a fresh folder named like `folder`, or without settings go on with those there."""
     from lanecli.errors import InputError
+    from lanecli.interruption import Interrupted
     from lanecli.ownership import owned
     from lanecli.training.choice import choose
     from lanecli.training.members import begin, train_members
@@ -204,10 +204,8 @@ def _train_members(settings: Config | None, request: Request, folder: Path, devi
 
             try:
                 document = train_members(config, request, folder, watch, device=device, say=say)
-            except KeyboardInterrupt:
-                bar.stop()
-                note(f"interrupted; go on with: lanecli train --resume {folder}")
-                raise
+            except KeyboardInterrupt as error:
+                raise Interrupted(f"go on with: lanecli train --resume {folder}") from error
     rows = []
     for each in document["members"]:
         best = "" if each["best"] is None else f"  best {each['best']:.4f}"

@@ -6,7 +6,6 @@ any step, with any number of workers, and sees the very same pictures.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from lanecli import interruption
 from lanecli.config import AugmentConfig
 from lanecli.data.augment import augment
 from lanecli.data.manifest import Sample
@@ -205,5 +205,4 @@ def start_worker(_number: int) -> None:
     main one decides when to stop, and ends its workers itself.
     """
     cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    interruption.leave_to_parent()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lanecli import atomic
 from lanecli.data.dataset import EvaluationSet, PreparedSource
 from lanecli.data.manifest import Sample
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
-from lanecli.media.outputs import write_atomically
 from lanecli.models.build import network_from_file
 from lanecli.training.batches import batches
 from lanecli.training.device import pick_device
@@ -87,18 +85,14 @@ def predict_fold(
     network.to(place)
     items = EvaluationSet(PreparedSource(samples, spec.label_map), geometry)
     names = np.array(spec.label_map.names)
-    fresh = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
     number = 0
-    for pictures, masks in batches(items, batch, 0):
-        logits = network.logits(pictures.to(place)).float()
-        found = logits.sigmoid() if spec.label_map.multilabel else logits.softmax(1)
-        for probabilities, mask in zip(found.cpu().numpy().astype(np.float16), masks.numpy(), strict=True):
-            np.savez_compressed(fresh / f"{number:06}.npz", probabilities=probabilities, mask=mask, classes=names)
-            number += 1
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(fresh, out)
+    with atomic.folder(out) as fresh:
+        for pictures, masks in batches(items, batch, 0):
+            logits = network.logits(pictures.to(place)).float()
+            found = logits.sigmoid() if spec.label_map.multilabel else logits.softmax(1)
+            for probabilities, mask in zip(found.cpu().numpy().astype(np.float16), masks.numpy(), strict=True):
+                np.savez_compressed(fresh / f"{number:06}.npz", probabilities=probabilities, mask=mask, classes=names)
+                number += 1
 
 
 def write_fold_manifest(folder: Path, held_out: Sequence[tuple[str, Sequence[Sample]]]) -> None:
@@ -114,4 +108,4 @@ def write_fold_manifest(folder: Path, held_out: Sequence[tuple[str, Sequence[Sam
     for member, samples in held_out:
         for number, sample in enumerate(samples):
             writer.writerow((sample.image, sample.mask, member, f"{member}/{number:06}.npz"))
-    write_atomically(folder / "manifest.csv", text.getvalue().encode())
+    atomic.write(folder / "manifest.csv", text.getvalue())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
+from lanecli import atomic
 from lanecli.errors import InputError
 
 
@@ -42,9 +42,7 @@ class RunLog:
                 self._write_rows()
         if writes and self.events_path.is_file():
             kept = [line for line in _read_lines(self.events_path) if _step_of(line) <= step]
-            temporary = self.events_path.with_name("log.jsonl.part")
-            temporary.write_text("".join(line + "\n" for line in kept))
-            os.replace(temporary, self.events_path)
+            atomic.write(self.events_path, "".join(line + "\n" for line in kept))
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Add an epoch's row (it holds `epoch` and `step`)."""
@@ -75,12 +73,10 @@ class RunLog:
 
     def _write_rows(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        temporary = self.metrics_path.with_name("metrics.csv.part")
-        with temporary.open("w", newline="") as file:
+        with atomic.file(self.metrics_path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, names or ["epoch", "step"])
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.metrics_path)
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

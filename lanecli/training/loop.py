@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanecli import atomic, interruption
 from lanecli.config import Config
 from lanecli.losses.pixels import Pixels
-from lanecli.media.outputs import write_atomically
 from lanecli.media.pictures import write_picture
 from lanecli.modelfile import write_safetensors
 from lanecli.models.build import Network, build_network
@@ -25,7 +25,6 @@ from lanecli.training.checkpoint import has_state, load_state, save_state
 from lanecli.training.choice import choose
 from lanecli.training.device import pick_precision, seed_everything
 from lanecli.training.failures import DivergedError, how_to_go_on, with_explained_errors
-from lanecli.training.interruption import Interruption
 from lanecli.training.log import RunLog, draw_curves
 from lanecli.training.optim import build_optimiser, freeze_encoder
 from lanecli.training.parallel import Parallel, spread_weights
@@ -87,7 +86,6 @@ class Run:
             spread_weights(self.average.network)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         torch.manual_seed(config.train.seed + self.processes.rank)  # dropout differs between processes, weights do not
-        self.interruption = Interruption()
         self.step = self.epoch = 0
         self.best: float | None = None
         self.sums: dict[str, Tensor] = {}
@@ -125,7 +123,8 @@ class Run:
         Ctrl-C waits for the step under way and saves the state, so that resuming leaves no trace.
         """
         self.log.event(event="start", step=self.step, device=str(self.device), dtype=str(self.dtype), **versions())
-        with self.interruption.deferred():
+        interruption.listen()
+        with interruption.Deferred():
             try:
                 for stage in self.stages:
                     if self.epoch < stage.last_epoch:
@@ -196,7 +195,7 @@ class Run:
         """Put the best model of a finished stage aside, unless it is there: a run killed since has written over it."""
         best, kept = self.folder / "model.safetensors", self.folder / f"stage-{number}.safetensors"
         if self.processes.main and best.exists() and not kept.exists():
-            write_atomically(kept, best.read_bytes())
+            atomic.write(kept, best.read_bytes())
 
     def _train_epoch(self, read: Iterator[list[Tensor]], watcher: Watcher) -> dict[str, Any]:
         """The rest of the epoch's steps; its row of the log, without validation."""
@@ -306,7 +305,7 @@ class Run:
         """Batches; where an interruption may happen."""
         config, pin = self.stage.config, self.device.type == "cuda"
         for batch in batches(items, config.train.batch, config.data.workers, sampler=sampler, pin=pin):
-            self.interruption.check()
+            interruption.check()
             yield batch
 
     def _kept(self) -> Network:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import yaml
 
+from lanecli import atomic
 from lanecli.config import Config
 from lanecli.data.dataset import EvaluationSet
 from lanecli.errors import InputError
-from lanecli.media.outputs import write_atomically
 from lanecli.modelfile import read_spec
 from lanecli.training.batches import batches
 from lanecli.training.checkpoint import has_state
@@ -58,7 +58,7 @@ class Request:
 def begin(folder: Path, config: Config, request: Request) -> None:
     """Write down what is to be trained: from then on the folder can be resumed."""
     begin_folder(folder, config)
-    write_atomically(folder / RECORD, json.dumps({**vars(request), "done": []}).encode())
+    atomic.write(folder / RECORD, json.dumps({**vars(request), "done": []}))
 
 
 def request_of(folder: Path) -> Request | None:
@@ -221,7 +221,7 @@ def _write_fold_list(config: Config, request: Request, folder: Path) -> None:
 
 
 def _keep(folder: Path, request: Request, done: list[dict[str, Any]]) -> None:
-    write_atomically(folder / RECORD, json.dumps({**vars(request), "done": done}).encode())
+    atomic.write(folder / RECORD, json.dumps({**vars(request), "done": done}))
 
 
 def _write_ensemble(folder: Path, request: Request, done: list[dict[str, Any]]) -> Path:
@@ -236,5 +236,5 @@ def _write_ensemble(folder: Path, request: Request, done: list[dict[str, Any]]) 
     else:
         tree = {"members": [{"model": each["model"]} for each in done], "combine": "mean"}
     path = folder / ENSEMBLE
-    write_atomically(path, yaml.safe_dump(tree, sort_keys=False).encode())
+    atomic.write(path, yaml.safe_dump(tree, sort_keys=False))
     return path

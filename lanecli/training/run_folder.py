@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lanecli import atomic
 from lanecli.config import Config, load_config
 from lanecli.errors import InputError
-from lanecli.media.outputs import write_atomically
 
 
 def fresh_folder(base: Path) -> Path:
@@ -30,7 +30,7 @@ def fresh_folder(base: Path) -> Path:
 
 def begin_folder(folder: Path, config: Config) -> None:
     """Write down what is trained before anything else is done: a run killed at any moment can be resumed."""
-    write_atomically(folder / "config.yaml", config.to_yaml().encode())
+    atomic.write(folder / "config.yaml", config.to_yaml())
 
 
 def resume_config(folder: Path) -> Config:

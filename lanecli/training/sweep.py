@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from lanecli import atomic
 from lanecli.config import Config, load_config
 from lanecli.errors import InputError, LaneError
-from lanecli.media.outputs import write_atomically
 from lanecli.models.build import network_from_file
 from lanecli.ownership import owned
 from lanecli.training.checkpoint import has_state
@@ -128,12 +128,12 @@ def _train(
             run.train(watch(name, run))
         except DivergedError as error:  # is a result too
             failure = {"variant": name, "failed": str(error), "final": True}
-            write_atomically(result, json.dumps(failure).encode())
+            atomic.write(result, json.dumps(failure))
             return failure
         except LaneError as error:  # of the machine, not of the variant
             return {"variant": name, "failed": str(error)}
         row = _scored(name, run, time.perf_counter() - started, run.step - before)
-        write_atomically(result, json.dumps(row).encode())
+        atomic.write(result, json.dumps(row))
         shutil.rmtree(folder / "last", ignore_errors=True)  # gigabytes for the large ones, and nothing left to resume
     return {**row, "trained": True}
 
@@ -192,7 +192,7 @@ def _time_all(
         say(f"timing {len(waiting)} network{'' if len(waiting) == 1 else 's'}")
     for config, folder, row in waiting:
         row["milliseconds"] = _milliseconds(folder, config.each_stage[-1], device)
-        write_atomically(folder / "result.json", json.dumps(row).encode())
+        atomic.write(folder / "result.json", json.dumps(row))
 
 
 def _milliseconds(folder: Path, config: Config, device: str) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lanecli.media.outputs import write_atomically
+from lanecli import atomic
 
 SCORES = ("lane_iou", "miou", "dice", "precision", "recall")
 """Scores of a run, each with a standard deviation over seeds; ``iou/CLASS`` besides."""
@@ -69,12 +69,12 @@ def title(rows: Sequence[Row]) -> str:
 def write_tables(rows: Sequence[Row], out: Path) -> None:
     """Write ``table.csv``, ``table.md``, ``table.tex``, ``runs.csv`` where there are seeds, and ``table.png``."""
     flat = [{key: value for key, value in row.items() if key != "runs"} for row in rows]
-    write_atomically(out / "table.csv", _csv(flat))
+    atomic.write(out / "table.csv", _csv(flat))
     if any("runs" in row for row in rows):
         runs = [{"variant": row["variant"], **run} for row in rows for run in row.get("runs", [row])]
-        write_atomically(out / "runs.csv", _csv(runs))
-    write_atomically(out / "table.md", "".join(f"{line}\n" for line in (title(rows), "", *table_lines(rows))).encode())
-    write_atomically(out / "table.tex", "".join(f"{line}\n" for line in latex_lines(rows)).encode())
+        atomic.write(out / "runs.csv", _csv(runs))
+    atomic.write(out / "table.md", "".join(f"{line}\n" for line in (title(rows), "", *table_lines(rows))))
+    atomic.write(out / "table.tex", "".join(f"{line}\n" for line in latex_lines(rows)))
     _plot(rows, out / "table.png")
 
 
@@ -184,4 +184,4 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
     axis.grid(axis="x", alpha=0.3)
     part = io.BytesIO()
     figure.savefig(part, dpi=110, format="png")
-    write_atomically(path, part.getvalue())
+    atomic.write(path, part.getvalue())
