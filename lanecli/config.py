@@ -323,8 +323,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no such configuration file: {path}")
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        tree = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
+    except (yaml.YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if tree is None:
         return {}

@@ -160,7 +160,7 @@ def _give_way(stage: dict[str, Any], keys: list[str], value: Any, override: str,
 def _parse(text: str, override: str) -> Any:
     try:
         return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"'{override}': the value is not readable as YAML") from error
 
 

@@ -152,7 +152,9 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)
     epochs = [int(row["epoch"]) for row in rows]
     for axis, (title, names) in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        axis.set_prop_cycle(cycler(linestyle=["-", "--"]) * cycler(color=colormaps["tab20"].colors))
+        axis.set_prop_cycle(
+            cycler(linestyle=["-", "--"]) * cycler(color=colormaps["tab10" if len(names) <= 10 else "tab20"].colors)
+        )
         for name in names:
             values = [float(row[name]) if row.get(name) not in (None, "") else float("nan") for row in rows]
             axis.plot(epochs, values, label=name.removeprefix("val/iou/"), marker="." if len(rows) < 30 else None)

@@ -229,12 +229,13 @@ class Run:
             parameters["lr"] = rate * parameters["share"]
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for number, part in enumerate(parts, start=1):
-            pictures, masks, *taught = (tensor.to(self.device, non_blocking=True) for tensor in part)
+            pictures, masks, *views = (tensor.to(self.device, non_blocking=True) for tensor in part)
+            taught = views.pop() if stage.ensemble_teacher is not None else None
             with self.parallel.accumulating(number < len(parts)):
                 with self._autocast():
                     found = self.forward(pictures, ("logits", "auxiliary"))
                 outputs = [found["logits"], *found["auxiliary"]]
-                loss = self._loss(outputs, pictures, masks, *taught) / len(parts)
+                loss = self._loss(outputs, pictures, masks, *views, taught=taught) / len(parts)
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         total = self._of_all(total)
@@ -250,7 +251,7 @@ class Run:
         self.step += 1
         return total
 
-    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor, taught: Tensor | None = None) -> Tensor:
+    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor, *, taught: Tensor | None = None) -> Tensor:
         """The loss of the logits, and of auxiliary heads with their weight; over all processes where they share it.
 
         Args:

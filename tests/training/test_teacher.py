@@ -69,10 +69,10 @@ def test_the_loss_follows_the_teachers_answers_to_the_same_pictures(
     original = loop.Run._loss
 
     def record(
-        self: loop.Run, outputs: list[torch.Tensor], pictures: torch.Tensor, masks: torch.Tensor, *taught: Any
+        self: loop.Run, outputs: list[torch.Tensor], pictures: torch.Tensor, masks: torch.Tensor, **taught: Any
     ) -> Any:
         seen.update(student=outputs[0].detach().numpy(), pictures=pictures, masks=masks.numpy())
-        return original(self, outputs, pictures, masks, *taught)
+        return original(self, outputs, pictures, masks, **taught)
 
     monkeypatch.setattr(loop.Run, "_loss", record)
     model = fresh_model(tmp_path / "teacher.safetensors")
