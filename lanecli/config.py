@@ -9,24 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from lanecli.errors import InputError, nearest, reading
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but ``1e-3`` is a number as in YAML 1.2: without a point it would be a word."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+from lanecli.overrides import NAMED_SECTIONS, Loader, expanded, meant, put
 
 
 class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors."""
+    """A part of the configuration; unknown keys are errors, and nothing in it is assigned later."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -52,6 +44,13 @@ class GeometryConfig(Section):
     size: tuple[int, int] = (576, 320)
     crop: tuple[float, float, float, float] = (0, 0, 0, 0)
     fit: Literal["stretch", "pad"] = "stretch"
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _width_by_height(cls, value: Any) -> Any:
+        """``512x256`` is ``[512, 256]``."""
+        found = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", value) if isinstance(value, str) else None
+        return (int(found[1]), int(found[2])) if found else value
 
 
 class AugmentConfig(Section):
@@ -89,13 +88,24 @@ class DataConfig(Section):
     """Share of each root in an epoch; None draws every sample once."""
     split: str = "train"
     val_split: str = "val"
-    geometry: GeometryConfig = GeometryConfig()
-    augment: AugmentConfig | None = AugmentConfig()
+    geometry: GeometryConfig = Field(default_factory=GeometryConfig)
+    augment: AugmentConfig | None = Field(default_factory=AugmentConfig)
     samples: int | None = Field(None, ge=1)
     """Samples an epoch draws; None means every one once (2000 procedural scenes when there is no root)."""
     sampler: Literal["uniform", "balanced", "rare"] = "uniform"
     """uniform: each sample once; balanced: every class equally often; rare: samples with rare classes more often."""
     workers: int = Field(1, ge=0)
+    fold: str | None = None
+    """``2/5``: leave the second of five folds of the training split out, whole groups where there are enough."""
+
+    @field_validator("fold")
+    @classmethod
+    def _fold(cls, value: str | None) -> str | None:
+        if value is not None:
+            number, _, count = value.partition("/")
+            if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) and int(count) > 1):
+                raise ValueError("a fold and how many there are, such as 2/5")
+        return value
 
     @field_validator("root", mode="before")
     @classmethod
@@ -142,6 +152,13 @@ class ScheduleConfig(Section):
     args: dict[str, Any] = Field(default_factory=dict)
 
 
+class ForerunnerConfig(Section):
+    """A member of a boosted ensemble that was trained before."""
+
+    model: str
+    weight: float
+
+
 class TrainConfig(Section):
     """`train`: the loop."""
 
@@ -163,6 +180,8 @@ class TrainConfig(Section):
     """Train on a resample, drawn with replacement by this seed, of the training samples (for bagging)."""
     weigh_errors_of: str | None = None
     """A model whose mistakes are drawn more often (for boosting)."""
+    boost: list[ForerunnerConfig] = Field(default_factory=list)
+    """Members whose wrong pixels weigh more here (docs/ensembles.md); ``lanecli train --boosting N`` sets it."""
     best: str = "miou_foreground"
     """The validation score whose highest value decides which epoch's model is kept."""
     save_steps: int = Field(500, ge=1)
@@ -180,16 +199,23 @@ class TrainConfig(Section):
 class Config(Section):
     """The whole experiment."""
 
-    model: ModelConfig = ModelConfig()
-    data: DataConfig = DataConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
     loss: list[LossTerm] = Field(default_factory=lambda: [LossTerm(name="ce"), LossTerm(name="dice")])
-    optim: OptimConfig = OptimConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    train: TrainConfig = TrainConfig()
+    optim: OptimConfig = Field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
     teacher: str | None = None
     """A model whose answers are learned from too: `loss` gains a kl term with weight 1 unless it has one."""
     stages: list[dict[str, Any]] = Field(default_factory=list)
     """Trained one after the other, each from the last one's weights: the keys in which each differs from the rest."""
+    _stages: tuple[Config, ...] = PrivateAttr(())
+
+    @field_validator(*NAMED_SECTIONS, mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        """``schedule: poly`` is ``schedule: {name: poly}``."""
+        return {"name": value} if isinstance(value, str) else value
 
     @field_validator("loss", mode="before")
     @classmethod
@@ -198,6 +224,25 @@ class Config(Section):
         if isinstance(value, str):
             return [{"name": part.strip()} for part in value.split("+")]
         return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+    def model_post_init(self, _context: Any) -> None:
+        """Read the stages. Raises InputError, which names the stage."""
+        self._stages = _read_stages(self) if self.stages else ()
+
+    @property
+    def each_stage(self) -> tuple[Config, ...]:
+        """A whole configuration for each stage of training; this one where it names no stages."""
+        return self._stages or (self,)
+
+    def changed(self, tree: dict[str, Any]) -> Config:
+        """This configuration with the keys of `tree` put over it, sections merged key by key.
+
+        ``config.changed({"train": {"seed": 3}})`` differs in the seed alone.
+        """
+        try:
+            return Config.model_validate(_merged(self.model_dump(mode="json"), tree))
+        except ValidationError as error:
+            raise InputError(_explain(error, "configuration")) from error
 
     def to_yaml(self) -> str:
         """The resolved configuration as YAML; :func:`load_config` reads it back equal."""
@@ -220,27 +265,27 @@ _FIXED_TRAIN = (
 )
 
 
-def stage_configs(config: Config) -> list[Config]:
-    """A whole configuration for each stage of training, one where `config` names no stages.
+def _read_stages(config: Config) -> tuple[Config, ...]:
+    """A whole configuration for each of the stages.
 
     Raises InputError naming the stage: an unknown key or bad value, or a key no stage can change.
     """
     base = config.model_dump(mode="json", exclude={"stages"})
     stages = []
-    for number, own in enumerate(config.stages or [{}], start=1):
+    for number, own in enumerate(config.stages, start=1):
+        if own.get("stages"):
+            raise InputError(f"stage {number}: a stage has no stages of its own")
         try:
-            stage = Config.model_validate(_merged(base, own))
+            stage = Config.model_validate(_merged(base, expanded(own)))
         except ValidationError as error:
             raise InputError(_explain(error, f"stage {number}")) from error
-        if stage.stages:
-            raise InputError(f"stage {number}: a stage has no stages of its own")
         for key in (*_FIXED, *(f"train.{name}" for name in _FIXED_TRAIN)):
             section, _, name = key.rpartition(".")
             before, after = (getattr(c, section) if section else c for c in (config, stage))
             if getattr(before, name) != getattr(after, name):
                 raise InputError(f"stage {number}: {key} is one for the whole run")
         stages.append(stage)
-    return stages
+    return tuple(stages)
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -257,31 +302,28 @@ def load_config(
 ) -> Config:
     """Configuration from a YAML file (or a tree already read) and ``dotted.key=value`` overrides (values are YAML).
 
+    An override beats the file, its stages too; a later one beats one before it.
+
     Raises InputError naming the file, the key, and the nearest known key for an unknown one.
     """
     tree = copy.deepcopy(tree) if tree is not None else _read_yaml(path) if path else {}
     for override in overrides or []:
-        key, separator, text = override.partition("=")
-        if not separator or not key:
-            raise InputError(f"'{override}' is no KEY=VALUE such as train.epochs=20")
-        _set(tree, key.strip().split("."), _parse_value(text, override), override)
+        put(tree, override)
     where = str(path) if path else "configuration"
     try:
-        config = Config.model_validate(tree)
+        return Config.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_explain(error, where)) from error
-    try:
-        stage_configs(config)
-    except InputError as error:
+        typed = path is not None and _typed(error, overrides or [])
+        raise InputError(_explain(error, "on the line" if typed else where)) from error
+    except InputError as error:  # of a stage
         raise InputError(f"{where}, {error}") from error
-    return config
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no such configuration file: {path}")
     with reading(path, "as YAML"):
-        tree = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+        tree = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -289,22 +331,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _parse_value(text: str, override: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"'{override}': the value is not readable as YAML") from error
-
-
-def _set(tree: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
-    for key in keys[:-1]:
-        if tree.get(key) is None:  # not there, or a heading with nothing under it
-            tree[key] = {}
-        node = tree[key]
-        if not isinstance(node, dict):
-            raise InputError(f"'{override}': '{key}' is not a section")
-        tree = node
-    tree[keys[-1]] = value
+def _typed(error: ValidationError, overrides: list[str]) -> bool:
+    """Whether the first fault is one of the line's."""
+    place = ".".join(map(str, error.errors()[0]["loc"]))
+    return any(f"{place}.".startswith(f"{word.partition('=')[0].strip()}.") for word in overrides)
 
 
 def _explain(error: ValidationError, where: str) -> str:
@@ -312,7 +342,8 @@ def _explain(error: ValidationError, where: str) -> str:
     fault = error.errors()[0]
     place = " ".join(".".join(str(p) for p in fault["loc"]).split())
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key '{place}'{nearest(place, known_keys())}"
+        hint = f" (did you mean '{key}'?)" if (key := meant(place)) else nearest(place, known_keys())
+        return f"{where}: unknown key '{place}'{hint}"
     return f"{where}: {place}: {fault['msg'].removeprefix('Value error, ')}, got {reprlib.repr(fault.get('input'))}"
 
 

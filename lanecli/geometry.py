@@ -29,7 +29,7 @@ _FINEST = 1_000_000
 """Denominator of crop margins that are shares: they are whole numbers over it."""
 
 SNAP = 1024
-"""Levels are taken to multiples of 1 / SNAP before they are rounded: sums that make a half in exact numbers make one."""
+"""Levels are taken to multiples of 1 / SNAP before they are rounded: what is a half in exact numbers stays one."""
 
 PAD_COLOR = 114
 """Grey level of the bars `fit="pad"` adds."""

@@ -26,6 +26,25 @@ def configs_folder() -> Path:
     return _folder("configs", "configs")
 
 
+def find_config(name: str, kind: str = "") -> Path | None:
+    """The configuration file called `name`: a path, or the name of one in ``configs/``; None where there is none.
+
+    Args:
+        name: what the user typed.
+        kind: folder of ``configs/`` to look in, ``"sweeps"``; empty is ``configs/`` itself.
+    """
+    path = Path(os.path.expanduser(name))
+    if path.is_file():
+        return path
+    ready = configs_folder() / kind / f"{path.name.removesuffix('.yaml')}.yaml"
+    return ready if len(path.parts) == 1 and ready.is_file() else None
+
+
+def ready_configs(kind: str = "") -> list[Path]:
+    """The configurations in ``configs/``, or in a folder of it, by name."""
+    return sorted((configs_folder() / kind).glob("*.yaml"))
+
+
 def shipped_models() -> list[str]:
     """Names of the shipped models."""
     return sorted(

@@ -13,8 +13,12 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["lanecli.training.loop", "segmentation_models_pytorch", "processes"])
 
 
-def _command(arguments: list[str], output: str, variables: dict[str, str], largest_file: int | None) -> None:
+def _command(
+    arguments: list[str], output: str, variables: dict[str, str], largest_file: int | None, own_group: bool
+) -> None:
     """Run ``lanecli ARGUMENTS`` as a process of its own would."""
+    if own_group:
+        os.setpgrp()
     import torch
 
     # loader workers are forked, as in a process started by hand: those of a fork server outlive a killed run
@@ -35,7 +39,12 @@ def _command(arguments: list[str], output: str, variables: dict[str, str], large
 
 
 def start(
-    arguments: list[object], output: Path, *, variables: dict[str, str] | None = None, largest_file: int | None = None
+    arguments: list[object],
+    output: Path,
+    *,
+    variables: dict[str, str] | None = None,
+    largest_file: int | None = None,
+    own_group: bool = False,
 ) -> Any:
     """``lanecli ARGUMENTS`` in a process; what it prints goes to the file `output`.
 
@@ -44,9 +53,10 @@ def start(
         output: file.
         variables: of its environment.
         largest_file: bytes it may write to a file, as on a disk that runs full.
+        own_group: lead a process group, which `os.killpg` reaches with all loader workers in it.
     """
     process = _CONTEXT.Process(
-        target=_command, args=([str(a) for a in arguments], str(output), variables or {}, largest_file)
+        target=_command, args=([str(a) for a in arguments], str(output), variables or {}, largest_file, own_group)
     )
     process.start()
     return process

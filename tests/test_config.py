@@ -9,9 +9,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from lanecli.config import AugmentConfig, Config, known_keys, load_config
 from lanecli.errors import InputError
+from lanecli.overrides import OTHER_WORDS, split_words
 
 
 def value(config: Config, key: str) -> Any:
@@ -75,6 +77,175 @@ def test_exponents_are_numbers_inside_arguments_and_files_too(tmp_path: Path) ->
     assert config.loss[0].args == {"eps": -0.001}
 
 
+@pytest.mark.parametrize(
+    ("override", "key", "wanted"),
+    [
+        ("schedule=poly", "schedule.name", "poly"),
+        ("optim=sgd", "optim.name", "sgd"),
+        ("model=deeplabv3+", "model.name", "deeplabv3+"),
+        ("data.geometry.size=512x256", "data.geometry.size", (512, 256)),
+        ("data.geometry.size=512×256", "data.geometry.size", (512, 256)),
+        ("data.geometry.size=[512, 256]", "data.geometry.size", (512, 256)),
+    ],
+)
+def test_short_forms_are_understood_on_the_line_and_in_files(
+    tmp_path: Path, override: str, key: str, wanted: Any
+) -> None:
+    assert value(load_config(None, [override]), key) == wanted
+    path = tmp_path / "c.yaml"
+    section, _, text = override.partition("=")
+    *outer, last = section.split(".")
+    tree: dict[str, Any] = {last: yaml.safe_load(text)}
+    for name in reversed(outer):
+        tree = {name: tree}
+    path.write_text(yaml.safe_dump({**tree, "stages": [tree]}))
+    config = load_config(path)
+    assert value(config, key) == value(config.each_stage[0], key) == wanted
+
+
+def test_a_name_for_a_section_leaves_the_rest_but_another_ones_arguments(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("schedule: {name: cosine, warmup: 0.25, args: {floor: 0.1}}\nstages: [{schedule: step}, {}]\n")
+    first, second = load_config(path, ["schedule=poly"]).each_stage
+    assert first.schedule == second.schedule
+    assert (first.schedule.name, first.schedule.warmup, first.schedule.args) == ("poly", 0.25, {})
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("lr=0.1", "optim.lr"),
+        ("epochs=3", "train.epochs"),
+        ("batch_size=3", "train.batch"),
+        ("train.batch_size=3", "train.batch"),
+        ("optim.learning_rate=1", "optim.lr"),
+        ("backbone=resnet18", "model.encoder"),
+        ("train.lr=1", "optim.lr"),
+        ("img_size=3", "data.geometry.size"),
+    ],
+)
+def test_words_of_other_tools_are_answered_with_the_key(word: str, key: str) -> None:
+    assert key in known_keys()
+    with pytest.raises(InputError, match=rf"unknown key '{word.partition('=')[0]}' \(did you mean '{key}'\?\)"):
+        load_config(None, [word])
+
+
+def test_every_other_word_leads_to_a_key() -> None:
+    assert set(OTHER_WORDS.values()) <= set(known_keys())
+    assert not set(OTHER_WORDS) & {key for key in known_keys() if "." not in key}
+
+
+# --- the line and the stages -----------------------------------------------------------------------------------------
+
+STAGES = """
+data: {geometry: {size: [64, 32]}, augment: {flip: 0.5}}
+train: {epochs: 9, batch: 4}
+loss: dice
+optim: {args: {eps: 0.1}}
+stages:
+  - {train: {epochs: 3, batch: 8}, loss: ce, data: {geometry: {size: [96, 64]}}, optim: {args: {betas: [0.5, 0.9]}}}
+  - {train: {epochs: 6}, data: {augment: null}}
+"""
+
+
+def staged(tmp_path: Path, *overrides: str) -> Config:
+    path = tmp_path / "c.yaml"
+    path.write_text(STAGES)
+    return load_config(path, list(overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "wanted"),
+    [
+        ("train.epochs=2", "train.epochs", 2),
+        ("train.batch=1", "train.batch", 1),
+        ("data.geometry.size=240x180", "data.geometry.size", (240, 180)),
+        ("loss=jaccard", "loss", None),
+        ("data.augment=null", "data.augment", None),
+        ("optim.lr=0.5", "optim.lr", 0.5),
+    ],
+)
+def test_what_is_typed_beats_the_stages(tmp_path: Path, override: str, key: str, wanted: Any) -> None:
+    before, after = staged(tmp_path).each_stage, staged(tmp_path, override).each_stage
+    for stage in after:
+        if key == "loss":
+            assert [term.name for term in stage.loss] == ["jaccard"]
+        else:
+            assert value(stage, key) == wanted
+    first, second = (stage.model_dump() for stage in after)
+    if key != "train.batch":  # everything else is as it was
+        assert (first["train"]["batch"], second["train"]["batch"]) == (8, 4)
+    assert first["optim"]["args"] == before[0].optim.args
+
+
+def test_a_typed_argument_is_among_those_of_each_stage(tmp_path: Path) -> None:
+    first, second = staged(tmp_path, "optim.args.eps=0.25").each_stage
+    assert first.optim.args == {"betas": [0.5, 0.9], "eps": 0.25}
+    assert second.optim.args == {"eps": 0.25}
+
+
+def test_a_stage_that_leaves_no_place_is_named(tmp_path: Path) -> None:
+    says = r"'data\.augment\.flip=1': stage 2 has data\.augment=None; type data\.augment=\{…\} as a whole"
+    with pytest.raises(InputError, match=says):
+        staged(tmp_path, "data.augment.flip=1")
+    config = staged(tmp_path, "data.augment={flip: 1}")
+    assert [stage.data.augment.flip for stage in config.each_stage if stage.data.augment] == [1, 1]
+
+
+def test_of_two_typed_words_the_later_wins(tmp_path: Path) -> None:
+    stages = "stages=[{train: {epochs: 5}}, {}]"
+    assert [s.train.epochs for s in staged(tmp_path, "train.epochs=2", stages).each_stage] == [5, 2]
+    assert [s.train.epochs for s in staged(tmp_path, stages, "train.epochs=2").each_stage] == [2, 2]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.dictionaries(st.sampled_from(["epochs", "batch", "accumulate", "seed"]), st.integers(1, 9), max_size=4),
+    st.lists(st.dictionaries(st.sampled_from(["epochs", "batch", "accumulate"]), st.integers(1, 9)), max_size=3),
+    st.sampled_from(["epochs", "batch", "accumulate"]),
+    st.integers(1, 9),
+)
+def test_a_typed_key_holds_everywhere_and_others_nowhere_change(
+    base: dict[str, int], stages: list[dict[str, int]], key: str, number: int
+) -> None:
+    tree = {"train": base, "stages": [{"train": own} for own in stages]}
+    before, after = (
+        load_config(tree=tree).each_stage,
+        load_config(tree=tree, overrides=[f"train.{key}={number}"]).each_stage,
+    )
+    for old, new in zip(before, after, strict=True):
+        assert new.train == old.train.model_copy(update={key: number})
+
+
+@pytest.mark.parametrize(
+    ("words", "files", "overrides"),
+    [
+        (["train.epochs", "=", "3"], [], ["train.epochs=3"]),
+        (["camvid", "train.epochs", "=3", "loss=ce"], ["camvid"], ["train.epochs=3", "loss=ce"]),
+        (["a=1", "optim.lr", "=", "-1"], [], ["a=1", "optim.lr=-1"]),
+        (["camvid", "tusimple"], ["camvid", "tusimple"], []),
+    ],
+)
+def test_words_of_a_line(words: list[str], files: list[str], overrides: list[str]) -> None:
+    assert split_words(words) == (files, overrides)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--epochs", "3"], "no such option: --epochs; settings are KEY=VALUE: type train.epochs=3"),
+        (["--lr=0.1"], "type optim.lr=0.1"),
+        (["--batch-size", "4"], "type train.batch=4"),
+        (["--train.epochs", "4"], "type train.epochs=4"),
+        (["--dry-rum"], "no such option: --dry-rum (did you mean '--dry-run'?)"),
+    ],
+)
+def test_an_option_that_is_none_is_answered_with_what_to_type(words: list[str], says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        split_words(words, ["--data", "--dry-run"])
+    assert says in str(caught.value)
+
+
 def test_losses_are_sums_of_names_or_lists() -> None:
     terms = load_config(None, ["loss=ce+ dice "]).loss
     assert [(t.name, t.weight, t.args) for t in terms] == [("ce", 1.0, {}), ("dice", 1.0, {})]
@@ -96,13 +267,21 @@ def test_nothing_is_the_default() -> None:
 
 def test_configurations_do_not_share_their_parts() -> None:
     first = Config()
-    first.optim.lr = 5
     first.model.args["a"] = 1
-    assert first.data.augment is not None
-    first.data.augment.flip = 1
-    assert Config().optim.lr == 1e-3
     assert Config().model.args == {}
-    assert Config().data.augment == AugmentConfig()
+    assert first.optim is not Config().optim
+
+
+def test_nothing_is_assigned_later() -> None:
+    """Stages are read once: a key assigned afterwards would not reach them."""
+    first = Config()
+    with pytest.raises(ValidationError):
+        first.optim.lr = 5
+    changed = first.changed({"optim": {"lr": 5}, "data": {"augment": {"flip": 1}}})
+    assert (changed.optim.lr, changed.data.augment) == (5, AugmentConfig(flip=1))
+    assert (first.optim.lr, first.data.augment) == (1e-3, AugmentConfig())
+    with pytest.raises(InputError, match=r"unknown key 'optim\.l' "):
+        first.changed({"optim": {"l": 5}})
 
 
 @pytest.mark.parametrize(
@@ -157,7 +336,7 @@ def test_a_misspelt_key_is_answered_with_the_nearest(override: str, nearest: str
         ("data.weights=[0, 0]", "data.weights: shares are not negative"),
         ("data.weights=[]", "data.weights: shares are not negative"),
         ("data.augment=strong", "data.augment"),
-        ("optim=adam", "optim: "),
+        ("optim=3", "optim: "),
         ("loss=3", "loss: "),
         ("loss=[[ce]]", "loss.0: "),
     ],

@@ -26,7 +26,7 @@ from lanecli.models.build import build_network
 from lanecli.models.registry import MODELS
 from lanecli.shipped import configs_folder
 from lanecli.training import loop, sweep
-from lanecli.training.sweep import read_sweep
+from lanecli.training.sweep_file import read_sweep
 
 CONFIGS = sorted(configs_folder().glob("*.yaml"))
 LAYOUTS = [path for path in CONFIGS if path.stem in IN_FULL]
@@ -145,10 +145,10 @@ def test_every_variant_of_a_sweep_takes_two_steps(
     done = cli("sweep", path, *small, "--data", miniature, "--out", tmp_path / "sweep", "--json")
     assert done.code == 0, done.err
     rows = done.json()
-    assert [row["variant"] for row in rows] == list(read_sweep(path, []))
+    assert [row["variant"] for row in rows] == list(read_sweep(path, []).variants)
     assert all("failed" not in row for row in rows)
 
 
 def test_the_sweep_of_models_has_all_of_them() -> None:
-    variants = read_sweep(configs_folder() / "sweeps" / "models.yaml", [])
-    assert {name: config.model.name for name, config in variants.items()} == {name: name for name in MODELS}
+    variants = read_sweep(configs_folder() / "sweeps" / "models.yaml", []).variants
+    assert {name: each.configs[0].model.name for name, each in variants.items()} == {name: name for name in MODELS}

@@ -14,6 +14,7 @@ from samples import Outcome
 from lanecli.cli.train import _settings
 from lanecli.config import known_keys, load_config
 from lanecli.shipped import configs_folder
+from lanecli.training.sweep_file import read_sweep
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "training.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -23,7 +24,13 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.strip().splitlines()]
+ENSEMBLES = PAGE.with_name("ensembles.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for page in (TEXT, ENSEMBLES)
+    for block in re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for line in block.strip().splitlines()
+]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -35,12 +42,17 @@ def test_commands_options_and_overrides_exist(cli: Callable[..., Outcome], words
     for option in (word for word in rest if word.startswith("--")):
         assert option in done.out, f"{option} is no option of {command}"
     if command == "train" and "--resume" not in rest:
-        values = {rest.index(option) + 1 for option in ("--out", "--data") if option in rest}
+        valued = ("--out", "--data", "--members", "--folds", "--boosting", "--snapshots")
+        values = {rest.index(option) + 1 for option in valued if option in rest}
         _settings([w for i, w in enumerate(rest) if not w.startswith("--") and i not in values], [])
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_configurations_are_valid(text: str) -> None:
+def test_configurations_are_valid(text: str, tmp_path: Path) -> None:
+    if "grid" in yaml.safe_load(text):
+        (tmp_path / "sweep.yaml").write_text(text)
+        assert len(read_sweep(tmp_path / "sweep.yaml", []).variants) == 4
+        return
     load_config(tree=yaml.safe_load(text))
 
 
@@ -54,7 +66,7 @@ def test_overrides_in_the_text_are_keys() -> None:
 
 
 def test_links_and_named_configurations_exist() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT + ENSEMBLES):
         assert (PAGE.parent / target).exists(), target
     for path in configs_folder().glob("*.yaml"):
         assert f"`{path.stem}`" in TEXT or path.stem.startswith("lane-stage")

@@ -48,12 +48,13 @@ def root(
 
 app.command(short_help="Draw lanes on pictures and video; write masks.")(predict)
 app.command(short_help="Draw saved masks again, without a model.")(overlay)
-app.command(short_help="Train a model.")(train)
+_OWN_ANSWER = {"ignore_unknown_options": True}  # an option that is none is answered with the key that is meant
+app.command(short_help="Train a model.", context_settings=_OWN_ANSWER)(train)
 app.command(short_help="Score a model on a dataset.")(evaluate)
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)
-app.command(short_help="Train variants alike and compare them.")(sweep)
+app.command(short_help="Train variants alike and compare them.", context_settings=_OWN_ANSWER)(sweep)
 app.command(short_help="Measure speed on this machine.")(bench)
 app.command(short_help="Say what a model file holds.")(show)
 app.command("list", short_help="List models, losses, formats, …")(listing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -26,11 +27,11 @@ _REGISTRIES = {
     "schedules": "lanecli.training.optim:SCHEDULES",
     "labelmaps": "lanecli.labelmaps:LABEL_MAPS",
 }
-_KINDS = ("models", *_REGISTRIES, "encoders", "metrics")
+_KINDS = ("models", *_REGISTRIES, "encoders", "metrics", "configs")
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join(_KINDS)}.")],
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help=f"{', '.join(_KINDS)}.")] = None,
     json: JsonOption = False,
 ) -> None:
     """List what there is of a kind; for models with what each costs."""
@@ -42,7 +43,13 @@ def listing(
         rows = model_rows()
         emit(rows, model_lines(rows, width), json)
         return
-    others: dict[str, Callable[[], Rows]] = {"encoders": _encoders, "metrics": _metrics}
+    others: dict[str, Callable[[], Rows]] = {
+        "encoders": _encoders,
+        "metrics": _metrics,
+        "configs": _configs,
+    }
+    if kind is None:
+        raise InputError(f"say which list: {', '.join(_KINDS)}")
     if kind not in _KINDS:
         raise InputError(f"there is no list of '{kind}'{nearest(kind, _KINDS) or '; there are: ' + ', '.join(_KINDS)}")
     rows = others[kind]() if kind in others else _registered(kind)
@@ -52,6 +59,9 @@ def listing(
             "Any model of timm's is an encoder besides, as tu-NAME; 'lanecli list models' names each model's default."
         )
         lines += ["", *wrapped(more, width)]
+    if kind == "configs":
+        folder = str(rows[0]["path"]).rpartition("/")[0] if rows else ""
+        lines += ["", *wrapped(f"The files lie in {folder}; what one says in full: lanecli show NAME", width)]
     emit(rows, lines, json)
 
 
@@ -82,6 +92,20 @@ def _metrics() -> Rows:
     return [{"name": name, "aliases": [], "summary": text} for name, text in definitions.items()]
 
 
+def _configs() -> Rows:
+    """Ready experiments for ``lanecli train``, and those of ``lanecli sweep``."""
+    from lanecli.shipped import ready_configs
+
+    rows = []
+    for kind, command in (("", "train"), ("sweeps", "sweep")):
+        for path in ready_configs(kind):
+            text = path.read_text(encoding="utf-8")
+            opening = itertools.takewhile(lambda line: line.startswith("# "), text.splitlines())
+            summary = " ".join(line.removeprefix("# ") for line in opening).partition(". ")[0].rstrip(".")
+            rows.append({"name": path.stem, "aliases": [], "summary": summary, "command": command, "path": str(path)})
+    return rows
+
+
 def _encoders() -> Rows:
     from segmentation_models_pytorch.encoders import encoders
 
@@ -100,6 +124,8 @@ def _described(row: dict[str, Any]) -> str:
         text += f" ({', '.join(f'{name}={_plain(value)}' for name, value in row['arguments'].items())})"
     if row.get("classes"):
         text += f"; label map {row['classes']}"
+    if row.get("command") == "sweep":
+        text += "  (for lanecli sweep)"
     if row.get("installed") is False:
         text += "; not installed here"
     if row.get("paper"):

@@ -72,4 +72,9 @@ def progress_bar(*columns: Any) -> Iterator[Progress]:
         console=console,
         disable=not console.is_terminal,
     ) as progress:
-        yield progress
+        try:
+            yield progress
+        except BaseException:
+            for task in progress.task_ids:  # a bar that has stopped says nothing
+                progress.remove_task(task)
+            raise

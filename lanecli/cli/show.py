@@ -2,126 +2,70 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from lanecli.cli.output import JsonOption, emit
 
-if TYPE_CHECKING:
-    from lanecli.modelfile import ModelSpec
-
-_WIDTH = 100
-SCRIPT = """\
-import sys
-import numpy as np
-import onnxruntime
-from PIL import Image, ImageOps
-
-CLASSES = {classes}
-COLORS = np.array({colors}, np.uint8)
-session = onnxruntime.InferenceSession({file!r})
-picture = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
-pictures = np.asarray(picture)[None]  # (1, height, width, 3) uint8, any size
-class_map, probabilities = session.run(["class_map", "probabilities"], {{"pictures": pictures}})
-for number, name in enumerate(CLASSES):
-    print(f"{{name}}: {{(class_map == number).mean():.2%}} of the picture")
-overlay = np.where(class_map[0, ..., None] {drawn}, COLORS[class_map[0] % len(COLORS)], pictures[0])
-Image.fromarray(overlay).save("overlay.png")
-Image.fromarray(class_map[0]).save("mask.png")
-"""
-"""What a person runs with the exported file, onnxruntime, NumPy and Pillow alone."""
-
 
 def show(
-    model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|CONFIG", help="A model file, run folder, shipped name or configuration.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="For a configuration: put over it.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a model file holds: architecture, classes, geometry, inputs and outputs, where it comes from."""
-    from lanecli.modelfile import read_spec
+    """Say what a model file holds, or what a configuration says in full and where it lies."""
+    from lanecli.cli.show_model import show_model
+    from lanecli.errors import InputError
     from lanecli.shipped import find_model
 
-    path = find_model(model)
-    spec = read_spec(path)
-    document: dict[str, Any] = {"file": str(path), "bytes": path.stat().st_size, **json_module.loads(spec.to_json())}
-    document["format_version"] = spec.version
-    arguments = ", ".join(f"{k}={v}" for k, v in spec.arguments.items())
-    lines = [
-        f"{path}  ({path.stat().st_size / 1e6:.1f} MB)",
-        f"architecture  {spec.architecture} ({arguments})",
-        f"classes       {', '.join(spec.label_map.names)} (label map {spec.label_map.name}, {spec.task})",
-        f"geometry      {_geometry(spec)}",
-        f"temperature   {spec.temperature:g}",
-        *(f"output        {name}" for name in spec.outputs),
-        *(line for key, value in spec.provenance.items() if key != "card" for line in _fact(key, value)),
-        *([f"card          {card}"] if (card := path.with_suffix(".md")).is_file() else []),
-    ]
-    if path.suffix == ".onnx":
-        document |= (ends := _ends(path))
-        lines += ["", *(f"{kind:13} {_value(value)}" for kind in ("inputs", "outputs") for value in ends[kind])]
-        if "class_map" in (value["name"] for value in ends["outputs"]):
-            document["script"] = script_of(path, spec)
-            lines += [
-                "",
-                "A script that runs it (pip install onnxruntime pillow):",
-                "",
-                *document["script"].splitlines(),
-            ]
-        else:
-            lines.append("The file holds the network alone: resize pictures as the geometry says, or export it anew.")
-    emit(document, lines, json)
+    configuration = _configuration(model)
+    if configuration is not None:
+        emit(*_show_config(configuration, overrides or []), json)
+        return
+    if overrides:
+        raise InputError(f"{overrides[0]}: KEY=VALUE goes with a configuration; {model} is a model")
+    emit(*show_model(find_model(model)), json)
 
 
-def script_of(path: Path, spec: ModelSpec) -> str:
-    """A script that runs an exported file by itself."""
-    label_map = spec.label_map
-    background = label_map.background
-    drawn = "!= 255" if background is None else f"!= {background}"
-    return SCRIPT.format(
-        classes=list(label_map.names),
-        colors=[list(c.color) for c in label_map.classes],
-        file=str(path.resolve()),
-        drawn=drawn,
-    )
+def _configuration(name: str) -> Path | None:
+    """The configuration called `name`; None where it is no such thing, or a model."""
+    import yaml
+
+    from lanecli.shipped import find_config, shipped_models
+
+    path = find_config(name) or find_config(name, "sweeps")
+    if path is None or path.suffix.lower() not in (".yaml", ".yml") or name in shipped_models():
+        return None
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return path
+    return None if isinstance(tree, dict) and "members" in tree else path  # members: an ensemble is a model
 
 
-def _geometry(spec: ModelSpec) -> str:
-    geometry = spec.geometry
-    size = "its own size" if geometry.size is None else "{}x{}".format(*geometry.size)
-    cut = [
-        f"{margin:g}{' px' if margin >= 1 else ' of the side'} off the {side}"
-        for margin, side in zip(geometry.crop, ("left", "top", "right", "bottom"), strict=True)
-        if margin
-    ]
-    made_for = f", made for frames of {geometry.frame[0]}x{geometry.frame[1]}" if geometry.frame else ""
-    first = f"crop {', '.join(cut)}; " if cut else ""
-    return f"{first}{geometry.fit} to {size}{made_for}"
+def _show_config(path: Path, overrides: list[str]) -> tuple[Any, list[str]]:
+    """Document and lines of a configuration, resolved; of a sweep, its variants' names and the first one's."""
+    import yaml
 
+    from lanecli.config import load_config
+    from lanecli.training.sweep_file import read_sweep
 
-def _fact(key: str, value: Any) -> list[str]:
-    """A line, or for a long mapping one line for each of its entries."""
-    text = value if isinstance(value, str) else json_module.dumps(value, ensure_ascii=False)
-    if len(text) <= _WIDTH or not isinstance(value, dict):
-        return [f"{key:13} {text}"]
-    inner = ((name, json_module.dumps(each, ensure_ascii=False)) for name, each in value.items())
-    return [key, *(f"  {name}: {each}" for name, each in inner)]
-
-
-def _ends(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Inputs and outputs of an ONNX file: name, dimensions, type."""
-    import onnx
-
-    graph = onnx.load(path, load_external_data=False).graph
-
-    def described(value: Any) -> dict[str, Any]:
-        kind = value.type.tensor_type
-        shape = [d.dim_param or d.dim_value for d in kind.shape.dim]
-        return {"name": value.name, "shape": shape, "type": onnx.TensorProto.DataType.Name(kind.elem_type).lower()}
-
-    return {"inputs": [described(v) for v in graph.input], "outputs": [described(v) for v in graph.output]}
-
-
-def _value(value: dict[str, Any]) -> str:
-    return f"{value['name']} ({', '.join(map(str, value['shape']))}) {value['type']}"
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if isinstance(tree, dict) and ("variants" in tree or "grid" in tree):
+        sweep = read_sweep(path, overrides)
+        configs = {name: variant.configs[0] for name, variant in sweep.variants.items()}
+        first = next(iter(configs.values()))
+        document = {"file": str(path), "variants": {n: c.model_dump(mode="json") for n, c in configs.items()}}
+        lines = [
+            f"# {path}: a sweep of {len(configs)} variants: {', '.join(configs)}",
+            "# the first one's configuration:",
+        ]
+        return document, [*lines, *first.to_yaml().splitlines()]
+    config = load_config(path, overrides)
+    return {"file": str(path), **config.model_dump(mode="json")}, [f"# {path}", *config.to_yaml().splitlines()]

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, progress_bar
+from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 
 def sweep(
+    context: typer.Context,
     config: Annotated[
         list[str], typer.Argument(metavar="SWEEP [KEY=VALUE]...", help="A sweep file, then dotted overrides.")
     ],
@@ -24,32 +25,46 @@ def sweep(
 ) -> None:
     """Train every variant of a sweep file alike and compare them; run again to go on where it stopped."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from lanecli.cli.train import TerminalWatcher, progress_columns
-    from lanecli.errors import InputError
-    from lanecli.interruption import Interrupted
-    from lanecli.shipped import configs_folder
-    from lanecli.training.sweep import read_sweep, run_sweep, table_lines
+    import json as json_module
 
-    files = [w for w in config if "=" not in w]
+    from lanecli.cli.train import options
+    from lanecli.cli.train_progress import TerminalWatcher, progress_columns
+    from lanecli.errors import InputError, nearest
+    from lanecli.interruption import Interrupted
+    from lanecli.overrides import split_words
+    from lanecli.shipped import find_config, ready_configs
+    from lanecli.training.loop import Run
+    from lanecli.training.sweep import run_sweep
+    from lanecli.training.sweep_file import read_sweep
+    from lanecli.training.sweep_table import table_lines, title
+
+    files, overrides = split_words(config, options(context))
     if len(files) != 1:
         raise InputError("name one sweep file, then KEY=VALUE")
-    path = Path(files[0])
-    if not path.is_file() and (configs_folder() / "sweeps" / f"{path.name}.yaml").is_file():
-        path = configs_folder() / "sweeps" / f"{path.name}.yaml"
-    overrides = [w for w in config if "=" in w]
+    path = find_config(files[0], "sweeps")
+    if path is None:
+        names = [each.stem for each in ready_configs("sweeps")]
+        hint = nearest(files[0], names) or f"; there are: {', '.join(names)}"
+        raise InputError(f"no such sweep file: {files[0]}{hint}")
     if data:
-        overrides.append(f"data.root={[str(folder) for folder in data]}")
-    configs = read_sweep(path, overrides)
+        overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data], ensure_ascii=False)}")
+    sweep = read_sweep(path, overrides)
     with progress_bar(*progress_columns()) as bar:
 
-        def watch(name: str) -> TerminalWatcher:
-            bar.console.print(f"{name}:", highlight=False)
+        def watch(_name: str, run: Run) -> TerminalWatcher:
+            return TerminalWatcher(bar, run)
+
+        def say(line: str) -> None:
             for task in bar.task_ids:
                 bar.remove_task(task)
-            return TerminalWatcher(bar)
+            bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
         try:
-            rows = run_sweep(configs, out, watch, device=device)
+            rows = run_sweep(sweep, out, watch, device=device, say=say)
         except KeyboardInterrupt as error:
             raise Interrupted("the same command goes on") from error
-    emit(rows, [*table_lines(rows), f"table:  {out / 'table.md'}"], json)
+    emit(rows, [title(rows), "", *table_lines(rows), f"tables:  {out / 'table.md'}, .csv, .tex, .png"], json)
+    failed = [row["variant"] for row in rows if "failed" in row]
+    if failed:
+        note(f"{len(failed)} of {len(rows)} variants failed: {', '.join(failed)}")
+        raise typer.Exit(1)

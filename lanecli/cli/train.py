@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json as json_module
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, progress_bar
+from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.train_progress import SCORES, TerminalWatcher, progress_columns
 
 if TYPE_CHECKING:
     from lanecli.config import Config
+    from lanecli.training.loop import Run
+    from lanecli.training.members import Request
 
 
 def train(
+    context: typer.Context,
     config: Annotated[
         list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]...", help="A YAML file, then dotted overrides.")
     ] = None,
@@ -26,6 +32,15 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder; a number is added when it exists.")] = Path("runs/train"),
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    members: Annotated[int | None, typer.Option(help="Train so many models with other seeds, as an ensemble.")] = None,
+    bagging: Annotated[bool, typer.Option("--bagging", help="With --members: each on a resample of its own.")] = False,
+    folds: Annotated[
+        int | None, typer.Option(help="Train so many models, each without one fold, whose answers on it are kept.")
+    ] = None,
+    boosting: Annotated[
+        int | None, typer.Option(help="Train so many models, each weighing what those before it got wrong.")
+    ] = None,
+    snapshots: Annotated[int | None, typer.Option(help="Keep so many models of one run with a cyclic rate.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check data, labels, memory and one step; write nothing.")
     ] = False,
@@ -39,14 +54,34 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lanecli.errors import InputError
 
+    counts = {"members": members, "folds": folds, "boosting": boosting, "snapshots": snapshots}
+    wanted = {kind: count for kind, count in counts.items() if count is not None}
     if resume is not None:
-        if config or data or dry_run:
+        if config or data or dry_run or wanted:
             raise InputError(
-                "--resume goes on with the run's own configuration; leave CONFIG, KEY=VALUE, --data and --dry-run out"
+                "--resume goes on with the run's own configuration; leave CONFIG, KEY=VALUE, --data, --dry-run and "
+                "--members and the like out"
             )
-        _train(None, resume, device, json)
+        from lanecli.training.members import request_of
+
+        if (request := request_of(resume)) is not None:
+            _train_members(None, request, resume, device, json)
+        else:
+            _train(None, resume, device, json)
         return
-    settings = _settings(config or [], data or [])
+    settings = _settings(config or [], data or [], options(context))
+    if wanted or bagging:
+        from lanecli.training.members import Request, check
+
+        if len(wanted) != 1:
+            both = f"--{' and --'.join(wanted)}: choose one"
+            raise InputError(both if wanted else "--bagging goes with --members N")
+        ((kind, count),) = wanted.items()
+        request = Request(kind, count, bagging)  # type: ignore[arg-type]
+        check(settings, request)
+        if not dry_run:
+            _train_members(settings, request, out, device, json)
+            return
     if dry_run:
         from lanecli.training.dry_run import try_run
 
@@ -56,66 +91,131 @@ def train(
     _train(settings, out, device, json)
 
 
-def _settings(words: list[str], data: list[Path]) -> Config:
+def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> Config:
     """The configuration of a new run."""
     from lanecli.config import load_config
-    from lanecli.errors import InputError
-    from lanecli.shipped import configs_folder
+    from lanecli.errors import InputError, nearest
+    from lanecli.overrides import split_words
+    from lanecli.shipped import configs_folder, find_config, ready_configs
 
-    files = [w for w in words if "=" not in w]
+    files, overrides = split_words(words, known)
     if len(files) > 1:
-        raise InputError(f"one CONFIG at most; got {' and '.join(files)}")
-    overrides = [w for w in words if "=" in w]
-    path = Path(files[0]) if files else configs_folder() / "default.yaml"
-    if not path.is_file() and (configs_folder() / f"{path.name}.yaml").is_file():
-        path = configs_folder() / f"{path.name}.yaml"
+        raise InputError(f"one CONFIG at most, then KEY=VALUE; got {' and '.join(files)}")
+    path = find_config(files[0]) if files else configs_folder() / "default.yaml"
+    if path is None:
+        names = [each.stem for each in ready_configs()]
+        hint = nearest(files[0], names) or f"; there are: {', '.join(names)} (lanecli list configs)"
+        raise InputError(f"no such configuration file: {files[0]}{hint}")
     named = {w.partition("=")[0].strip() for w in overrides}
-    if not files and "model.name" in named and "model.encoder" not in named:
+    if not files and named & {"model.name", "model"} and "model.encoder" not in named:
         overrides.append("model.encoder=null")  # the default file's encoder goes with its model; this one has its own
-    settings = load_config(path, overrides)
     if data:
-        settings.data.root = [str(folder) for folder in data]
-    elif not files and not settings.data.root:
+        overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data], ensure_ascii=False)}")
+    settings = load_config(path, overrides)
+    if not files and not settings.data.root:
         settings = load_config(configs_folder() / "synthetic.yaml", overrides)
     return settings
 
 
+def options(context: typer.Context) -> list[str]:
+    """The options of a command."""
+    return [word for parameter in context.command.params for word in parameter.opts if word.startswith("-")]
+
+
 def _train(settings: Config | None, folder: Path, device: str, json: bool) -> None:
     """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
+    from lanecli.errors import InputError
     from lanecli.interruption import Interrupted
     from lanecli.ownership import owned
-    from lanecli.training.group import join
+    from lanecli.training.choice import choose
     from lanecli.training.loop import Run
-    from lanecli.training.setup import fresh_folder, resume_config
+    from lanecli.training.outline import outline
+    from lanecli.training.processes import join
+    from lanecli.training.run_folder import begin_folder, fresh_folder, resume_config
+    from lanecli.training.watcher import SilentWatcher
 
-    group, _ = join(device)
-    config = resume_config(folder) if settings is None else settings
-    if settings is not None and group.main:
+    processes, _ = join(device)
+    config, chosen = choose(resume_config(folder) if settings is None else settings)
+    if settings is not None and processes.main:
         folder = fresh_folder(folder)
-    folder = Path(group.agree(str(folder)))
-    with owned(folder) if group.main else contextlib.nullcontext():
+    folder = Path(processes.agree(str(folder)))
+    with owned(folder) if processes.main else contextlib.nullcontext():
         if settings is None:
             run = Run(config, folder, device=device, resume=True)
+            if run.finished:
+                raise InputError(f"{folder}: this run is finished ({run.steps} steps); nothing to resume")
         else:
-            if group.main:
-                # before anything else: a run killed at any moment can be resumed
-                (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
             try:
+                if processes.main:
+                    begin_folder(folder, config)
                 run = Run(config, folder, device=device)
             except BaseException:
-                if group.main:
+                if processes.main:
                     _discard(folder)
                 raise
-        if not group.main:
+        if not processes.main:
             run.train(SilentWatcher())
             return
+        for line in [*outline(run), *chosen]:
+            note(line)
+        since = time.perf_counter()
         with progress_bar(*progress_columns()) as bar:
-            watcher = TerminalWatcher(bar)
             try:
-                run.train(watcher)
+                run.train(TerminalWatcher(bar, run))
             except KeyboardInterrupt as error:
                 raise Interrupted(f"go on with: lanecli train --resume {run.folder}") from error
-    _conclude(run, time.perf_counter() - watcher.started, json)
+    _conclude(run, time.perf_counter() - since, json)
+
+
+def _train_members(settings: Config | None, request: Request, folder: Path, device: str, json: bool) -> None:
+    """Train an ensemble's members in a fresh folder named like `folder`, or without settings go on with those there."""
+    from lanecli.errors import InputError
+    from lanecli.interruption import Interrupted
+    from lanecli.ownership import owned
+    from lanecli.training.choice import choose
+    from lanecli.training.members import begin, train_members
+    from lanecli.training.outline import outline
+    from lanecli.training.processes import join
+    from lanecli.training.run_folder import fresh_folder, resume_config
+
+    processes, _ = join(device)
+    if processes.size > 1:
+        raise InputError(f"--{request.kind} trains in one process: start the members apart, each with its train.seed")
+    config, chosen = choose(resume_config(folder) if settings is None else settings)
+    if settings is not None:
+        folder = fresh_folder(folder)
+    said = False
+    with owned(folder):
+        if settings is not None:
+            begin(folder, config, request)
+        with progress_bar(*progress_columns()) as bar:
+
+            def say(line: str) -> None:
+                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+            def watch(_name: str, run: Run) -> TerminalWatcher:
+                nonlocal said
+                for task in bar.task_ids:
+                    bar.remove_task(task)
+                for line in [] if said else [*outline(run), *chosen]:
+                    say(line)
+                said = True
+                return TerminalWatcher(bar, run)
+
+            try:
+                document = train_members(config, request, folder, watch, device=device, say=say)
+            except KeyboardInterrupt as error:
+                raise Interrupted(f"go on with: lanecli train --resume {folder}") from error
+    rows = []
+    for each in document["members"]:
+        best = "" if each["best"] is None else f"  best {each['best']:.4f}"
+        rows.append(f"{each['model']}{best}  weight {each['weight']:.3f}")
+    lines = [
+        *rows,
+        f"ensemble: {document['ensemble']}",
+        f"next:     lanecli predict VIDEO --model {document['ensemble']}",
+    ]
+    emit(document, lines, json)
 
 
 def _discard(folder: Path) -> None:
@@ -125,7 +225,7 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _conclude(run: Any, seconds: float, json: bool) -> None:
+def _conclude(run: Run, seconds: float, json: bool) -> None:
     document: dict[str, Any] = {
         "run": str(run.folder),
         "model": str(run.folder / "model.safetensors"),
@@ -141,53 +241,3 @@ def _conclude(run: Any, seconds: float, json: bool) -> None:
         f"next:   lanecli predict VIDEO --model {run.folder}",
     ]
     emit(document, lines, json)
-
-
-SCORES = {"miou_foreground": "foreground IoU", "miou": "mIoU", "dice": "foreground Dice"}
-"""Scores under the names people say."""
-
-
-def progress_columns() -> tuple[Any, ...]:
-    """What the training bar shows besides rich's own."""
-    from rich.progress import TextColumn
-
-    return (TextColumn("loss {task.fields[loss]:.4f}{task.fields[score]}  {task.fields[speed]:.1f} images/s"),)
-
-
-class TerminalWatcher:
-    """Progress on stderr: a bar on a terminal, a line per epoch anywhere."""
-
-    def __init__(self, bar: Any) -> None:
-        """Args: bar: from `progress_bar` with `progress_columns`."""
-        self.bar, self.started = bar, time.perf_counter()
-        self.task: Any = None
-        self.loss = self.speed = 0.0
-        self.score = ""
-
-    def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """Smooth and show."""
-        first = self.task is None
-        if first:
-            self.task = self.bar.add_task("training", total=steps, completed=step - 1, loss=loss, score="", speed=0.0)
-        self.loss = loss if first else 0.95 * self.loss + 0.05 * loss
-        self.speed = images_per_second if first else 0.9 * self.speed + 0.1 * images_per_second
-        self.bar.update(self.task, completed=step, loss=self.loss, score=self.score, speed=self.speed)
-
-    def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """One line."""
-        score, mean = row.get("val/miou_foreground"), row.get("val/miou")
-        shown = "" if score is None else f"  val IoU {score:.4f}  mIoU {mean:.4f}{' (best)' if best else ''}"
-        self.score = "" if mean is None else f"  mIoU {mean:.4f}"
-        elapsed = time.perf_counter() - self.started
-        line = f"epoch {row['epoch']}  step {row['step']}  loss {row['train/loss']:.4f}{shown}  {elapsed:.0f} s"
-        self.bar.console.print(line, highlight=False)
-
-
-class SilentWatcher:
-    """For processes beside the main one."""
-
-    def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """Nothing."""
-
-    def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """Nothing."""

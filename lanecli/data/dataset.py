@@ -6,7 +6,6 @@ any step, with any number of workers, and sees the very same pictures.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from lanecli import interruption
 from lanecli.config import AugmentConfig
 from lanecli.data.augment import augment
 from lanecli.data.manifest import Sample
@@ -162,7 +162,7 @@ class TrainingSet:
     def __len__(self) -> int:
         return self.samples
 
-    def plan(self, epoch: int) -> np.ndarray:
+    def draws(self, epoch: int) -> np.ndarray:
         """(len, 2) source number and index in it of each sample of an epoch.
 
         Each source gives its share, to a sample. Within a source nothing repeats before all have been drawn, or, with
@@ -184,7 +184,7 @@ class TrainingSet:
     def __getitem__(self, item: int) -> tuple[np.ndarray, np.ndarray]:
         """(h, w, 3) uint8 RGB and (h, w) uint8 train ids at the network's size."""
         epoch, place = divmod(int(item), self.samples)
-        number, index = _plan(self, epoch)[place]
+        number, index = _draws(self, epoch)[place]
         picture, mask = self.sources[number].load(int(index))
         placement = self.geometry.place((picture.shape[1], picture.shape[0]))
         if self.augmentation is None:
@@ -194,14 +194,15 @@ class TrainingSet:
 
 
 @lru_cache(maxsize=2)
-def _plan(training_set: TrainingSet, epoch: int) -> np.ndarray:
-    return training_set.plan(epoch)
+def _draws(training_set: TrainingSet, epoch: int) -> np.ndarray:
+    return training_set.draws(epoch)
 
 
 def start_worker(_number: int) -> None:
     """For loader workers: OpenCV's own threads would fight over the cores, and have deadlocked forked workers.
 
-    Ctrl-C reaches every process of a terminal; the main one decides when to stop.
+    Ctrl-C reaches every process of a terminal, and `timeout` or a cluster sends SIGTERM to a whole group of them; the
+    main one decides when to stop, and ends its workers itself.
     """
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interruption.leave_to_parent()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from lanecli.draw.overlay import OverlayPainter, OverlayStyle
 from lanecli.labels import IGNORE_ID, LabelMap
@@ -13,6 +14,7 @@ from lanecli.media.frame import Frame
 
 IGNORED_COLOR = (110, 60, 220)
 _GAP = 6
+_TEXT = 14  # pixels
 
 
 def labelled(picture: np.ndarray, mask: np.ndarray, label_map: LabelMap) -> np.ndarray:
@@ -38,6 +40,26 @@ def labelled(picture: np.ndarray, mask: np.ndarray, label_map: LabelMap) -> np.n
         frame, mask
     )
     return frame.rgb()
+
+
+def legend_strip(label_map: LabelMap, width: int) -> np.ndarray:
+    """Class names beside their colours, in as many lines as `width` pixels need: (h, width, 3) uint8 RGB on white."""
+    font = ImageFont.load_default(_TEXT)
+    drawn = [c for number, c in enumerate(label_map.classes) if number != label_map.background]
+    entries = [(entry.name, entry.color) for entry in drawn] + [("ignored", IGNORED_COLOR)]
+    places, x, y = [], _TEXT, _TEXT // 2
+    for name, _ in entries:
+        wide = round(font.getlength(name)) + 3 * _TEXT
+        if x + wide > width and x > _TEXT:
+            x, y = _TEXT, y + 2 * _TEXT
+        places.append((x, y))
+        x += wide
+    strip = Image.new("RGB", (width, y + 2 * _TEXT), (255, 255, 255))
+    draw = ImageDraw.Draw(strip)
+    for (name, color), (left, top) in zip(entries, places, strict=True):
+        draw.rectangle((left, top, left + _TEXT, top + _TEXT), fill=tuple(color), outline=(90, 90, 90))
+        draw.text((left + 3 * _TEXT // 2, top + _TEXT // 2), name, (20, 20, 20), font, anchor="lm")
+    return np.asarray(strip).copy()
 
 
 def grid(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:

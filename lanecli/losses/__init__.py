@@ -165,9 +165,9 @@ def build_loss(
 ) -> CombinedLoss:
     """The weighted sum of `terms` as one module.
 
-    ``loss(logits, target)`` is a scalar (float32; float64 for float64 logits), the weighted sum, and leaves each
-    term's own value before its weight, detached and still on its device, in ``loss.last_terms``. Everything is
-    computed in float32 whatever autocast says. Where ``loss.needs_teacher`` (a term `kl`), it is
+    ``loss(logits, target)`` is a scalar (float32; float64 for float64 logits), the weighted sum;
+    ``loss.with_terms(logits, target)`` gives each term's own value before its weight besides. Everything is computed
+    in float32 whatever autocast says. Where ``loss.needs_teacher`` (a term `kl`), it is
     ``loss(logits, target, teacher=teacher_logits)``; ``loss.teacher`` is the model the term's `teacher` names, or None.
 
     Args:

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 
 class CombinedLoss(Loss):
-    """Sum of weight times loss over its terms.
-
-    Attributes:
-        last_terms: each term's value in the last call, before its weight: detached scalars on the logits' device,
-            under the losses' names (``dice``, a second one ``dice_2``), the same names at every call.
-    """
+    """Sum of weight times loss over its terms."""
 
     def __init__(self, task: Task, terms: Mapping[str, tuple[float, Loss]]) -> None:
         """Args: task: see :class:`Task`. terms: weight and loss by the name it is logged under."""
@@ -38,11 +33,37 @@ class CombinedLoss(Loss):
         if len(teachers) > 1:
             raise InputError(f"a loss learns from one teacher, not from {', '.join(sorted(teachers))}")
         self.teacher = teachers.pop() if teachers else None
-        self.last_terms: dict[str, Tensor] = {}
 
     def compute(self, pixels: Pixels) -> Tensor:
-        values = {name: loss.compute(pixels) for name, loss in self.terms.items()}  # type: ignore[operator]
-        self.last_terms = {name: value.detach() for name, value in values.items()}
+        return self._sum(self._values(pixels))
+
+    def with_terms(
+        self, logits: Tensor, target: Tensor, teacher: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and what it is the sum of.
+
+        Args:
+            logits: as :meth:`forward` takes them, and so are the others.
+            target: the truth.
+            teacher: a teacher's logits, where a term learns from one.
+
+        Returns:
+            The weighted sum, and each term's value before its weight: detached scalars on the logits' device, under
+            the losses' names (``dice``, a second one ``dice_2``), the same names at every call.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            values = self._values(Pixels(logits, target, self.task, teacher))
+            return self._sum(values), {name: value.detach() for name, value in values.items()}
+
+    def without_teacher(self) -> CombinedLoss | None:
+        """The sum of the terms that learn from the truth; None where there are none."""
+        kept = {n: (self.weights[n], loss) for n, loss in self.terms.items() if not loss.needs_teacher}
+        return CombinedLoss(self.task, kept) if kept else None  # type: ignore[arg-type]
+
+    def _values(self, pixels: Pixels) -> dict[str, Tensor]:
+        return {name: loss.compute(pixels) for name, loss in self.terms.items()}  # type: ignore[operator]
+
+    def _sum(self, values: Mapping[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
 
 

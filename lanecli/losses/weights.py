@@ -23,6 +23,11 @@ def median_frequency(counts: np.ndarray) -> np.ndarray:
     return np.median(counts) / counts
 
 
+def root_median_frequency(counts: np.ndarray) -> np.ndarray:
+    """The square root of :func:`median_frequency`: rare classes count more, without the excess of full balance."""
+    return np.sqrt(median_frequency(counts))
+
+
 def effective_number(counts: np.ndarray) -> np.ndarray:
     """(1 - b) / (1 - b^count), scaled to a mean of 1, with b = (total - 1) / total (Cui et al. 2019).
 
@@ -36,6 +41,7 @@ def effective_number(counts: np.ndarray) -> np.ndarray:
 WEIGHTINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "inverse": inverse,
     "median_frequency": median_frequency,
+    "root_median_frequency": root_median_frequency,
     "effective_number": effective_number,
 }
 
@@ -44,7 +50,7 @@ def class_weights(name: str, counts: Sequence[int]) -> np.ndarray:
     """Weights of the classes from their pixel counts.
 
     Args:
-        name: ``inverse``, ``median_frequency`` or ``effective_number``.
+        name: one of :data:`WEIGHTINGS`.
         counts: pixels of each class in the training data, ignored ones not among them.
 
     Returns:

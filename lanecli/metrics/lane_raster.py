@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lanecli.geometry import Size
-from lanecli.metrics.thick_line import corners, disc_half_widths, radius_of, rectangle
+from lanecli.metrics.thick_line import disc_half_widths, radius_of, rectangle
 
 _NOWHERE = 1 << 30  # first column of a row without pixels; its last column is the negative
 _LONGEST = 64  # pixels between the ends of a piece whose stamp is kept

@@ -13,7 +13,7 @@ def order_by(keys: Sequence[float]) -> list[int]:
     Up to 16 values are sorted by insertion, which keeps equal ones in their order. More are first split around the
     median of three until no part is longer.
     """
-    if all(a <= b for a, b in zip(keys, keys[1:], strict=False)) and len(keys) <= _SMALL or len(set(keys)) == len(keys):
+    if (all(a <= b for a, b in zip(keys, keys[1:], strict=False)) and len(keys) <= _SMALL) or len(set(keys)) == len(keys):
         return sorted(range(len(keys)), key=keys.__getitem__)
     order = list(range(len(keys)))
     _split(order, keys, 0, len(order), 2 * (len(order).bit_length() - 1))

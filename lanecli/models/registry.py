@@ -66,9 +66,24 @@ _TABLE: tuple[tuple[str, str, str, str, int, str, str | None], ...] = (
     ("erfnet", "erfnet", "real time, factorised residuals", _ERFNET, 2018, "real-time", None),
     ("bisenetv2", "bisenetv2", "real time, two branches", "Yu et al., arXiv 2004.02147", 2021, "real-time", None),
 )
+_ALIASES = {
+    "unetplusplus": ("unet++",),
+    "deeplabv3plus": ("deeplabv3+", "deeplab_v3+", "deeplab_v3plus"),
+    "deeplabv3": ("deeplab_v3",),
+    "deeplabv2": ("deeplab_v2",),
+    "deeplabv1": ("deeplab_v1",),
+}
 for _name, _module, _summary, _paper, _year, _family, _encoder in _TABLE:
-    _target = f"lanecli.models.{_module}:{_name}"
-    MODELS.add(_name, _target, summary=_summary, paper=_paper, year=_year, family=_family, encoder=_encoder)
+    MODELS.add(
+        _name,
+        f"lanecli.models.{_module}:{_name}",
+        summary=_summary,
+        aliases=_ALIASES.get(_name, ()),
+        paper=_paper,
+        year=_year,
+        family=_family,
+        encoder=_encoder,
+    )
 
 
 def default_encoder(model: str) -> str | None:

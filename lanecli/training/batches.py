@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,41 +13,41 @@ from torch.utils.data import DataLoader
 from lanecli.data.dataset import start_worker
 from lanecli.errors import LaneError
 from lanecli.labels import LabelMap
-from lanecli.training.group import Group
+from lanecli.training.processes import Processes
 
 
 class StepSampler:
     """Item numbers of one process: every batch of all processes together is a run of numbers, cut in order of rank."""
 
-    def __init__(self, batches: range, size: int, group: Group) -> None:
-        """Args: batches: which ones; size: pictures a batch and process; group: the processes."""
-        self.batches, self.size, self.group = batches, size, group
+    def __init__(self, batches: range, size: int, processes: Processes) -> None:
+        """Args: batches: which ones; size: pictures a batch and process; processes: those of the run."""
+        self.batches, self.size, self.processes = batches, size, processes
 
     def __len__(self) -> int:
         return len(self.batches) * self.size
 
     def __iter__(self) -> Iterator[int]:
         for number in self.batches:
-            first = (number * self.group.size + self.group.rank) * self.size
+            first = (number * self.processes.size + self.processes.rank) * self.size
             yield from range(first, first + self.size)
 
 
 class Share:
     """Every `size`-th sample of a set, from `rank` on; each process gets as many, the last ones twice if need be."""
 
-    def __init__(self, items: Any, group: Group) -> None:
-        """Args: items: a set that is not empty; group: the processes."""
-        self.items, self.group = items, group
+    def __init__(self, items: Any, processes: Processes) -> None:
+        """Args: items: a set that is not empty; processes: those of the run."""
+        self.items, self.processes = items, processes
 
     def __len__(self) -> int:
-        return -(-len(self.items) // self.group.size)
+        return -(-len(self.items) // self.processes.size)
 
     def own(self, place: int) -> bool:
         """Whether sample number `place` of this share is no repetition."""
-        return place * self.group.size + self.group.rank < len(self.items)
+        return place * self.processes.size + self.processes.rank < len(self.items)
 
     def __getitem__(self, place: int) -> Any:
-        return self.items[min(place * self.group.size + self.group.rank, len(self.items) - 1)]
+        return self.items[min(place * self.processes.size + self.processes.rank, len(self.items) - 1)]
 
 
 def collate(items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,7 +71,7 @@ def batches(
     Raises:
         LaneError: what a worker raised, in one line.
     """
-    workers = min(workers, len(items))
+    workers = min(workers, len(items), usable_cores())  # more only get in each other's way, and torch says so
     loader: DataLoader[Any] = DataLoader(
         items,
         batch_size=size,
@@ -91,6 +92,11 @@ def batches(
         raise type(error)(text.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
     finally:
         del iterator  # an iterator left to the garbage collector ends its workers at some later, worse moment
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def targets_of(masks: torch.Tensor, label_map: LabelMap) -> torch.Tensor:

@@ -65,14 +65,17 @@ def bench_training(
         ``speed_up``: loop over plain (read, where data is given); ``loop_cost``: the share the loop adds to bare.
     """
     config = load_config(None, [*DEFAULTS, *overrides])
-    config.data.root = [str(folder) for folder in data]
-    config.data.samples = config.train.batch * config.train.accumulate * steps
-    config.train.epochs = 1
-    config.stages = []
+    samples = config.train.batch * config.train.accumulate * steps
+    config = config.changed(
+        {
+            "data": {"root": [str(folder) for folder in data], "samples": samples},
+            "train": {"epochs": 1},
+            "stages": [],
+        }
+    )
     with tempfile.TemporaryDirectory(prefix="lanecli-bench-") as folder:
         loop = _LoopBench(config, Path(folder), device)
-        single = config.model_copy(deep=True)
-        single.train.precision = "fp32"
+        single = config.changed({"train": {"precision": "fp32"}})
         rows: dict[str, Callable[[], None]] = {
             "plain": _Plain(loop, None).measure,
             "fp32": _LoopBench(single, Path(folder), device).measure,
@@ -92,7 +95,7 @@ def bench_training(
                 _wait(loop.run.device)
                 if turn:  # the first is for warming up
                     seconds[name].append(time.perf_counter() - since)
-    pictures = config.data.samples
+    pictures = samples
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     against = ("read plain", "read loop") if data else ("plain", "loop")
     return {

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
 
 from lanecli.data.dataset import EvaluationSet
-from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.labels import IGNORE_ID, Decision, LabelMap
 from lanecli.models.build import network_from_file
 from lanecli.shipped import find_model
+from lanecli.training.answers import answers, label_planes
 
 _FLOOR = 0.1  # weight of a picture without an error beside one that is all wrong: it is still seen
 
@@ -43,23 +43,22 @@ def error_weights(
     network.to(device)
     errors: list[float] = []
     for pictures, masks in read(items):
-        logits = network.logits(pictures.to(device)).cpu()
-        for scores, mask in zip(logits, masks.numpy(), strict=True):
-            errors.append(_error(scores, mask, label_map))
+        found = answers(network.logits(pictures.to(device)), label_map)
+        errors += [_error(decision, mask, label_map) for decision, mask in zip(found, masks.numpy(), strict=True)]
     weights = _FLOOR + np.array(errors)
     return weights / weights.sum()
 
 
-def _error(logits: torch.Tensor, mask: np.ndarray, label_map: LabelMap) -> float:
+def _error(decision: Decision, mask: np.ndarray, label_map: LabelMap) -> float:
     """One minus IoU over all foreground classes together."""
     valid = mask != IGNORE_ID
-    found: Any
-    if label_map.multilabel:
-        found, truth = (logits > 0).numpy(), label_map.planes(mask) == 1
+    if decision.labels is not None:
+        found = label_planes(decision.labels, len(label_map.classes))
+        truth = label_map.planes(mask) == 1
     else:
         background = -1 if label_map.background is None else label_map.background
         classes = np.arange(len(label_map.classes))[:, None, None]
         drawn = classes != background
-        found, truth = (logits.max(0)[1].numpy() == classes) & drawn, (mask == classes) & drawn
+        found, truth = (decision.class_map == classes) & drawn, (mask == classes) & drawn
     union = int(((found | truth) & valid).sum())
     return 1.0 - int((found & truth & valid).sum()) / union if union else 0.0

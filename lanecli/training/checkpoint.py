@@ -93,6 +93,9 @@ def load_state(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds no training state: nothing to resume")
     try:
         document = json.loads((place / "state.json").read_text())
-        return _restore(document, load_file(place / "state.safetensors"))
+        state = _restore(document, load_file(place / "state.safetensors"))
+        if not isinstance(state, dict):
+            raise TypeError(f"it is a {type(state).__name__}")
+        return state
     except (OSError, ValueError, TypeError, LookupError, RecursionError, SafetensorError) as error:
         raise InputError(f"{place}: the training state is not readable ({type(error).__name__}: {error})") from error

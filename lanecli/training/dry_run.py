@@ -11,6 +11,7 @@ import torch
 from lanecli.config import Config
 from lanecli.data.dataset import PreparedSource
 from lanecli.training.loop import Run
+from lanecli.training.outline import outline
 
 _READ = 200  # pictures read in full; of the others it is checked that they exist
 
@@ -30,7 +31,7 @@ def try_run(config: Config, device: str) -> tuple[dict[str, Any], list[str]]:
         LaneError: not enough memory, or a loss that is no number.
     """
     with tempfile.TemporaryDirectory(prefix="lanecli-dry-run-") as folder:
-        run = Run(config.model_copy(deep=True), Path(folder), device=device, writes=False)
+        run = Run(config, Path(folder), device=device, writes=False)
         sources = {id(source): source for stage in run.stages for source in stage.sources}  # stages mostly share them
         checked = [_check(source) for source in sources.values()]
         if run.device.type == "cuda":
@@ -63,14 +64,12 @@ def try_run(config: Config, device: str) -> tuple[dict[str, Any], list[str]]:
         "seconds": round(sum(stage.steps * seconds for stage, (_, seconds) in zip(run.stages, steps, strict=True)), 1),
         "memory_bytes": memory,
     }
-    return document, _lines(document, kind)
+    return document, _lines(document, kind, [*outline(run, data=False), *run.chosen])
 
 
-def _lines(document: dict[str, Any], memory_kind: str) -> list[str]:
+def _lines(document: dict[str, Any], memory_kind: str, outlined: list[str]) -> list[str]:
     lines = [
-        f"model:   {document['model']}, {document['parameters'] / 1e6:.1f} M parameters, "
-        f"classes {', '.join(document['classes'])}",
-        f"device:  {document['device']} in {document['precision']}",
+        *outlined,
         f"data:    {document['files']} pairs are there, {document['read']} of them read in full"
         if document["files"]
         else "data:    procedural scenes, rendered while training",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,12 +14,16 @@ from lanecli.errors import LaneError
 from lanecli.training.checkpoint import has_state
 
 
+class DivergedError(LaneError):
+    """The loss or a weight is no number any more: training this configuration again would end the same."""
+
+
 @contextlib.contextmanager
-def explained(config: Callable[[], Config], folder: Path) -> Iterator[None]:
+def with_explained_errors(config: Config, folder: Path) -> Iterator[None]:
     """Turn running out of memory or disk into a LaneError; other errors pass.
 
     Args:
-        config: gives the configuration that holds when it happens.
+        config: of the stage it happens in.
         folder: of the run.
     """
     try:
@@ -27,17 +31,17 @@ def explained(config: Callable[[], Config], folder: Path) -> Iterator[None]:
     except LaneError:
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise LaneError(_memory(config(), folder)) from error
+        raise LaneError(_memory(config, folder)) from error
     except RuntimeError as error:
         if "can't allocate memory" not in str(error):  # torch's allocator on a CPU
             raise
-        raise LaneError(_memory(config(), folder)) from error
+        raise LaneError(_memory(config, folder)) from error
     except (OSError, SafetensorError) as error:
         text = str(error).splitlines()[0]
-        raise LaneError(f"{folder} cannot be written ({text}): make room; {left(folder)}") from error
+        raise LaneError(f"{folder} cannot be written ({text}): make room; {how_to_go_on(folder)}") from error
 
 
-def left(folder: Path) -> str:
+def how_to_go_on(folder: Path) -> str:
     """What an interrupted run leaves, and how to go on."""
     if has_state(folder / "last"):
         return f"the last state is whole, go on with: lanecli train --resume {folder}"
@@ -49,5 +53,5 @@ def _memory(config: Config, folder: Path) -> str:
     hint = "" if config.train.checkpoint_gradients else ", or set train.checkpoint_gradients=true"
     return (
         f"out of memory with {config.train.batch} pictures of {size}: lower train.batch and raise train.accumulate by "
-        f"as much{hint}; {left(folder)}"
+        f"as much{hint}; {how_to_go_on(folder)}"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lanecli import atomic
+from lanecli.errors import InputError
 
 
 class RunLog:
@@ -36,12 +37,11 @@ class RunLog:
             return
         step, epoch = resumed
         if self.metrics_path.is_file():
-            with self.metrics_path.open(newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+            self.rows = [row for row in _read_rows(self.metrics_path) if int(row["epoch"]) <= epoch]
             if writes:
                 self._write_rows()
         if writes and self.events_path.is_file():
-            kept = [line for line in self.events_path.read_text().splitlines() if _step_of(line) <= step]
+            kept = [line for line in _read_lines(self.events_path) if _step_of(line) <= step]
             atomic.write(self.events_path, "".join(line + "\n" for line in kept))
 
     def epoch(self, row: dict[str, Any]) -> None:
@@ -79,6 +79,42 @@ class RunLog:
             writer.writerows(self.rows)
 
 
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.csv. Raises InputError where a line is not one."""
+    number = 1
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = []
+            for row in csv.DictReader(file):
+                number += 1
+                int(row["epoch"]), int(row["step"])
+                if None in row or None in row.values():
+                    raise ValueError("another number of columns")
+                rows.append(row)
+        return rows
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise InputError(
+            f"{path} line {number}: damaged ({' '.join(str(error).split())[:80]}); put back a copy of the file, or "
+            "move it away to go on without the epochs before"
+        ) from error
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The lines of log.jsonl; a last one cut short when the run was is left out. Raises InputError for another one."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: damaged (byte {error.start} is no UTF-8): move it away to go on without it"
+        ) from error
+    for number, line in enumerate(lines[:-1], start=1):
+        if math.isinf(_step_of(line)):
+            raise InputError(
+                f"{path} line {number}: damaged, no event of a run: take the line out, or move the file away"
+            )
+    return lines
+
+
 def _step_of(line: str) -> float:
     """The step a line of log.jsonl belongs to; infinity for one cut short when the run was."""
     try:
@@ -89,36 +125,44 @@ def _step_of(line: str) -> float:
 
 # background is nearly all there is: these stay near one whatever is learnt, and would flatten the others
 _FLAT = ("val/pixel_accuracy", "val/iou/background", "val/miou")
+_MOST_CURVES = 40  # more classes than this cannot be told apart
 
 
-def _scores_to_draw(row: dict[str, Any]) -> list[str]:
-    """Those that move, without the single classes where they would be too many to tell apart."""
-    names = [name for name in row if name.startswith("val/") and name not in _FLAT]
-    pooled = [name for name in names if not name.startswith("val/iou/")]
-    return names if len(names) <= 10 else pooled
+def _panels(names: list[str]) -> list[tuple[str, list[str]]]:
+    """Title and curves of each panel; all classes in one of their own."""
+    iou = [name for name in names if name.startswith("val/iou/") and name not in _FLAT]
+    pooled = [n for n in names if n.startswith("val/") and n != "val/loss" and n not in (*_FLAT, *iou)]
+    losses = [n for n in names if n.startswith("train/")] + [n for n in names if n == "val/loss"]
+    panels = [("loss", losses), ("score", pooled)]
+    if 0 < len(iou) <= _MOST_CURVES:
+        panels.append(("IoU by class", iou))
+    return [*panels, ("learning rate", ["lr"])]
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
-    """Loss, scores and learning rate over epochs, as a PNG."""
+    """Losses, scores, IoU by class and learning rate over epochs, as a PNG."""
+    from cycler import cycler
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    panels = (
-        ("loss", [n for n in rows[0] if n.startswith("train/")]),
-        ("score", _scores_to_draw(rows[0])),
-        ("learning rate", ["lr"]),
-    )
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    panels = _panels(list(dict.fromkeys(name for row in rows for name in row)))
+    figure = Figure(figsize=(4.6 * len(panels), 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [int(row["epoch"]) for row in rows]
-    for axis, (title, names) in zip(figure.subplots(1, 3), panels, strict=True):
+    for axis, (title, names) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        axis.set_prop_cycle(
+            cycler(linestyle=["-", "--"]) * cycler(color=colormaps["tab10" if len(names) <= 10 else "tab20"].colors)
+        )
         for name in names:
             values = [float(row[name]) if row.get(name) not in (None, "") else float("nan") for row in rows]
-            axis.plot(epochs, values, label=name, marker="." if len(rows) < 30 else None)
+            axis.plot(epochs, values, label=name.removeprefix("val/iou/"), marker="." if len(rows) < 30 else None)
         axis.set(title=title, xlabel="epoch")
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(names) > 1:
-            axis.legend(fontsize=8)
+            many = len(names) > 12
+            place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if many else {}
+            axis.legend(fontsize=6 if many else 8, ncols=1 + len(names) // 21, **place)
     figure.savefig(path, dpi=110)

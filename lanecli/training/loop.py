@@ -7,14 +7,14 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lanecli.config import Config, stage_configs
-from lanecli.errors import InputError, LaneError
-from lanecli.media.outputs import write_atomically
+from lanecli import atomic, interruption
+from lanecli.config import Config
+from lanecli.losses.pixels import Pixels
 from lanecli.media.pictures import write_picture
 from lanecli.modelfile import write_safetensors
 from lanecli.models.build import Network, build_network
@@ -22,31 +22,26 @@ from lanecli.models.idle import freeze_idle
 from lanecli.training.average import ExponentialAverage
 from lanecli.training.batches import batches, targets_of
 from lanecli.training.checkpoint import has_state, load_state, save_state
+from lanecli.training.choice import choose
 from lanecli.training.device import pick_precision, seed_everything
-from lanecli.training.failures import explained, left
-from lanecli.training.group import join
-from lanecli.training.interruption import Interruption
+from lanecli.training.failures import DivergedError, how_to_go_on, with_explained_errors
 from lanecli.training.log import RunLog, draw_curves
 from lanecli.training.optim import build_optimiser, freeze_encoder
-from lanecli.training.parallel import Parallel, shard
+from lanecli.training.parallel import Parallel, spread_weights
+from lanecli.training.processes import join
+from lanecli.training.provenance import provenance, versions
 from lanecli.training.random_state import random_state, set_random_state
-from lanecli.training.samples import sample_sheet, spread
-from lanecli.training.setup import check_resumed, load_start, provenance, versions
+from lanecli.training.run_folder import a_whole_state, check_resumed
+from lanecli.training.samme import boosted_loss
+from lanecli.training.samples import MOST_CLASSES, sample_sheet, spread
+from lanecli.training.spec import load_start
 from lanecli.training.stage import Stage, build_stages
 from lanecli.training.sync_batchnorm import synchronise_batchnorm
+from lanecli.training.unlearnt import advice, unlearnt_classes
 from lanecli.training.validate import validate
+from lanecli.training.watcher import Watcher
 
 _LOOK_EVERY = 10  # steps between looks at the loss on a GPU, each of which waits for it; and between log lines
-
-
-class Watcher(Protocol):
-    """Who is told how training goes."""
-
-    def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """After an optimiser step; on a GPU after every tenth."""
-
-    def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """After each validation."""
 
 
 class Run:
@@ -67,11 +62,12 @@ class Run:
         Raises:
             InputError: for what the configuration or the data has wrong.
         """
+        config, self.chosen = choose(config)
         self.config, self.folder = config, folder
-        self.group, self.device = join(device)
+        self.processes, self.device = join(device)
         self.dtype = pick_precision(config.train.precision, self.device)
         seed_everything(config.train.seed)
-        self.stages = build_stages(stage_configs(config), self.group)
+        self.stages = build_stages(config.each_stage, self.processes)
         self.stage, self._entered = self.stages[0], False
         self.steps, self.epochs = sum(s.steps for s in self.stages), self.stages[-1].last_epoch
         self.network = build_network(self.stages[0].spec, config.model.encoder_weights)
@@ -81,60 +77,77 @@ class Run:
         self.network.to(self.device)
         if config.train.checkpoint_gradients:
             self.network.checkpoint_gradients()
-        idle = freeze_idle(self.network) if self.group.size > 1 else []
-        if config.train.sync_batchnorm and self.group.size > 1:
+        idle = freeze_idle(self.network) if self.processes.size > 1 else []
+        if config.train.sync_batchnorm and self.processes.size > 1:
             self.network = synchronise_batchnorm(self.network, self.device)
         self.average = ExponentialAverage(self.network, config.train.ema) if config.train.ema else None
-        self.parallel = Parallel(self.network, self.group, config.train, idle)
+        self.parallel = Parallel(self.network, self.processes, config.train, idle)
         if self.average and self.parallel.sharded:
-            shard(self.average.network)
+            spread_weights(self.average.network)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
-        torch.manual_seed(config.train.seed + self.group.rank)  # dropout differs between processes, weights do not
-        self.interruption = Interruption()
+        torch.manual_seed(config.train.seed + self.processes.rank)  # dropout differs between processes, weights do not
         self.step = self.epoch = 0
         self.best: float | None = None
         self.sums: dict[str, Tensor] = {}
         """The loss and its terms, summed over the steps of the epoch under way."""
         self._resumed = load_state(folder / "last") if resume and has_state(folder / "last") else None
-        if self._resumed:
-            check_resumed(self._resumed, config, self.group.size, folder)
-            self.step, self.epoch, self.best = (self._resumed[key] for key in ("step", "epoch", "best"))
-            self.parallel.load_weights(self._resumed["network"])
-            if self.average:
-                self.parallel.load_weights(self._resumed["average"], self.average.network)
-                self.average.updates = self._resumed["updates"]
-            if self.epoch >= self.epochs:
-                raise InputError(f"{folder}: this run is finished ({self.steps} steps); nothing to resume")
-        self.log = RunLog(folder, (self.step, self.epoch) if resume else None, writes=writes and self.group.main)
+        if self._resumed is not None:
+            with a_whole_state(folder):
+                check_resumed(self._resumed, config, self.processes.size, folder, self.epoch_ends)
+                self.step, self.epoch, self.best = (self._resumed[key] for key in ("step", "epoch", "best"))
+                self.parallel.load_weights(self._resumed["network"])
+                if self.average:
+                    self.parallel.load_weights(self._resumed["average"], self.average.network)
+                    self.average.updates = self._resumed["updates"]
+        with with_explained_errors(self.stage.config, folder):
+            taken_up = (self.step, self.epoch) if resume else None
+            self.log = RunLog(folder, taken_up, writes=writes and self.processes.main)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.epoch >= self.epochs
+
+    @property
+    def epoch_ends(self) -> list[int]:
+        """The step each epoch of the run ends at."""
+        return [
+            stage.first_step + (epoch + 1) * stage.steps_per_epoch
+            for stage in self.stages
+            for epoch in range(stage.config.train.epochs)
+        ]
 
     def train(self, watcher: Watcher) -> None:
-        """Run to the end.
+        """Run to the end; a finished run stays as it is.
 
         Ctrl-C waits for the step under way and saves the state, so that resuming leaves no trace.
         """
         self.log.event(event="start", step=self.step, device=str(self.device), dtype=str(self.dtype), **versions())
-        with explained(lambda: self.stage.config, self.folder), self.interruption.deferred():
+        interruption.listen()
+        with interruption.Deferred():
             try:
                 for stage in self.stages:
                     if self.epoch < stage.last_epoch:
-                        self._train_stage(stage, watcher)
+                        with with_explained_errors(stage.config, self.folder):
+                            self._train_stage(stage, watcher)
             except KeyboardInterrupt:
                 # several processes may stop at different steps, and a stage not entered has nothing new: the last save
                 # stands
-                if self.group.size == 1 and self._entered:
-                    self._save()
+                if self.processes.size == 1 and self._entered:
+                    with with_explained_errors(self.stage.config, self.folder):
+                        self._save()
                 raise
             finally:
                 self.log.close()
-        self.group.leave()
+        self.processes.leave()
 
     def rehearse(self, stage: Stage) -> tuple[float, float]:
         """Take the first step of `stage` twice: the loss before it, and the seconds the second one took."""
-        with explained(lambda: stage.config, self.folder):
+        with with_explained_errors(stage.config, self.folder):
             self.step, self.epoch = stage.first_step, stage.first_epoch
             self._enter(stage)
             self.network.train()
-            with contextlib.closing(self._read(stage.training, stage.sampler(0))) as read:
+            with contextlib.closing(self._training_batches()) as read:
                 parts = [next(read) for _ in range(stage.config.train.accumulate)]
             losses = []
             for _ in range(2):  # the first one builds kernels and state
@@ -143,7 +156,7 @@ class Run:
                 self.step -= 1
             seconds = time.perf_counter() - since
         if not losses[1] - losses[1] == 0:
-            raise LaneError(f"the loss is {losses[1]} after one step: lower optim.lr")
+            raise DivergedError(f"the loss is {losses[1]} after one step: lower optim.lr")
         return losses[0], seconds
 
     def _train_stage(self, stage: Stage, watcher: Watcher) -> None:
@@ -167,21 +180,22 @@ class Run:
         self.parallel.wrap()
         self.forward: Any = torch.compile(self.parallel.forward) if config.train.compile else self.parallel.forward
         self.optimiser = build_optimiser(config.optim, self.network, fused=not self.parallel.sharded)
-        if self._resumed:
-            if self.step > stage.first_step:
-                self.parallel.load_optimiser_state(self.optimiser, self._resumed["optimiser"])
-            self.scaler.load_state_dict(self._resumed["scaler"])
-            totals = self._resumed["sums"].items()
-            self.sums = {name: torch.tensor(v, dtype=torch.float64, device=self.device) for name, v in totals}
-            set_random_state(self._resumed["random"][self.group.rank], self.device)
+        if self._resumed is not None:
+            with a_whole_state(self.folder):
+                if self.step > stage.first_step:
+                    self.parallel.load_optimiser_state(self.optimiser, self._resumed["optimiser"])
+                self.scaler.load_state_dict(self._resumed["scaler"])
+                totals = self._resumed["sums"].items()
+                self.sums = {name: torch.tensor(v, dtype=torch.float64, device=self.device) for name, v in totals}
+                set_random_state(self._resumed["random"][self.processes.rank], self.device)
             self._resumed = None
         self._entered = True
 
     def _keep_model_of_stage(self, number: int) -> None:
         """Put the best model of a finished stage aside, unless it is there: a run killed since has written over it."""
         best, kept = self.folder / "model.safetensors", self.folder / f"stage-{number}.safetensors"
-        if self.group.main and best.exists() and not kept.exists():
-            write_atomically(kept, best.read_bytes())
+        if self.processes.main and best.exists() and not kept.exists():
+            atomic.write(kept, best.read_bytes())
 
     def _train_epoch(self, read: Iterator[list[Tensor]], watcher: Watcher) -> dict[str, Any]:
         """The rest of the epoch's steps; its row of the log, without validation."""
@@ -198,9 +212,9 @@ class Run:
             loss = self._take_step(parts)
             if self.device.type == "cpu" or self.step % _LOOK_EVERY == 0 or self.step == end:
                 pictures = (self.step - seen) * stage.config.train.batch * stage.config.train.accumulate
-                speed = self.group.size * pictures / (time.perf_counter() - since)
+                speed = self.processes.size * pictures / (time.perf_counter() - since)
                 seen, since = self.step, time.perf_counter()
-                self._report(watcher, float(loss), speed)
+                self._after_step(watcher, float(loss), speed)
             if self.step % config.save_steps == 0 and self.step < end:
                 self._save()
         means = {f"train/{name}": float(total) / stage.steps_per_epoch for name, total in self.sums.items()}
@@ -211,16 +225,17 @@ class Run:
         """One optimiser step over the batches of `parts`; their mean loss."""
         stage, config = self.stage, self.stage.config
         rate = config.optim.lr * stage.rate(self.step - stage.first_step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["share"]
+        for parameters in self.optimiser.param_groups:
+            parameters["lr"] = rate * parameters["share"]
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for number, part in enumerate(parts, start=1):
-            pictures, masks = (tensor.to(self.device, non_blocking=True) for tensor in part)
+            pictures, masks, *views = (tensor.to(self.device, non_blocking=True) for tensor in part)
+            taught = views.pop() if stage.ensemble_teacher is not None else None
             with self.parallel.accumulating(number < len(parts)):
                 with self._autocast():
                     found = self.forward(pictures, ("logits", "auxiliary"))
                 outputs = [found["logits"], *found["auxiliary"]]
-                loss = self._loss(outputs, pictures, masks) / len(parts)
+                loss = self._loss(outputs, pictures, masks, *views, taught=taught) / len(parts)
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         total = self._of_all(total)
@@ -236,27 +251,44 @@ class Run:
         self.step += 1
         return total
 
-    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor) -> Tensor:
-        """The loss of the logits, and of auxiliary heads with their weight; over all processes where they share it."""
+    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor, *, taught: Tensor | None = None) -> Tensor:
+        """The loss of the logits, and of auxiliary heads with their weight; over all processes where they share it.
+
+        Args:
+            outputs: logits (N, C, h, w), those of auxiliary heads behind them.
+            pictures: (N, h, w, 3) they answer.
+            masks: (N, h, w), the truth.
+            taught: an ensemble's logits, where one teaches.
+        """
         stage, config = self.stage, self.stage.config.train
-        criterion, taught = stage.criterion, None
+        criterion = stage.criterion
         if stage.teacher is not None:
             with torch.no_grad(), self._autocast():
                 taught = stage.teacher.logits(pictures)
         targets = targets_of(masks, stage.label_map)
+        weights = None
+        if stage.forerunners is not None:
+            with self._autocast():
+                weights = stage.forerunners.weights(pictures, targets)
         if config.sync_loss:
-            outputs, targets = [self.group.gather(logits) for logits in outputs], self.group.gather(targets)
-            taught = None if taught is None else self.group.gather(taught)
-        loss = criterion(outputs[0], targets, taught)
-        for name, value in criterion.last_terms.items():
+            outputs, targets = [self.processes.gather(logits) for logits in outputs], self.processes.gather(targets)
+            taught = None if taught is None else self.processes.gather(taught)
+            weights = None if weights is None else self.processes.gather(weights)
+        loss, terms = criterion.with_terms(outputs[0], targets, taught)
+        for name, value in terms.items():
             self._count(name, self._of_all(value) / config.accumulate)
+        if weights is not None:
+            with torch.autocast(self.device.type, enabled=False):
+                boost = boosted_loss(Pixels(outputs[0], targets, criterion.task), weights)
+            self._count("boost", self._of_all(boost.detach()) / config.accumulate)
+            loss = loss + boost
         for logits in outputs[1:]:
             loss = loss + self.network.auxiliary_weight * criterion(logits, targets, taught)
         return loss
 
     def _of_all(self, loss: Tensor) -> Tensor:
         """The mean over processes of a loss each has taken on its own; `loss` where they took it together."""
-        return loss if self.stage.config.train.sync_loss else self.group.total(loss) / self.group.size
+        return loss if self.stage.config.train.sync_loss else self.processes.total(loss) / self.processes.size
 
     def _count(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums.get(name, torch.zeros((), dtype=torch.float64, device=self.device)) + value
@@ -266,13 +298,15 @@ class Run:
 
     def _training_batches(self) -> Generator[list[Tensor]]:
         """From the step under way to the stage's end, without a pause between epochs."""
-        return self._read(self.stage.training, self.stage.sampler(self.step - self.stage.first_step))
+        stage = self.stage
+        with contextlib.closing(self._read(stage.training, stage.sampler(self.step - stage.first_step))) as read:
+            yield from stage.ensemble_teacher.answering(read, self.device) if stage.ensemble_teacher else read
 
     def _read(self, items: Any, sampler: Any = None) -> Generator[list[Tensor]]:
         """Batches; where an interruption may happen."""
         config, pin = self.stage.config, self.device.type == "cuda"
         for batch in batches(items, config.train.batch, config.data.workers, sampler=sampler, pin=pin):
-            self.interruption.check()
+            interruption.check()
             yield batch
 
     def _kept(self) -> Network:
@@ -281,13 +315,14 @@ class Run:
 
     def _validate(self) -> dict[str, float | None]:
         stage = self.stage
-        return validate(self._kept(), stage.validation, stage.label_map, self._read, self._autocast(), self.group)
+        with torch.inference_mode():
+            return validate(self._kept(), stage, self._read, self._autocast(), self.processes)
 
-    def _report(self, watcher: Watcher, loss: float, speed: float) -> None:
+    def _after_step(self, watcher: Watcher, loss: float, speed: float) -> None:
         if not loss - loss == 0:  # infinite or not a number
-            raise LaneError(
+            raise DivergedError(
                 f"the loss is {loss} at step {self.step}: lower optim.lr, or use train.precision=fp32; "
-                f"{left(self.folder)}"
+                f"{how_to_go_on(self.folder)}"
             )
         if self.step % _LOOK_EVERY == 0:
             rate = self.optimiser.param_groups[0]["lr"]
@@ -300,36 +335,51 @@ class Run:
         What is written before the state is written again, the same, by a run killed in between.
         """
         score = row.get(f"val/{self.stage.config.train.best}")
-        is_best = self.best is None or (score is not None and score > self.best) or not self.stage.validation
+        # of equal scores the later epoch is kept: where nothing is found yet, it has learnt longer
+        is_best = self.best is None or (score is not None and score >= self.best) or not self.stage.validation
         weights = self.parallel.weights(self._kept()) if is_best else {}
         if is_best:
             self.best = score if score is not None else self.best
             scores = {name: value for name, value in row.items() if name.startswith("val/")}
-            if self.group.main:
-                spec = replace(self.stage.spec, provenance=provenance(self.config, self.step, scores))
+            if self.processes.main:
+                spec = replace(self.stage.spec, provenance=self._provenance(scores))
                 write_safetensors(self.folder / "model.safetensors", weights, spec)
         self.log.epoch(row)
         self.epoch, self.sums = self.epoch + 1, {}
         self._draw_samples()
-        if self.group.main:
+        if self.processes.main:
             draw_curves(self.log.rows, self.folder / "curves.png")
         self._save()
         watcher.epoch(row, is_best)
+        if names := unlearnt_classes(self.log.rows, self.stage.label_map):
+            self._warn(watcher, advice(names, self.stage.config))
+
+    def _provenance(self, scores: dict[str, Any]) -> dict[str, Any]:
+        return provenance(self.config, self.step, scores) | {"trained_on": self.stage.data.fingerprint()}
 
     def _draw_samples(self) -> None:
-        every = self.config.train.sample_epochs
+        """Write a sheet of samples, where one is due and its classes can be drawn."""
+        every, label_map = self.config.train.sample_epochs, self.stage.label_map
         if not every or not self.stage.validation or (self.epoch % every and self.epoch != self.epochs):
             return
-        sheet = sample_sheet(self._kept(), spread(self.stage.validation), self.stage.label_map, self._autocast())
-        if self.group.main:
+        if len(label_map.classes) > MOST_CLASSES:
+            return
+        sheet = sample_sheet(self._kept(), spread(self.stage.validation), label_map, self._autocast())
+        if self.processes.main:
             write_picture(self.folder / "samples" / f"epoch-{self.epoch:03}.jpg", sheet)
+
+    def _warn(self, watcher: Watcher, line: str) -> None:
+        self.log.event(event="warning", step=self.step, text=line)
+        watcher.warn(line)
 
     def _save(self) -> None:
         """The whole state of this step; every process takes part, the main one writes."""
         weights = self.parallel.weights()
         bad = next((name for name, value in weights.items() if not value.isfinite().all()), None)
         if bad is not None:
-            raise LaneError(f"weight '{bad}' is no number at step {self.step}: lower optim.lr; {left(self.folder)}")
+            raise DivergedError(
+                f"weight '{bad}' is no number at step {self.step}: lower optim.lr; {how_to_go_on(self.folder)}"
+            )
         state = {
             "step": self.step,
             "epoch": self.epoch,
@@ -340,8 +390,8 @@ class Run:
             "scaler": self.scaler.state_dict(),
             "average": self.parallel.weights(self.average.network) if self.average else None,
             "updates": self.average.updates if self.average else 0,
-            "random": random_state(self.group, self.device),
+            "random": random_state(self.processes, self.device),
             "config": self.config.model_dump(mode="json"),
         }
-        if self.group.main:
+        if self.processes.main:
             save_state(self.folder / "last", state)

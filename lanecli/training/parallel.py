@@ -22,53 +22,53 @@ from torch.nn.parallel import DistributedDataParallel
 from lanecli.config import TrainConfig
 from lanecli.errors import InputError
 from lanecli.models.build import Network
-from lanecli.training.group import Group
+from lanecli.training.processes import Processes
 
 _SHARD = 1_000_000  # weights in a part of the network that is gathered as one
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Parallel:
-    """How a network is called, saved and loaded by the processes of a group.
+    """How a network is called, saved and loaded by the processes of a run.
 
     Attributes:
         forward: what the training loop calls; for one process, the network itself.
     """
 
-    def __init__(self, network: Network, group: Group, config: TrainConfig, idle: Sequence[str] = ()) -> None:
+    def __init__(self, network: Network, processes: Processes, config: TrainConfig, idle: Sequence[str] = ()) -> None:
         """Spread the weights where `config` says so.
 
         Args:
             network: on its device, with the same weights in every process.
-            group: the processes.
+            processes: those that share the work.
             config: of training.
             idle: names of weights that get no gradient; several processes would wait for it.
 
         Raises:
             InputError: sharding and fp16 together, whose gradient scaling it does not support.
         """
-        self.network, self._group, self._synced = network, group, config.sync_batchnorm
-        self.sharded = config.parallel == "fsdp" and group.size > 1
+        self.network, self.processes, self._synced = network, processes, config.sync_batchnorm
+        self.sharded = config.parallel == "fsdp" and processes.size > 1
         self.forward: Any = network
         self._idle = idle
         if self.sharded:
             if config.precision == "fp16":
                 raise InputError("train.parallel=fsdp computes in bf16 or fp32, not in fp16")
-            shard(network)
+            spread_weights(network)
 
     def wrap(self) -> None:
         """Make :attr:`forward` fit the weights that learn now; call it after freezing or unfreezing some."""
         weights = dict(self.network.named_parameters())
         for name in self._idle:
             weights[name].requires_grad_(False)
-        if self._group.size == 1 or self.sharded:
+        if self.processes.size == 1 or self.sharded:
             return
         # torch renamed the option; synchronised statistics are the same everywhere already
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
         buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": not self._synced}
         self.forward = DistributedDataParallel(
             self.network,
-            device_ids=[self._group.device] if self._group.device.type == "cuda" else None,
+            device_ids=[self.processes.device] if self.processes.device.type == "cuda" else None,
             gradient_as_bucket_view=True,
             **buffers,
         )
@@ -114,7 +114,7 @@ class Parallel:
                     values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def shard(network: Network) -> None:
+def spread_weights(network: Network) -> None:
     """Spread the weights of `network` over the processes, part by part."""
     network.to(memory_format=torch.contiguous_format)  # FSDP takes no other, channels_last included
     for part in _parts(network.architecture):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from lanecli.training.group import Group
+from lanecli.training.processes import Processes
 
 
-def random_state(group: Group, device: torch.device) -> list[list[torch.Tensor]]:
+def random_state(processes: Processes, device: torch.device) -> list[list[torch.Tensor]]:
     """The generators' states of every process, the CPU's first; every process takes part."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
-    collected = [group.collect(state) for state in states]
-    return [[part[rank] for part in collected] for rank in range(group.size)]
+    collected = [processes.collect(state) for state in states]
+    return [[part[rank] for part in collected] for rank in range(processes.size)]
 
 
 def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:

@@ -8,11 +8,14 @@ import numpy as np
 import torch
 
 from lanecli.data.dataset import EvaluationSet
-from lanecli.draw.sheet import grid, labelled
+from lanecli.draw.sheet import grid, labelled, legend_strip
 from lanecli.labels import LabelMap
 from lanecli.models.build import Network
+from lanecli.training.answers import answers
 
 _COUNT, _COLUMNS, _WIDTH = 6, 2, 480
+MOST_CLASSES = 127
+"""As many as can be drawn."""
 
 
 def spread(sets: Sequence[EvaluationSet], count: int = _COUNT) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -29,7 +32,7 @@ def sample_sheet(
     label_map: LabelMap,
     autocast: torch.autocast,
 ) -> np.ndarray:
-    """Truth on the left, the network's answer on the right, two pictures a row: (H, W, 3) uint8 RGB.
+    """Truth on the left, the network's answer on the right, two pictures a row, a legend below: (H, W, 3) uint8 RGB.
 
     Args:
         network: put into eval mode.
@@ -41,14 +44,11 @@ def sample_sheet(
     tiles = []
     for picture, mask in pairs:
         with autocast:
-            logits = network.logits(torch.from_numpy(picture)[None].to(network.scale.device))[0].float()
-        if label_map.multilabel:
-            bits = 1 << torch.arange(len(logits), device=logits.device).view(-1, 1, 1)
-            found = ((logits > 0) * bits).sum(0)
-        else:
-            found = logits.max(0)[1]
-        answer = found.to(torch.uint8).cpu().numpy()
+            logits = network.logits(torch.from_numpy(picture)[None].to(network.scale.device))
+        (decision,) = answers(logits, label_map)
+        answer = decision.class_map if decision.labels is None else decision.labels
         step = max(1, picture.shape[1] // _WIDTH)
         sides = [labelled(picture, labels, label_map)[::step, ::step] for labels in (mask, answer)]
         tiles.append(np.hstack(sides))
-    return grid(tiles, _COLUMNS)
+    sheet = grid(tiles, _COLUMNS)
+    return np.vstack([sheet, legend_strip(label_map, sheet.shape[1])])

@@ -16,9 +16,13 @@ from lanecli.models.build import Network, network_from_file
 from lanecli.shipped import find_model
 from lanecli.training.batches import StepSampler
 from lanecli.training.boosting import error_weights
-from lanecli.training.group import Group
+from lanecli.training.data import TrainingData
+from lanecli.training.ensemble_teacher import EnsembleTeacher, is_ensemble
 from lanecli.training.optim import build_schedule
-from lanecli.training.setup import DataPlan, build_spec, score_names
+from lanecli.training.processes import Processes
+from lanecli.training.samme import Forerunners
+from lanecli.training.spec import build_spec
+from lanecli.training.validate import score_names
 
 _APART = 1_000_003  # between the seeds of stages: each draws its own order and changes
 
@@ -34,22 +38,22 @@ class Stage:
         rate: share of the peak learning rate at a step of the stage.
     """
 
-    def __init__(self, config: Config, number: int, before: Stage | None, group: Group) -> None:
+    def __init__(self, config: Config, number: int, before: Stage | None, processes: Processes) -> None:
         """Read the datasets and lay out the steps.
 
         Args:
-            config: of this stage, from `stage_configs`.
+            config: of this stage, one of `Config.each_stage`.
             number: its place, from 0.
             before: the stage in front of it.
-            group: the processes that share each step.
+            processes: the processes that share each step.
 
         Raises:
             InputError: for what the configuration or the data has wrong.
         """
-        self.config, self.number, self._group = config, number, group
+        self.config, self.number, self.processes = config, number, processes
         # stages mostly share their data: its masks, which a sampler may look through, are then read once
         shared = before is not None and _data_keys(before.config) == _data_keys(config)
-        self._data: DataPlan = before._data if before is not None and shared else DataPlan(config)
+        self._data: TrainingData = before._data if before is not None and shared else TrainingData(config)
         self.spec: ModelSpec = build_spec(config, self._data)
         if before is not None and not self.spec.label_map.same_classes(before.spec.label_map):
             raise InputError(f"stage {number + 1}: its data has other classes than stage {number}'s")
@@ -66,13 +70,14 @@ class Stage:
             weights=config.data.weights,
         )
         self.validation = [EvaluationSet(source, geometry) for source in self._data.validation]
-        together = config.train.batch * config.train.accumulate * group.size
+        together = config.train.batch * config.train.accumulate * processes.size
         self.steps_per_epoch = len(self.training) // together
         if not self.steps_per_epoch:
             raise InputError(
                 f"{len(self.training)} training samples are fewer than one step of {together}; lower train.batch"
             )
-        self.training.samples = self.steps_per_epoch * together  # whole steps only
+        self.left_out: int = len(self.training) % together  # whole steps only; each epoch's order leaves out others
+        self.training.samples = self.steps_per_epoch * together
         self.steps = self.steps_per_epoch * config.train.epochs
         self.rate: Callable[[int], float] = build_schedule(config.schedule, self.steps)
         self.first_step: int = before.first_step + before.steps if before else 0
@@ -89,9 +94,16 @@ class Stage:
         if self.criterion.needs_teacher and self.criterion.teacher is None:
             raise InputError("a kl loss follows a teacher: teacher=MODEL")
         self.teacher: Network | None = None
-        for name in (self.criterion.teacher, config.train.weigh_errors_of):
+        self.ensemble_teacher: EnsembleTeacher | None = None
+        self.forerunners: Forerunners | None = None
+        # what is wrong with other models is said now, not when the stage begins, hours later
+        taught_by = self.criterion.teacher
+        if taught_by is not None and is_ensemble(taught_by):
+            self.ensemble_teacher = EnsembleTeacher(taught_by, self.spec.label_map)
+            taught_by = None
+        for name in (taught_by, config.train.weigh_errors_of, *(each.model for each in config.train.boost)):
             if name is not None:
-                _check_classes(name, self.spec)  # now, not when the stage begins, hours later
+                _check_classes(name, self.spec)
 
     @property
     def label_map(self) -> LabelMap:
@@ -107,14 +119,17 @@ class Stage:
         """Items of this process from `done` steps of the stage to its end."""
         config = self.config.train
         batches = range(done * config.accumulate, self.steps * config.accumulate)
-        return StepSampler(batches, config.batch, self._group)
+        return StepSampler(batches, config.batch, self.processes)
 
     def prepare(self, device: torch.device, read: Callable[[EvaluationSet], Iterator[list[torch.Tensor]]]) -> None:
         """Load what is only needed once the stage begins: the teacher, and weights of a boosted draw."""
         self.criterion.to(device)
-        if self.criterion.needs_teacher and self.criterion.teacher is not None:
+        if self.criterion.teacher is not None and self.ensemble_teacher is None:
             network, _ = network_from_file(find_model(self.criterion.teacher, prefer=".safetensors"))
             self.teacher = network.to(device).requires_grad_(False)
+        if boost := self.config.train.boost:
+            members = [(find_model(each.model, prefer=".safetensors"), each.weight) for each in boost]
+            self.forerunners = Forerunners(members, self.label_map, device)
         model = self.config.train.weigh_errors_of
         if model is not None:
             for source in self._data.training:
@@ -123,15 +138,20 @@ class Stage:
 
     def release(self) -> None:
         """Let go of what :meth:`prepare` loaded."""
-        self.teacher = None
+        self.teacher = self.forerunners = None
+
+    @property
+    def data(self) -> TrainingData:
+        """Where its pictures come from."""
+        return self._data
 
 
-def build_stages(configs: Sequence[Config], group: Group) -> list[Stage]:
+def build_stages(configs: Sequence[Config], processes: Processes) -> list[Stage]:
     """The stages in order. Raises InputError, which names the stage where there are several."""
     stages: list[Stage] = []
     for number, config in enumerate(configs):
         try:
-            stages.append(Stage(config, number, stages[-1] if stages else None, group))
+            stages.append(Stage(config, number, stages[-1] if stages else None, processes))
         except InputError as error:
             if len(configs) == 1 or str(error).startswith("stage "):
                 raise

@@ -1,12 +1,8 @@
-"""One configuration, many variants: each is trained and scored alike, and the table says how they compare.
-
-A sweep file is YAML with ``base`` (a configuration) and ``variants`` (name to a list of ``key=value`` overrides).
-"""
+"""One configuration, many variants: each is trained and scored alike, and the table says how they compare."""
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
 import json
 import shutil
 import statistics
@@ -16,133 +12,187 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lanecli import atomic
 from lanecli.config import Config, load_config
 from lanecli.errors import InputError, LaneError
-from lanecli.media.outputs import write_atomically
 from lanecli.models.build import network_from_file
 from lanecli.ownership import owned
 from lanecli.training.checkpoint import has_state
+from lanecli.training.choice import choose
 from lanecli.training.device import pick_device
-from lanecli.training.loop import Run, Watcher
+from lanecli.training.failures import DivergedError
+from lanecli.training.loop import Run
+from lanecli.training.run_folder import begin_folder
+from lanecli.training.sweep_file import Sweep
+from lanecli.training.sweep_table import summary, write_tables
+from lanecli.training.watcher import Watcher
 
-COLUMNS = (
-    *("variant", "lane_iou", "dice", "precision", "recall"),
-    *("parameters", "milliseconds", "images_per_second", "seconds"),
-)
 _TIMED = 2.0  # seconds of a network, trained
 
 
-class Sweep(BaseModel):
-    """A sweep file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base: dict[str, Any] = Field(default_factory=dict)
-    variants: dict[str, list[str]]
-
-
-def read_sweep(path: Path, overrides: list[str]) -> dict[str, Config]:
-    """The configuration of each variant, in the file's order.
-
-    Args:
-        path: of the sweep file.
-        overrides: ``key=value`` for all variants; they win over the file's base, the variant's own win over them.
-
-    Raises:
-        InputError: the file or a variant is not readable; the variant is named.
-    """
-    if not path.is_file():
-        raise InputError(f"no such sweep file: {path}")
-    try:
-        sweep = Sweep.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
-    configs = {}
-    for name, own in sweep.variants.items():
-        if not name or name != Path(name).name:
-            raise InputError(f"{path}: '{name}' cannot be the name of a variant's folder")
-        try:
-            configs[name] = load_config(tree=sweep.base, overrides=[*overrides, *own])
-        except InputError as error:
-            raise InputError(f"{path}, variant '{name}': {error}") from error
-    return configs
-
-
 def run_sweep(
-    configs: dict[str, Config],
+    sweep: Sweep,
     out: Path,
-    watch: Callable[[str], Watcher],
+    watch: Callable[[str, Run], Watcher],
     *,
     device: str = "auto",
+    say: Callable[[str], None] = lambda _line: None,
 ) -> list[dict[str, Any]]:
     """Train every variant to the end; finished ones are taken from disk, an interrupted one is resumed.
 
     Args:
-        configs: from :func:`read_sweep`.
-        out: each variant's run is ``out/NAME``; ``table.csv`` and ``table.md`` are rewritten after each.
-        watch: who is told how the variant of this name goes.
+        sweep: from :func:`lanecli.training.sweep_file.read_sweep`.
+        out: a variant's run is ``out/NAME``, or ``out/NAME/seed-N``; the tables there are rewritten after each.
+        watch: who is told how the run of this name goes.
         device: as for training.
+        say: told how far the sweep is.
 
     Returns:
-        A row of :data:`COLUMNS` per variant. Scores are those after the last epoch, not the best one, so that no
-        variant is favoured by choosing its epoch on the pictures it is scored on. ``milliseconds`` are those of one
-        picture through the network in float32 on `device`; ``images_per_second`` those of the whole training.
+        A row for each variant, as :func:`lanecli.training.sweep_table.summary` makes it. Scores are those after the
+        last epoch, not the best one, so that no variant is favoured by choosing its epoch on the pictures it is scored
+        on. ``milliseconds`` are those of one picture through the network in float32 on `device`, taken once all are
+        trained and nothing else runs here; ``images_per_second`` those of the whole training. ``failed`` says why a
+        variant has no scores; but where its loss was no number, it is tried again the next time.
 
     Raises:
-        InputError: a folder holds a run of another configuration, or another process writes into it.
+        InputError: a folder holds a run of another configuration, another process writes into it, or no variant can be
+            built at all, and all for the same reason.
     """
-    rows = []
+    runs = [
+        (variant.name, config, out / variant.name / (f"seed-{config.train.seed}" if len(variant.configs) > 1 else ""))
+        for variant in sweep.variants.values()
+        for config in variant.configs
+    ]
+    found: dict[str, list[dict[str, Any]]] = {}
+    clock = _Clock(len(runs))
     with owned(out):
-        for name, config in configs.items():
-            with owned(out / name):
-                rows.append(_one(name, config, out / name, watch, device))
-            _write_table(rows, out)
-    return rows
+        for number, (name, config, folder) in enumerate(runs, start=1):
+            seed = f", seed {config.train.seed}" if folder.name != name else ""
+            say(f"{number}/{len(runs)} {name}{seed}{clock.left(number)}")
+            since = time.perf_counter()
+            row = _train(name, config, folder, watch, device)
+            clock.took(time.perf_counter() - since if row.pop("trained", False) else None)
+            if "failed" in row:
+                say(f"  failed: {row['failed']}")
+            found.setdefault(name, []).append(row)
+            write_tables(_rows(found), out)
+        _refuse_if_none_was_built(found)
+        if sweep.speeds:
+            _time_all(runs, found, device, say)
+            write_tables(_rows(found), out)
+    return _rows(found)
 
 
-def _one(name: str, config: Config, folder: Path, watch: Callable[[str], Watcher], device: str) -> dict[str, Any]:
-    result = folder / "result.json"
-    written = folder / "config.yaml"
-    if written.is_file() and load_config(written) != config:
-        raise InputError(f"{folder} holds a run of another configuration; name a new --out")
-    if result.is_file():
-        row: dict[str, Any] = json.loads(result.read_text())
-        if "failed" not in row and row.get("milliseconds") is None:  # from a version that took no time
-            row["milliseconds"] = _milliseconds(folder, config, device)
-            write_atomically(result, json.dumps(row).encode())
-        return row
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(written, config.to_yaml().encode())
-    run = Run(config, folder, device=device, resume=has_state(folder / "last"))
-    started = time.perf_counter()
-    before = run.step
+def _rows(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [summary(name, rows) for name, rows in found.items()]
+
+
+def _refuse_if_none_was_built(found: dict[str, list[dict[str, Any]]]) -> None:
+    reasons = {row.get("unbuilt") for rows in found.values() for row in rows}
+    if len(reasons) == 1 and (reason := reasons.pop()) is not None:
+        raise InputError(reason)
+    for rows in found.values():
+        for row in rows:
+            row.pop("unbuilt", None)
+
+
+def _train(
+    name: str, config: Config, folder: Path, watch: Callable[[str, Run], Watcher], device: str
+) -> dict[str, Any]:
+    """The row of one run, trained unless it is there."""
+    result, written = folder / "result.json", folder / "config.yaml"
+    fresh = not written.is_file()
     try:
-        run.train(watch(name))
-    except LaneError as error:  # a variant that diverges is a result too
-        failure = {"variant": name, "failed": str(error)}
-        write_atomically(result, json.dumps(failure).encode())
-        return failure
-    seconds = time.perf_counter() - started
-    last = run.log.rows[-1]
-    pictures = (run.step - before) * config.train.batch * config.train.accumulate
-    row = {
+        config, _ = choose(config)
+    except InputError as error:
+        return {"variant": name, "failed": str(error), "unbuilt": str(error)}
+    if not fresh and load_config(written) != config:
+        raise InputError(f"{folder} holds a run of another configuration; name a new --out")
+    if (row := _result(result)) is not None:
+        shutil.rmtree(folder / "last", ignore_errors=True)
+        return row
+    with owned(folder):
+        try:
+            if fresh:
+                begin_folder(folder, config)
+            run = Run(config, folder, device=device, resume=has_state(folder / "last"))
+        except LaneError as error:
+            if fresh:
+                _clear(folder)  # the variant may be mended, and is then another configuration
+            return {"variant": name, "failed": str(error)} | (
+                {"unbuilt": str(error)} if isinstance(error, InputError) else {}
+            )
+        started, before = time.perf_counter(), run.step
+        try:
+            run.train(watch(name, run))
+        except DivergedError as error:  # is a result too
+            failure = {"variant": name, "failed": str(error), "final": True}
+            atomic.write(result, json.dumps(failure))
+            return failure
+        except LaneError as error:  # of the machine, not of the variant
+            return {"variant": name, "failed": str(error)}
+        row = _scored(name, run, time.perf_counter() - started, run.step - before)
+        atomic.write(result, json.dumps(row))
+        shutil.rmtree(folder / "last", ignore_errors=True)  # gigabytes for the large ones, and nothing left to resume
+    return {**row, "trained": True}
+
+
+def _result(path: Path) -> dict[str, Any] | None:
+    """What was found before; None for a failure that is tried again, or what cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(row, dict) and ("lane_iou" in row or row.get("final") is True):
+            return row
+    return None
+
+
+def _clear(folder: Path) -> None:
+    """Take away what was begun in a folder, the lock aside."""
+    for name in ("config.yaml", "log.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+
+
+def _scored(name: str, run: Run, seconds: float, steps: int) -> dict[str, Any]:
+    last, config = run.log.rows[-1], run.config
+    pictures = steps * config.train.batch * config.train.accumulate
+
+    def score(key: str) -> float | None:
+        value = last.get(f"val/{key}")
+        return None if value in (None, "") else float(value)
+
+    return {
         "variant": name,
-        "lane_iou": last["val/miou_foreground"],
-        **{key: last[f"val/{key}"] for key in ("dice", "precision", "recall")},
+        "seed": config.train.seed,
+        "lane_iou": score("miou_foreground"),
+        **{key: score(key) for key in ("miou", "dice", "precision", "recall")},
+        **{f"iou/{label}": score(f"iou/{label}") for label in run.stages[-1].label_map.names},
         "parameters": sum(p.numel() for p in run.network.parameters()),
-        "milliseconds": _milliseconds(folder, config, device),
-        "images_per_second": round(pictures / seconds, 2),
-        "seconds": round(seconds, 1),
+        # a run that was finished when it was taken up says nothing about its speed
+        "images_per_second": round(pictures / seconds, 2) if steps else None,
+        "seconds": round(seconds, 1) if steps else None,
     }
-    write_atomically(result, json.dumps(row).encode())
-    shutil.rmtree(folder / "last", ignore_errors=True)  # gigabytes for the large ones, and nothing left to resume
-    return row
+
+
+def _time_all(
+    runs: list[tuple[str, Config, Path]],
+    found: dict[str, list[dict[str, Any]]],
+    device: str,
+    say: Callable[[str], None],
+) -> None:
+    """Time every network that has not been, one after the other."""
+    rows = [row for name in found for row in found[name]]
+    waiting = [
+        (config, folder, row)
+        for (_, config, folder), row in zip(runs, rows, strict=True)
+        if "failed" not in row and row.get("milliseconds") is None
+    ]
+    if waiting:
+        say(f"timing {len(waiting)} network{'' if len(waiting) == 1 else 's'}")
+    for config, folder, row in waiting:
+        row["milliseconds"] = _milliseconds(folder, config.each_stage[-1], device)
+        atomic.write(folder / "result.json", json.dumps(row))
 
 
 def _milliseconds(folder: Path, config: Config, device: str) -> float:
@@ -164,28 +214,21 @@ def _milliseconds(folder: Path, config: Config, device: str) -> float:
     return round(1000 * statistics.median(times), 2)
 
 
-def _write_table(rows: list[dict[str, Any]], out: Path) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*COLUMNS, "failed"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out / "table.csv", text.getvalue().encode())
-    write_atomically(out / "table.md", "".join(line + "\n" for line in table_lines(rows)).encode())
+class _Clock:
+    """How long the rest of a sweep will take, by what its runs took so far."""
 
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self.seconds: list[float] = []
 
-def table_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """The table in Markdown, best lane IoU first."""
-    names = ("variant", "lane IoU", "Dice", "precision", "recall", "parameters (M)", "ms", "images/s")
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    def took(self, seconds: float | None) -> None:
+        """Note a run; None for one that was not trained now."""
+        if seconds is not None:
+            self.seconds.append(seconds)
 
-    def score(row: dict[str, Any]) -> float:
-        return -float(row.get("lane_iou") or 0)
-
-    for row in sorted(rows, key=score):
-        if "failed" in row:
-            lines.append(f"| {row['variant']} | failed: {row['failed']} {'| ' * (len(names) - 2)}|")
-            continue
-        values = [f"{float(row[k] or 0):.3f}" for k in ("lane_iou", "dice", "precision", "recall")]
-        values += [f"{row['parameters'] / 1e6:.2f}", f"{row['milliseconds']:.1f}", f"{row['images_per_second']:.1f}"]
-        lines.append(f"| {row['variant']} | {' | '.join(values)} |")
-    return lines
+    def left(self, number: int) -> str:
+        """In words, before run `number` (from 1) begins; nothing before one has been trained."""
+        if not self.seconds:
+            return ""
+        minutes = statistics.fmean(self.seconds) * (self.runs - number + 1) / 60
+        return f", about {minutes:.0f} min left" if minutes < 90 else f", about {minutes / 60:.1f} h left"

@@ -3,61 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from lanecli.data.dataset import EvaluationSet
 from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.losses.combined import CombinedLoss
 from lanecli.metrics.segmentation import ConfusionMatrix, LabelCounts
 from lanecli.models.build import Network
-from lanecli.training.batches import Share
-from lanecli.training.group import Group
+from lanecli.training.answers import answers, label_planes
+from lanecli.training.batches import Share, targets_of
+from lanecli.training.processes import Processes
 
 
-@torch.inference_mode()
+class Validated(Protocol):
+    """What :func:`validate` needs of a stage; :class:`lanecli.training.stage.Stage` is one."""
+
+    validation: Sequence[EvaluationSet]
+    criterion: CombinedLoss
+
+    @property
+    def label_map(self) -> LabelMap: ...
+
+
 def validate(
     network: Network,
-    sets: Sequence[EvaluationSet],
-    label_map: LabelMap,
+    stage: Validated,
     read: Callable[[Any], Iterator[list[torch.Tensor]]],
     autocast: torch.autocast,
-    group: Group,
+    processes: Processes,
 ) -> dict[str, float | None]:
-    """Scores over all sets together, as they stand in the log.
+    """Scores over all validation sets of a stage together, as they stand in the log. Call it in inference mode.
 
     Args:
         network: put into eval mode.
-        sets: what it is scored on.
-        label_map: its classes.
+        stage: whose sets it is scored on, with the loss it is trained by.
         read: batches of a set.
         autocast: to compute under.
-        group: the processes that share the sets; each gets the scores of all.
+        processes: those that share the sets; each gets the scores of all.
 
     Returns:
+        ``val/loss``, the mean over pictures of their batches' loss, without what is learnt from a teacher;
         ``val/miou``, ``val/miou_foreground``, ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and
         ``val/recall``, means over the foreground classes (a class without a ratio counts 0); ``val/iou/CLASS``.
         Empty without sets.
     """
+    sets, label_map = stage.validation, stage.label_map
     if not sets:
         return {}
     network.eval()
     device = network.scale.device
+    criterion = stage.criterion.without_teacher()
+    losses = torch.zeros(2, dtype=torch.float64)  # sum over pictures, and how many they are
     counts = (LabelCounts if label_map.multilabel else ConfusionMatrix)(len(label_map.classes))
     for part in sets:
-        share, place = Share(part, group), 0
+        share, place = Share(part, processes), 0
         for pictures, masks in read(share):
             own = [share.own(place + i) for i in range(len(masks))]
             masks, place = masks.clone(), place + len(masks)
             masks[~torch.tensor(own)] = IGNORE_ID  # what another process counts
             with autocast:
                 logits = network.logits(pictures.to(device))
+            if any(own) and criterion is not None:
+                loss = criterion(logits, targets_of(masks.to(device), label_map))
+                losses += sum(own) * torch.tensor([float(loss), 1.0])
+            found = answers(logits, label_map)
             if label_map.multilabel:
-                counts.update((logits > 0).cpu().numpy(), label_map.planes(masks.numpy()))
-            else:  # max, not argmax: torch's argmax over channels is some ninety times slower on a CPU
-                counts.update(logits.max(1)[1].to(torch.uint8).cpu().numpy(), masks.numpy())
-    counts.counts = group.total(torch.from_numpy(counts.counts)).numpy()
+                labels = np.stack([decision.labels for decision in found])
+                counts.update(label_planes(labels, len(label_map.classes)), label_map.planes(masks.numpy()))
+            else:
+                counts.update(np.stack([decision.class_map for decision in found]), masks.numpy())
+    counts.counts = processes.total(torch.from_numpy(counts.counts)).numpy()
+    total, pictures_scored = processes.total(losses).tolist()
     scores = counts.scores(label_map)
     drawn = [name for number, name in enumerate(label_map.names) if number != label_map.background]
     pooled = {f"val/{name}": scores[name] for name in ("miou", "miou_foreground", "pixel_accuracy")}
@@ -65,4 +84,12 @@ def validate(
         f"val/{key}": float(np.mean([scores[key][name] or 0.0 for name in drawn]))
         for key in ("dice", "precision", "recall")
     }
-    return pooled | foreground | {f"val/iou/{name}": value for name, value in scores["iou"].items()}
+    iou = {f"val/iou/{name}": value for name, value in scores["iou"].items()}
+    validated = {"val/loss": total / pictures_scored if pictures_scored else None}
+    return validated | pooled | foreground | iou
+
+
+def score_names(label_map: LabelMap) -> list[str]:
+    """Validation scores that can choose the best model."""
+    pooled = ["miou_foreground", "miou", "pixel_accuracy", "dice", "precision", "recall"]
+    return pooled + [f"iou/{name}" for name in label_map.names]

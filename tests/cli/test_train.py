@@ -97,7 +97,7 @@ def test_interrupted_run_resumes_without_a_trace(
     from lanecli.training import loop
 
     calls = 0
-    name = "_report" if stop_at == "first step" else "_validate"
+    name = "_after_step" if stop_at == "first step" else "_validate"
     original = getattr(loop.Run, name)
 
     def interrupt(self: loop.Run, *arguments: object) -> object:

@@ -57,7 +57,7 @@ def test_every_source_gives_its_share_and_repeats_nothing_early(
     total = sum(w for _, w in parts)
     weights = [w for _, w in parts]
     drawn = TrainingSet([Numbers(n) for n, _ in parts], GEOMETRY, None, seed=seed, samples=samples, weights=weights)
-    plan = drawn.plan(epoch)
+    plan = drawn.draws(epoch)
     assert plan.shape == (samples, 2)
     for number, (count, weight) in enumerate(parts):
         mine = plan[plan[:, 0] == number, 1]
@@ -74,13 +74,13 @@ def test_without_weights_an_epoch_is_every_sample_once() -> None:
     assert len(drawn) == 11
     wanted = sorted([(0, i) for i in range(7)] + [(1, i) for i in range(4)])
     for epoch in range(3):
-        assert sorted(map(tuple, drawn.plan(epoch).tolist())) == wanted
-    assert drawn.plan(0).tolist() != drawn.plan(1).tolist()
-    assert drawn.plan(0).tolist() != wanted
+        assert sorted(map(tuple, drawn.draws(epoch).tolist())) == wanted
+    assert drawn.draws(0).tolist() != drawn.draws(1).tolist()
+    assert drawn.draws(0).tolist() != wanted
 
 
 def test_sources_are_mixed_not_queued() -> None:
-    plan = TrainingSet([Numbers(50), Numbers(50)], GEOMETRY, None).plan(0)
+    plan = TrainingSet([Numbers(50), Numbers(50)], GEOMETRY, None).draws(0)
     assert 15 < plan[:50, 0].sum() < 35
 
 
@@ -116,7 +116,7 @@ def test_unchanged_items_are_what_the_geometry_leaves() -> None:
     items = TrainingSet([source], GEOMETRY, None, seed=1)
     place = GEOMETRY.place((30, 20))
     for number in range(6):
-        index = int(items.plan(number // 3)[number % 3, 1])
+        index = int(items.draws(number // 3)[number % 3, 1])
         picture, mask = source.load(index)
         assert np.array_equal(items[number][0], place.picture(picture))
         assert np.array_equal(items[number][1], place.mask(mask))

@@ -79,7 +79,7 @@ def test_bootstrap_repeats_and_differs_by_seed() -> None:
 def test_training_draws_by_weight_and_bootstrap(tmp_path: Path) -> None:
     samples = make_samples(tmp_path, [[1]] * 19 + [[2]])
     balanced = TrainingSet([PreparedSource(samples, MAP, "balanced")], Geometry((6, 4)), None, samples=2000)
-    share = (balanced.plan(0)[:, 1] == 19).mean()
+    share = (balanced.draws(0)[:, 1] == 19).mean()
     assert share == pytest.approx(0.5, abs=0.05)
     bagged = PreparedSource(samples, MAP, resample=5)
     assert len(bagged) == 20

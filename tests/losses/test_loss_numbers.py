@@ -148,10 +148,11 @@ def test_sum_is_weighted() -> None:
     logits, target = lecture()
     loss = build_loss([Term("ce", 2.0), Term("dice", 0.5), Term("dice", 0.25)], classes=2, mode="binary")
     ce, dice = (make(name, "binary")(logits, target).item() for name in ("ce", "dice"))
-    assert loss(logits, target).item() == pytest.approx(2 * ce + 0.75 * dice)
-    assert {k: v.item() for k, v in loss.last_terms.items()} == {
+    total, terms = loss.with_terms(logits, target)
+    assert loss(logits, target).item() == total.item() == pytest.approx(2 * ce + 0.75 * dice)
+    assert {k: v.item() for k, v in terms.items()} == {
         "ce": pytest.approx(ce),
         "dice": pytest.approx(dice),
         "dice_2": pytest.approx(dice),
     }
-    assert not any(v.requires_grad for v in loss.last_terms.values())
+    assert not any(v.requires_grad for v in terms.values())

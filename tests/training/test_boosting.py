@@ -10,7 +10,7 @@ import pytest
 import torch
 from samples import SMALL_RUN
 
-from lanecli.config import load_config, stage_configs
+from lanecli.config import load_config
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
@@ -20,7 +20,7 @@ from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import Network, build_network
 from lanecli.training import loop
 from lanecli.training.boosting import error_weights
-from lanecli.training.group import Group
+from lanecli.training.processes import Processes
 from lanecli.training.stage import build_stages
 
 SIZE = (64, 32)
@@ -99,9 +99,9 @@ def test_nothing_to_find_and_nothing_found_is_no_error(tmp_path: Path) -> None:
 def test_a_model_of_other_classes_is_refused_before_anything_is_done(tmp_path: Path, key: str) -> None:
     model(tmp_path / "m.safetensors", "tusimple-binary")
     with pytest.raises(InputError, match="knows background, lane: not the classes trained here"):
-        build_stages(stage_configs(load_config(None, [f"{key}={tmp_path / 'm.safetensors'}"])), Group())
+        build_stages(load_config(None, [f"{key}={tmp_path / 'm.safetensors'}"]).each_stage, Processes())
     with pytest.raises(InputError, match="nowhere"):
-        build_stages(stage_configs(load_config(None, [f"{key}=nowhere.safetensors"])), Group())
+        build_stages(load_config(None, [f"{key}=nowhere.safetensors"]).each_stage, Processes())
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_run_draws_its_mistakes_more_often(learnt: Path) -> None:
     (learnt / "run").mkdir()
     run = loop.Run(config, learnt / "run")
     run._enter(run.stages[0])
-    drawn = np.bincount(run.stage.training.plan(0)[:, 1], minlength=6)
+    drawn = np.bincount(run.stage.training.draws(0)[:, 1], minlength=6)
     assert drawn.sum() == 1600
     assert drawn[4] == pytest.approx(1100, abs=75)  # four deviations of a binomial
     assert all(60 < count < 145 for count in np.delete(drawn, 4))

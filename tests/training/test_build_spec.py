@@ -14,7 +14,8 @@ from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.registry import MODELS
-from lanecli.training.setup import DataPlan, build_spec
+from lanecli.training.data import TrainingData
+from lanecli.training.spec import build_spec
 
 
 class _Data:
@@ -26,7 +27,7 @@ class _Data:
 
 def spec_for(*overrides: str) -> ModelSpec:
     """Of a configuration with these overrides."""
-    return build_spec(load_config(overrides=list(overrides)), cast(DataPlan, _Data()))
+    return build_spec(load_config(overrides=list(overrides)), cast(TrainingData, _Data()))
 
 
 @pytest.mark.parametrize("name", list(MODELS))

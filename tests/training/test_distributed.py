@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from processes import launch, together
 from safetensors.numpy import load_file
 from samples import SMALL_RUN, Outcome
 
-from lanecli.training.group import Group
+from lanecli.config import LossTerm
+from lanecli.losses import build_loss
+from lanecli.training.processes import Processes
 from lanecli.training.validate import validate
 
 Cli = Callable[..., Outcome]
@@ -133,13 +136,13 @@ def test_two_killed_processes_resume_without_a_trace(scenes: Path, tmp_path: Pat
 
 
 def test_alone_nothing_is_sent() -> None:
-    group = Group()
+    processes = Processes()
     values = torch.arange(6.0).reshape(3, 2)
-    assert group.main
-    assert group.total(values) is values
-    assert group.gather(values) is values
-    assert group.agree("runs/ä") == "runs/ä"
-    assert torch.equal(group.collect(values)[0], values)
+    assert processes.main
+    assert processes.total(values) is values
+    assert processes.gather(values) is values
+    assert processes.agree("runs/ä") == "runs/ä"
+    assert torch.equal(processes.collect(values)[0], values)
 
 
 def test_validation_is_shared_without_counting_twice() -> None:
@@ -166,13 +169,13 @@ def test_validation_is_shared_without_counting_twice() -> None:
     class Bright(torch.nn.Module):
         scale = torch.zeros(1)
 
-        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        def logits(self, pictures: torch.Tensor) -> torch.Tensor:
             level = pictures.float().mean(-1)
             return torch.stack([60 - level, level - 60 - (level.mean((1, 2), keepdim=True) > 65) * 1e3], 1)
 
     counted: list[np.ndarray] = []
 
-    class Third(Group):
+    class Third(Processes):
         def total(self, values: torch.Tensor) -> torch.Tensor:
             counted.append(values.numpy().copy())
             return values
@@ -184,9 +187,16 @@ def test_validation_is_shared_without_counting_twice() -> None:
             pairs = [part[i] for i in range(start, min(start + 2, len(part)))]
             yield [torch.from_numpy(np.stack(half)) for half in zip(*pairs, strict=True)]
 
+    criterion = build_loss([LossTerm(name="ce")], classes=2, mode="multiclass")
+    stage = SimpleNamespace(validation=[items], criterion=criterion, label_map=label_map)
     autocast = torch.autocast("cpu", enabled=False)
     for rank in range(3):
-        validate(Bright(), [items], label_map, read, autocast, Third(rank=rank, size=3))  # type: ignore[arg-type]
-    validate(Bright(), [items], label_map, read, autocast, Third())  # type: ignore[arg-type]
-    np.testing.assert_array_equal(sum(counted[:3]), counted[3])
-    assert counted[3].sum() == 5 * 8 * 12
+        validate(Bright(), stage, read, autocast, Third(rank=rank, size=3))  # type: ignore[arg-type]
+    scores = validate(Bright(), stage, read, autocast, Third())  # type: ignore[arg-type]
+    pixels, losses = counted[::2], counted[1::2]
+    np.testing.assert_array_equal(sum(pixels[:3]), pixels[3])
+    assert pixels[3].sum() == 5 * 8 * 12
+    # the loss is a mean over pixels here, and batches of three processes are other ones: the pictures count alike
+    np.testing.assert_allclose(sum(losses[:3])[1], losses[3][1])
+    assert losses[3][1] == 5
+    assert scores["val/loss"] == pytest.approx(losses[3][0] / 5)

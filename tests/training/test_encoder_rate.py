@@ -11,10 +11,10 @@ import torch
 from samples import SMALL_RUN
 from torch import nn
 
-from lanecli.cli.train import SilentWatcher
 from lanecli.config import OptimConfig, load_config
 from lanecli.training import loop
 from lanecli.training.optim import _layers, build_optimiser, rate_shares
+from lanecli.training.watcher import SilentWatcher
 
 
 class Tiny(nn.Module):

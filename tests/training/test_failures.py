@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +185,113 @@ def test_sigterm_saves_the_state(cli: Cli, scenes: Path, tmp_path: Path) -> None
     assert process.exitcode == 130, output.read_text()
     assert "--resume" in output.read_text()
     assert checkpoint.load_state(run / "last")["step"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_loses_no_step(scenes: Path, tmp_path: Path, number: int) -> None:
+    """As `timeout` and batch systems send it: to the workers too, which must not die before the state is saved."""
+    run, output = tmp_path / "run", tmp_path / "output.txt"
+    words = ["train", *SMALL_RUN, "data.workers=1", "train.epochs=2000", "--data", scenes, "--out", run]
+    process = start(words, output, own_group=True)
+    while not (run / "last").exists():
+        process.join(timeout=0.02)
+        assert process.is_alive(), output.read_text()
+    os.killpg(process.pid, number)
+    process.join()
+    assert process.exitcode == 130, output.read_text()
+    assert "interrupted; go on with" in output.read_text()
+    done = checkpoint.load_state(run / "last")["step"]
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert done >= max(steps)
+
+
+def spoil(text: str, change: Callable[[dict[str, Any]], object]) -> str:
+    """state.json with the entries of its outermost mapping changed."""
+    document = json.loads(text)
+    entries = {key: value for _, key, value in document["keys"]}
+    change(entries)
+    document["keys"] = [["str", key, value] for key, value in entries.items()]
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "null",
+        lambda text: '{"keys": []}',
+        lambda text: "0",
+        lambda text: text[: len(text) // 2],
+        lambda text: spoil(text, lambda e: e.update(step="x")),
+        lambda text: spoil(text, lambda e: e.update(step=10**9)),
+        lambda text: spoil(text, lambda e: e.update(step=0)),
+        lambda text: spoil(text, lambda e: e.update(epoch=-1)),
+        lambda text: spoil(text, lambda e: e.update(epoch=None)),
+        lambda text: spoil(text, lambda e: e.pop("network")),
+        lambda text: spoil(text, lambda e: e.pop("config")),
+        lambda text: spoil(text, lambda e: e.update(network=3)),
+        lambda text: spoil(text, lambda e: e.update(random=[])),
+        lambda text: spoil(text, lambda e: e.update(config=[1])),
+    ],
+)
+def test_a_damaged_state_is_refused_by_name_and_stays(
+    cli: Cli, whole: Path, tmp_path: Path, damage: Callable[[str], str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    path = run / "last" / "state.json"
+    path.write_text(damage(path.read_text()))
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    line = one_line(cli("train", "--resume", run), 2)
+    assert str(run / "last") in line or f"{run} was trained by 0 processes" in line
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("metrics.csv", "epoch,step\nx,3\n", "line 2: damaged"),
+        ("metrics.csv", "a,b\n1,2\n", "line 2: damaged"),
+        ("metrics.csv", "epoch,step\n1,6\n2\n", "line 3: damaged"),
+        ("log.jsonl", '{"event": "step", "step": 1}\nnonsense\n{"event": "step", "step": 2}\n', "line 2: damaged"),
+    ],
+)
+def test_a_damaged_log_is_refused_by_name(
+    cli: Cli, whole: Path, tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / name).write_text(text)
+    line = one_line(cli("train", "--resume", run), 2)
+    assert f"{run / name} {says}" in line
+    assert (run / name).read_text() == text
+    (run / "log.jsonl").write_bytes(b"\xff\xfe\n{}\n")
+    shutil.copy(whole / "metrics.csv", run / "metrics.csv")
+    assert f"{run / 'log.jsonl'}: damaged (byte 0 is no UTF-8)" in one_line(cli("train", "--resume", run), 2)
+
+
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_run_has_a_folder_of_its_own(
+    cli: Cli, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    line = one_line(cli("train", *SMALL_RUN, "--data", scenes, "--out", place), 2)
+    assert "name a new one" in line
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 or not hasattr(os, "geteuid"), reason="root may write everywhere")
+def test_a_place_that_cannot_be_written_in_is_named(cli: Cli, scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    line = one_line(cli("train", *SMALL_RUN, "--data", scenes, "--out", tmp_path / "closed" / "run"), 2)
+    assert str(tmp_path / "closed" / "run") in line
+
+
+def test_a_file_in_the_way_is_named(cli: Cli, scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for command in (["train", *SMALL_RUN], ["sweep", "losses"]):
+        line = one_line(cli(*command, "--data", scenes, "--out", tmp_path / "file" / "run"), 2)
+        assert str(tmp_path / "file") in line
 
 
 def test_a_run_killed_before_its_first_state_starts_again(

@@ -16,24 +16,24 @@ import pytest
 from safetensors.numpy import load_file
 from samples import SMALL_RUN
 
-from lanecli.cli.train import SilentWatcher
-from lanecli.config import Config, load_config, stage_configs
+from lanecli.config import Config, load_config
 from lanecli.errors import InputError
 from lanecli.modelfile import read_spec
 from lanecli.training import loop
 from lanecli.training.checkpoint import load_state
-from lanecli.training.setup import resume_config
+from lanecli.training.run_folder import resume_config
+from lanecli.training.watcher import SilentWatcher
 
 # --- configurations --------------------------------------------------------------------------------------------------
 
 
 def configs(*stages: dict[str, Any], **base: Any) -> list[Config]:
-    return stage_configs(Config.model_validate({**base, "stages": list(stages)}))
+    return list(Config.model_validate({**base, "stages": list(stages)}).each_stage)
 
 
 def test_a_configuration_without_stages_is_one() -> None:
     config = load_config(None, ["train.epochs=7", "loss=focal"])
-    assert stage_configs(config) == [config]
+    assert config.each_stage == (config,)
 
 
 def test_a_stage_differs_in_the_keys_it_names() -> None:
@@ -307,7 +307,7 @@ def test_another_order_of_stages_is_another_configuration(scenes: Path, run: Pat
     state = load_state(run / "last")
     assert [stage["train"]["epochs"] for stage in state["config"]["stages"]] == [2, 2]
     changed = resume_config(run)
-    changed.stages.reverse()
+    changed = changed.changed({"stages": changed.stages[::-1]})
     with pytest.raises(InputError, match="the configuration changed since the state was saved"):
         loop.Run(changed, run, resume=True)
 

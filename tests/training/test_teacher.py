@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from samples import SMALL_RUN
 
-from lanecli.cli.train import SilentWatcher
 from lanecli.config import load_config
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
@@ -19,6 +18,7 @@ from lanecli.labelmaps import label_map
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import build_network, network_from_file
 from lanecli.training import loop
+from lanecli.training.watcher import SilentWatcher
 
 SMALL = [*SMALL_RUN, "model.encoder=tu-mobilenetv3_small_050", "data.samples=2", "train.epochs=1"]
 
@@ -68,9 +68,11 @@ def test_the_loss_follows_the_teachers_answers_to_the_same_pictures(
     seen: dict[str, Any] = {}
     original = loop.Run._loss
 
-    def record(self: loop.Run, outputs: list[torch.Tensor], pictures: torch.Tensor, masks: torch.Tensor) -> Any:
+    def record(
+        self: loop.Run, outputs: list[torch.Tensor], pictures: torch.Tensor, masks: torch.Tensor, **taught: Any
+    ) -> Any:
         seen.update(student=outputs[0].detach().numpy(), pictures=pictures, masks=masks.numpy())
-        return original(self, outputs, pictures, masks)
+        return original(self, outputs, pictures, masks, **taught)
 
     monkeypatch.setattr(loop.Run, "_loss", record)
     model = fresh_model(tmp_path / "teacher.safetensors")

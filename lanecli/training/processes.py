@@ -14,7 +14,7 @@ from lanecli.errors import InputError
 
 
 @dataclass(frozen=True)
-class Group:
+class Processes:
     """This process among those that train together; the default is alone, and then nothing is sent anywhere."""
 
     rank: int = 0
@@ -66,7 +66,7 @@ class Group:
             dist.destroy_process_group()
 
 
-def join(device: str) -> tuple[Group, torch.device]:
+def join(device: str) -> tuple[Processes, torch.device]:
     """Meet the processes `torchrun` started beside this one, by the variables it sets.
 
     Args:
@@ -74,7 +74,7 @@ def join(device: str) -> tuple[Group, torch.device]:
             process.
 
     Returns:
-        The group, and the device this process computes on.
+        The processes, and the device this process computes on.
 
     Raises:
         InputError: the device is not there, or one GPU is named for several processes.
@@ -83,7 +83,7 @@ def join(device: str) -> tuple[Group, torch.device]:
 
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Group(), pick_device(device)
+        return Processes(), pick_device(device)
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     picked = pick_device(device)
     if picked.type == "cuda":
@@ -93,7 +93,7 @@ def join(device: str) -> tuple[Group, torch.device]:
         torch.cuda.set_device(picked)
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo")
-    return Group(rank, size, picked), picked
+    return Processes(rank, size, picked), picked
 
 
 def _all_gather(values: Tensor, size: int) -> list[Tensor]:
@@ -105,11 +105,11 @@ def _all_gather(values: Tensor, size: int) -> list[Tensor]:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, batch: Tensor, group: Group) -> Tensor:
-        ctx.group = group
-        return torch.cat(_all_gather(batch, group.size))
+    def forward(ctx: Any, batch: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        return torch.cat(_all_gather(batch, processes.size))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        group: Group = ctx.group
-        return gradients[0].chunk(group.size)[group.rank] * group.size, None
+        processes: Processes = ctx.processes
+        return gradients[0].chunk(processes.size)[processes.rank] * processes.size, None

@@ -1,0 +1,48 @@
+"""From a configuration to the specification of the model it trains, and to the weights it starts from."""
+
+from __future__ import annotations
+
+from lanecli.config import Config
+from lanecli.errors import InputError
+from lanecli.modelfile import ModelSpec, read_spec
+from lanecli.models.build import Network, load_weights
+from lanecli.models.registry import MODELS, default_encoder
+from lanecli.shipped import find_model
+from lanecli.training.data import TrainingData
+
+
+def build_spec(config: Config, data: TrainingData) -> ModelSpec:
+    """The specification of the model `config` trains, its encoder named even where the configuration leaves it open.
+
+    Raises:
+        InputError: an unknown model, an argument given twice, or `model.weights` of another kind of model.
+    """
+    model, arguments = config.model, dict(config.model.args)
+    for key, value in (("dropout", model.dropout), ("spectral_norm", model.spectral_norm or None)):
+        if value is not None and arguments.setdefault(key, value) != value:
+            raise InputError(f"model.{key} is {value}, and model.args.{key} is {arguments[key]}: give one of them")
+    encoder = model.encoder or arguments.get("encoder") or default_encoder(model.name)
+    if encoder is not None:
+        arguments["encoder"] = encoder
+    spec = ModelSpec(MODELS.canonical(model.name), arguments, data.label_map, data.model_geometry(config))
+    if model.weights is not None:
+        start = read_spec(find_model(model.weights, prefer=".safetensors"))
+        # neither changes the weights a start is made from
+        ours, theirs = (
+            {key: value for key, value in each.arguments.items() if key not in ("dropout", "auxiliary")}
+            for each in (spec, start)
+        )
+        if (start.architecture, theirs) != (spec.architecture, ours):
+            raise InputError(
+                f"model.weights={model.weights} is a {start.architecture} {theirs}, "
+                f"the configuration asks for {spec.architecture} {ours}"
+            )
+    return spec
+
+
+def load_start(config: Config, spec: ModelSpec, network: Network) -> None:
+    """Load the weights ``model.weights`` names into `network`; nothing without."""
+    if config.model.weights is not None:
+        start = find_model(config.model.weights, prefer=".safetensors")
+        counts = len(read_spec(start).label_map.classes), len(spec.label_map.classes)
+        load_weights(network, start, counts)

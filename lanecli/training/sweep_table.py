@@ -1,0 +1,187 @@
+"""What a sweep found: a row for each variant, and the same as CSV, Markdown, LaTeX and a plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lanecli import atomic
+
+SCORES = ("lane_iou", "miou", "dice", "precision", "recall")
+"""Scores of a run, each with a standard deviation over seeds; ``iou/CLASS`` besides."""
+COSTS = ("parameters", "milliseconds", "images_per_second", "seconds")
+_TITLES = {
+    "lane_iou": "foreground IoU",
+    "miou": "mIoU",
+    "dice": "Dice",
+    "precision": "precision",
+    "recall": "recall",
+    "parameters": "parameters (M)",
+    "milliseconds": "ms",
+    "images_per_second": "images/s",
+}
+_FORMATS = {"parameters": (1e6, 2), "milliseconds": (1, 1), "images_per_second": (1, 1)}
+_DEVIATION = "_sd"
+Row = Mapping[str, Any]
+
+
+def summary(name: str, runs: Sequence[Row]) -> dict[str, Any]:
+    """One row for the runs of a variant: the run's own where it is one, else means and standard deviations.
+
+    Args:
+        name: the variant's.
+        runs: one for each seed; a failed one has ``failed``.
+
+    Returns:
+        The row. Of several runs, ``KEY_sd`` is the sample standard deviation (n - 1) of those that did not fail, and
+        ``runs`` are they.
+    """
+    done = [run for run in runs if "failed" not in run]
+    failed = [run for run in runs if "failed" in run]
+    if len(runs) == 1:
+        return {"variant": name, **runs[0]}
+    row: dict[str, Any] = {"variant": name, "seeds": len(done)}
+    for key in (*SCORES, *_classes(done), *COSTS):
+        values = [float(run[key]) for run in done if run.get(key) is not None]
+        row[key] = statistics.fmean(values) if values else None
+        if key in SCORES or key.startswith("iou/"):
+            row[key + _DEVIATION] = statistics.stdev(values) if len(values) > 1 else None
+    if failed:
+        row["failed"] = f"{len(failed)} of {len(runs)} seeds: {failed[0]['failed']}"
+    return {**row, "runs": list(runs)}
+
+
+def title(rows: Sequence[Row]) -> str:
+    """A sentence that says which means are in the table."""
+    seeds = max((row.get("seeds", 1) for row in rows), default=1)
+    over = f"; mean ± standard deviation (n - 1) over {seeds} seeds" if seeds > 1 else ""
+    return (
+        "Validation scores after the last epoch, at the network's size. Foreground IoU: pixels summed over all "
+        "pictures, then the mean over the classes but background; mIoU has background too; Dice, precision and recall "
+        f"are means over the classes but background{over}."
+    )
+
+
+def write_tables(rows: Sequence[Row], out: Path) -> None:
+    """Write ``table.csv``, ``table.md``, ``table.tex``, ``runs.csv`` where there are seeds, and ``table.png``."""
+    flat = [{key: value for key, value in row.items() if key != "runs"} for row in rows]
+    atomic.write(out / "table.csv", _csv(flat))
+    if any("runs" in row for row in rows):
+        runs = [{"variant": row["variant"], **run} for row in rows for run in row.get("runs", [row])]
+        atomic.write(out / "runs.csv", _csv(runs))
+    atomic.write(out / "table.md", "".join(f"{line}\n" for line in (title(rows), "", *table_lines(rows))))
+    atomic.write(out / "table.tex", "".join(f"{line}\n" for line in latex_lines(rows)))
+    _plot(rows, out / "table.png")
+
+
+def _csv(rows: Sequence[Row]) -> bytes:
+    names = dict.fromkeys(["variant", *(key for row in rows for key in row if key not in ("failed", "final"))])
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*names, "failed"], lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def table_lines(rows: Sequence[Row]) -> list[str]:
+    """The table in Markdown, best foreground IoU first."""
+    head, body = _cells(rows, "±")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for cells in body:
+        line = [_line(cell).replace("|", "\\|") for cell in cells]
+        lines.append(f"| {' | '.join(line + [''] * (len(head) - len(line)))} |")
+    return lines
+
+
+def latex_lines(rows: Sequence[Row]) -> list[str]:
+    """The table for LaTeX with the package booktabs, best foreground IoU first."""
+    head, body = _cells(rows, "$\\pm$")
+    lines = [f"% {title(rows)}", f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "\\toprule"]
+    lines += [" & ".join(map(_latex, head)) + " \\\\", "\\midrule"]
+    for cells in body:
+        if len(cells) == 2:  # failed
+            why = _latex(_line(cells[1]))
+            lines.append(f"{_latex(cells[0])} & \\multicolumn{{{len(head) - 1}}}{{l}}{{{why}}} \\\\")
+        else:
+            lines.append(" & ".join([_latex(cells[0]), *cells[1:]]) + " \\\\")
+    return [*lines, "\\bottomrule", "\\end{tabular}"]
+
+
+def _cells(rows: Sequence[Row], sign: str) -> tuple[list[str], list[list[str]]]:
+    """Titles, and a line of cells for each row; a failed one has its name and why."""
+    classes = _classes(rows)
+    known = [key for key in (*SCORES, *COSTS) if key in _TITLES and any(row.get(key) is not None for row in rows)]
+    keys = [*(key for key in known if key in SCORES), *(classes if len(classes) > 1 else ()), *known[_scores(known) :]]
+    head = ["variant", *(_TITLES.get(key, key.removeprefix("iou/")) for key in keys)]
+
+    def score(row: Row) -> float:
+        return -float(row.get("lane_iou") or 0)
+
+    body = []
+    for row in sorted(rows, key=score):
+        if "failed" in row and row.get("lane_iou") is None:
+            body.append([row["variant"], f"failed: {row['failed']}"])
+        else:
+            body.append([row["variant"], *(_cell(row, key, sign) for key in keys)])
+    return head, body
+
+
+def _scores(keys: Sequence[str]) -> int:
+    return sum(key in SCORES for key in keys)
+
+
+def _cell(row: Row, key: str, sign: str) -> str:
+    value = row.get(key)
+    if value is None:
+        return "-"
+    unit, digits = _FORMATS.get(key, (1, 3))
+    text = f"{float(value) / unit:.{digits}f}"
+    deviation = row.get(key + _DEVIATION)
+    return text if deviation is None else f"{text} {sign} {deviation:.{digits}f}"
+
+
+def _classes(rows: Sequence[Row]) -> list[str]:
+    """Keys of the classes' IoU, background left out."""
+    keys = dict.fromkeys(key for row in rows for key in row if key.startswith("iou/") and not key.endswith(_DEVIATION))
+    return [key for key in keys if key != "iou/background"]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _latex(text: str) -> str:
+    special = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    return "".join({**special, "\\": "\\textbackslash{}"}.get(c, c) for c in text)
+
+
+def _plot(rows: Sequence[Row], path: Path) -> None:
+    """Foreground IoU of each variant as a bar, with its standard deviation over seeds."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = sorted((row for row in rows if row.get("lane_iou") is not None), key=lambda row: float(row["lane_iou"]))
+    if not shown:
+        return
+    figure = Figure(figsize=(8, 1 + 0.35 * len(shown)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    deviations = [row.get("lane_iou" + _DEVIATION) or 0.0 for row in shown]
+    values = [float(row["lane_iou"]) for row in shown]
+    bars = axis.barh([row["variant"].replace("$", "\\$") for row in shown], values, color="#4c78a8", height=0.7)
+    if any(deviations):
+        axis.errorbar(values, range(len(shown)), xerr=deviations, fmt="none", ecolor="black", capsize=3)
+    else:
+        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+    seeds = max(row.get("seeds", 1) for row in shown)
+    more = f", mean and standard deviation over {seeds} seeds" if seeds > 1 else ""
+    axis.set_title(f"foreground IoU after the last epoch{more}", fontsize=10)
+    axis.set_xlim(0, min(1.0, 1.15 * max(max(v + d for v, d in zip(values, deviations, strict=True)), 0.01)))
+    axis.grid(axis="x", alpha=0.3)
+    part = io.BytesIO()
+    figure.savefig(part, dpi=110, format="png")
+    atomic.write(path, part.getvalue())
