@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lanecli import __version__
-from lanecli.cli import export
+from lanecli.cli import export, score
 from lanecli.cli.bench import bench
 from lanecli.cli.evaluate import evaluate
 from lanecli.cli.listing import listing
@@ -50,6 +50,7 @@ def root(
 app.command(short_help="Draw lanes on pictures and video; write masks.")(predict)
 app.command(short_help="Train a model.")(train)
 app.command(short_help="Score a model on a dataset.")(evaluate)
+app.add_typer(score.app, name="score", short_help="Score files as the benchmarks' own programs do.")
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)

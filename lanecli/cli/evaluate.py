@@ -52,18 +52,23 @@ def evaluate(
 
 
 def _table(scores: dict[str, Any]) -> list[str]:
-    def cell(value: float | None) -> str:
-        return "     -" if value is None else f"{value:6.4f}"
+    lines = class_table(scores)
+    lines.append(f"NLL {_cell(scores['nll'])}, Brier {_cell(scores['brier'])}, ECE {_cell(scores['ece'])}")
+    lines.append(f"{scores['n_images']} pictures, {scores['ms_per_image']:.1f} ms each")
+    return lines
 
+
+def _cell(value: float | None) -> str:
+    return "     -" if value is None else f"{value:6.4f}"
+
+
+def class_table(scores: dict[str, Any]) -> list[str]:
+    """Pixel scores of each class, and their means, as lines."""
     width = max(len(name) for name in scores["iou"])
     lines = [f"{'class':{width}}    IoU    Dice  precision  recall"]
     for name in scores["iou"]:
-        row = [cell(scores[key][name]) for key in ("iou", "dice", "precision", "recall")]
+        row = [_cell(scores[key][name]) for key in ("iou", "dice", "precision", "recall")]
         lines.append(f"{name:{width}}  {row[0]}  {row[1]}     {row[2]}  {row[3]}")
-    lines.append(f"mIoU {cell(scores['miou'])} with background, {cell(scores['miou_foreground'])} without")
-    lines.append(
-        f"pixel accuracy {cell(scores['pixel_accuracy'])}, NLL {cell(scores['nll'])}, "
-        f"Brier {cell(scores['brier'])}, ECE {cell(scores['ece'])}"
-    )
-    lines.append(f"{scores['n_images']} pictures, {scores['ms_per_image']:.1f} ms each")
+    lines.append(f"mIoU {_cell(scores['miou'])} with background, {_cell(scores['miou_foreground'])} without")
+    lines.append(f"pixel accuracy {_cell(scores['pixel_accuracy'])}")
     return lines

@@ -73,9 +73,11 @@ def _registered(kind: str) -> Rows:
 
 def _metrics() -> Rows:
     from lanecli.metrics import calibration, segmentation
+    from lanecli.metrics.scores import SCORES
 
     definitions = {**segmentation.DEFINITIONS, **calibration.DEFINITIONS}
-    return [{"name": name, "aliases": [], "summary": text} for name, text in definitions.items()]
+    rows: Rows = [{"name": name, "aliases": [], "summary": text} for name, text in definitions.items()]
+    return [*rows, *({"name": n, "aliases": [], "summary": SCORES.entry(n).summary} for n in SCORES)]
 
 
 def _encoders() -> Rows:

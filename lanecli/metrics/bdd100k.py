@@ -66,6 +66,18 @@ def pairs(truth: Path, prediction: Path, warnings: Warnings, without: str) -> li
     return [(name, path, predictions.get(name)) for name, path in truths.items()]
 
 
+def task_of(truth: Path) -> str:
+    """Which labels a folder holds, ``"lane"`` or ``"drivable"``: by its name, else by the values of its pictures."""
+    for part in reversed(truth.resolve().parts):
+        for task in ("lane", "drivable"):
+            if task in part.lower():
+                return task
+    for path in sorted(truth.rglob("*.png")):
+        if np.setdiff1d(np.unique(read_mask(path)), [*range(len(DRIVABLE) + 1), 255]).size:
+            return "lane"
+    return "drivable"
+
+
 def score_lanes(
     truth: Path, prediction: Path, workers: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
