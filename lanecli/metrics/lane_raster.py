@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lanecli.geometry import Size
 from lanecli.metrics.thick_line import corners, disc_half_widths, radius_of, rectangle
 
-_NOWHERE = 1 << 30  # first column of a row without pixels; its last column is the negative
+_NOWHERE = 1 << 40  # first column of a row without pixels, its last column is the negative; beyond all 32 bits
 _LONGEST = 64  # pixels between the ends of a piece whose stamp is kept
 _STAMPS = 20_000  # kept at most; a stamp holds some 300 bytes
 
@@ -191,7 +191,7 @@ class Pen:
             free: (N, 2), whether the piece with its discs keeps clear of the left and right, and of the top and bottom.
         """
         found = []
-        places = np.where(free, -1, starts)
+        places = np.where(free, _NOWHERE, starts)
         for (x, y), (dx, dy), (at_x, at_y) in zip(starts.tolist(), steps.tolist(), places.tolist(), strict=True):
             if not (-_LONGEST <= dx <= _LONGEST and -_LONGEST <= dy <= _LONGEST):
                 found.append((x, y, self._make_stamp(x, y, dx, dy, self.size)))
