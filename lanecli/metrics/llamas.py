@@ -202,7 +202,7 @@ def _distance(truth: list[float], values: Any, where: str) -> float | None:
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: is no list of numbers") from error
     if found.shape not in ((SIZE[1],), (SIZE[1] - FIRST_ROW,)):
-        raise InputError(f"{where}: has {len(found)} values, not {SIZE[1]} or {SIZE[1] - FIRST_ROW}")
+        raise InputError(f"{where}: is no list of {SIZE[1]} or {SIZE[1] - FIRST_ROW} numbers")
     true = np.array(truth[FIRST_ROW:])
     counted = true != ABSENT
     differences = np.abs(true - found[-len(true) :])[counted]
