@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lanecli import __version__
-from lanecli.cli import export
+from lanecli.cli import export, score
 from lanecli.cli.bench import bench
 from lanecli.cli.evaluate import evaluate
 from lanecli.cli.listing import listing
@@ -51,6 +51,7 @@ app.command(short_help="Draw saved masks again, without a model.")(overlay)
 _OWN_ANSWER = {"ignore_unknown_options": True}  # an option that is none is answered with the key that is meant
 app.command(short_help="Train a model.", context_settings=_OWN_ANSWER)(train)
 app.command(short_help="Score a model on a dataset.")(evaluate)
+app.add_typer(score.app, name="score", short_help="Score files as the benchmarks' own programs do.")
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)

@@ -78,27 +78,32 @@ def evaluate(
 
 
 def _table(scores: dict[str, Any]) -> list[str]:
-    def cell(value: float | None) -> str:
-        return "     -" if value is None else f"{value:6.4f}"
-
-    width = max(len(name) for name in scores["iou"])
-    lines = [f"{'class':{width}}    IoU    Dice  precision  recall"]
-    for name in scores["iou"]:
-        row = [cell(scores[key][name]) for key in ("iou", "dice", "precision", "recall")]
-        lines.append(f"{name:{width}}  {row[0]}  {row[1]}     {row[2]}  {row[3]}")
-    spread = scores["intervals"] and scores["intervals"]["miou_foreground"]
-    between = f" (95 % between {spread[0]:.4f} and {spread[1]:.4f} over groups)" if spread else ""
-    lines.append(f"mIoU {cell(scores['miou'])} with background, {cell(scores['miou_foreground'])} without{between}")
+    lines = class_table(scores)
+    if spread := scores["intervals"] and scores["intervals"]["miou_foreground"]:
+        lines.append(f"mIoU without background: 95 % between {spread[0]:.4f} and {spread[1]:.4f} over groups")
     if len(scores["groups"]) > 1:
         lines.append("mIoU without background of each group:")
-        lines += [f"  {cell(each['miou_foreground'])}  {group}" for group, each in scores["groups"].items()]
-    lines.append(
-        f"pixel accuracy {cell(scores['pixel_accuracy'])}, NLL {cell(scores['nll'])}, "
-        f"Brier {cell(scores['brier'])}, ECE {cell(scores['ece'])}"
-    )
+        lines += [f"  {_cell(each['miou_foreground'])}  {group}" for group, each in scores["groups"].items()]
+    lines.append(f"NLL {_cell(scores['nll'])}, Brier {_cell(scores['brier'])}, ECE {_cell(scores['ece'])}")
     ms = scores["ms"]
     lines.append(
         f"{scores['n_images']} pictures, {scores['ms_per_image']:.1f} ms each: {ms['preprocess']:.1f} before the "
         f"network, {ms['network']:.1f} in it, {ms['postprocess']:.1f} after it"
     )
+    return lines
+
+
+def _cell(value: float | None) -> str:
+    return "     -" if value is None else f"{value:6.4f}"
+
+
+def class_table(scores: dict[str, Any]) -> list[str]:
+    """Pixel scores of each class, and their means, as lines."""
+    width = max(len(name) for name in scores["iou"])
+    lines = [f"{'class':{width}}    IoU    Dice  precision  recall"]
+    for name in scores["iou"]:
+        row = [_cell(scores[key][name]) for key in ("iou", "dice", "precision", "recall")]
+        lines.append(f"{name:{width}}  {row[0]}  {row[1]}     {row[2]}  {row[3]}")
+    lines.append(f"mIoU {_cell(scores['miou'])} with background, {_cell(scores['miou_foreground'])} without")
+    lines.append(f"pixel accuracy {_cell(scores['pixel_accuracy'])}")
     return lines

@@ -87,8 +87,10 @@ def _registered(kind: str) -> Rows:
 
 def _metrics() -> Rows:
     from lanecli.metrics import METRICS
+    from lanecli.metrics.scores import SCORES
 
     definitions = {name: text for metric in METRICS for name, text in METRICS.get(metric).definitions.items()}
+    definitions |= {name: SCORES.entry(name).summary for name in SCORES}
     return [{"name": name, "aliases": [], "summary": text} for name, text in definitions.items()]
 
 

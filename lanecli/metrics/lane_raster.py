@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from lanecli.geometry import Size
 from lanecli.metrics.thick_line import disc_half_widths, radius_of, rectangle
 
-_NOWHERE = 1 << 30  # first column of a row without pixels; its last column is the negative
+_NOWHERE = 1 << 40  # first column of a row without pixels, its last column is the negative; beyond all 32 bits
 _LONGEST = 64  # pixels between the ends of a piece whose stamp is kept
 _STAMPS = 20_000  # kept at most; a stamp holds some 300 bytes
 
@@ -59,14 +60,18 @@ EMPTY = Raster(0, np.zeros((1, 0), np.int32), np.zeros((1, 0), np.int32), 0)
 
 @dataclass(frozen=True)
 class _Stamp:
-    """The runs of one piece with its discs, relative to its start: rows, first and last columns, (N,) int64 each.
+    """One piece with its discs, relative to its start.
 
-    `joined`: every row is one run, and neighbouring pieces' runs hang together in it.
+    Attributes:
+        runs: rows, first and last columns, (N,) int64 each.
+        left: rows and first columns of the runs that reach further left than the discs.
+        right: rows and last columns of those that reach further right.
+        joined: every row is one run, and neighbouring pieces' runs hang together in it.
     """
 
-    rows: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
+    runs: tuple[np.ndarray, np.ndarray, np.ndarray]
+    left: tuple[np.ndarray, np.ndarray]
+    right: tuple[np.ndarray, np.ndarray]
     joined: bool
 
 
@@ -84,16 +89,8 @@ class Pen:
         self.radius = radius_of(thickness)
         half = np.array(disc_half_widths(self.radius))
         self._half = np.concatenate([half[:0:-1], half])  # of the disc's rows -radius … radius
-        self._stamps: dict[tuple[int, int, int | None, int | None], _Stamp] = {}
+        self._stamps: dict[tuple[int, ...], _Stamp] = {}
         self._unit = [self._free_stamp(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-        # the nine as one table; rows a stamp does not have lie nowhere
-        self._unit_rows = np.arange(-self.radius - 1, self.radius + 2)
-        self._unit_first = np.full((9, len(self._unit_rows)), _NOWHERE)
-        for table, stamp in zip(self._unit_first, self._unit, strict=True):
-            table[stamp.rows + self.radius + 1] = stamp.first
-        self._unit_last = np.full_like(self._unit_first, -_NOWHERE)
-        for table, stamp in zip(self._unit_last, self._unit, strict=True):
-            table[stamp.rows + self.radius + 1] = stamp.last
 
     def draw(self, points: np.ndarray) -> Raster:
         """The pixels of a polyline.
@@ -102,45 +99,67 @@ class Pen:
             points: (N, 2) int64 whole pixels x, y, N at least 1; any 32-bit numbers.
         """
         moved = np.ones(len(points), bool)
-        moved[1:] = (points[1:] != points[:-1]).any(1)
+        np.any(points[1:] != points[:-1], axis=1, out=moved[1:])
         points = points[moved]
         if len(points) == 1:
             points = np.repeat(points, 2, 0)
-        starts, steps = points[:-1], np.diff(points, axis=0)
-        # a step along an axis adds nothing to its discs, so clipping cannot change it; any other may leave the picture
-        short = (np.abs(steps) <= 1).all(1)
+        starts, steps = points[:-1], points[1:] - points[:-1]
         margin = self.radius + 2
-        inside = ((points >= margin) & (points < np.array(self.size) - margin)).all(1)
-        bulk = short & ((steps == 0).any(1) | inside[:-1] & inside[1:])
+        free = (points >= margin) & (points < np.array(self.size) - margin)
+        free = free[:-1] & free[1:]
+        # a step along an axis adds nothing to its discs, so clipping cannot change it; any other may leave the picture
+        bulk = (np.abs(steps) <= 1).all(1) & ((steps == 0).any(1) | free.all(1))
         kinds = (steps[bulk] + 1) @ np.array([3, 1])
-        others = [(x, y, self._stamp(x, y, dx, dy)) for x, y, dx, dy in np.hstack([starts, steps])[~bulk].tolist()]
-        rows = [(starts[bulk, 1, None] + self._unit_rows).ravel(), *(stamp.rows + y for _, y, stamp in others)]
-        first = [(starts[bulk, 0, None] + self._unit_first[kinds]).ravel(), *(s.first + x for x, _, s in others)]
-        last = [(starts[bulk, 0, None] + self._unit_last[kinds]).ravel(), *(s.last + x for x, _, s in others)]
-        runs = np.concatenate(rows), np.concatenate(first), np.concatenate(last)
-        if not len(runs[0]):
-            return EMPTY
-        one_way = (steps[:, 1] >= 0).all() or (steps[:, 1] <= 0).all()
-        joined = one_way and all(stamp.joined for _, _, stamp in others)
-        return self._hull(*runs) if joined else self._union(*runs)
+        others = self._stamps_of(starts[~bulk], steps[~bulk], free[~bulk])
+        one_way = not (steps[:, 1].min() < 0 < steps[:, 1].max())
+        if one_way and all(stamp.joined for _, _, stamp in others):
+            return self._hull(points, starts[bulk], kinds, others)
+        return self._union(starts[bulk], kinds, others)
 
-    def _hull(self, rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> Raster:
+    def _hull(
+        self, points: np.ndarray, starts: np.ndarray, kinds: np.ndarray, others: list[tuple[int, int, _Stamp]]
+    ) -> Raster:
         """A lane that never turns back has one run in a row: from the first to the last column of its pieces."""
-        top, stop = max(int(rows.min()), 0), min(int(rows.max()) + 1, self.size[1])
-        if top >= stop:
+        width, height = self.size
+        reach = self.radius
+        highest, lowest = int(points[:, 1].min()), int(points[:, 1].max())
+        if lowest < -reach or highest >= height + reach:
             return EMPTY
-        if rows.min() < top or rows.max() >= stop:
-            seen = (rows >= top) & (rows < stop)
-            rows, first, last = rows[seen], first[seen], last[seen]
-        low, high = np.full(stop - top, _NOWHERE), np.full(stop - top, -_NOWHERE)
-        np.minimum.at(low, rows - top, first)
-        np.maximum.at(high, rows - top, last)
-        low, high = np.maximum(low, 0), np.minimum(high, self.size[0] - 1)
+        # all discs at once: the outermost centres of each row, moved by a disc's half-width in the rows around it
+        top = max(highest, -reach) - reach
+        rows = min(lowest, height + reach - 1) + reach + 1 - top
+        near = points[(points[:, 1] >= -reach) & (points[:, 1] < height + reach)]
+        low, high = np.full(rows + 2 * reach, _NOWHERE), np.full(rows + 2 * reach, -_NOWHERE)
+        places = near[:, 1] - top + reach
+        np.minimum.at(low, places, near[:, 0])
+        np.maximum.at(high, places, near[:, 0])
+        low = (sliding_window_view(low, 2 * reach + 1) - self._half).min(1)
+        high = (sliding_window_view(high, 2 * reach + 1) + self._half).max(1)
+        # and what the rectangles between them add
+        for kind in np.flatnonzero(np.bincount(kinds, minlength=9)).tolist():
+            stamp, mine = self._unit[kind], starts[kinds == kind]
+            for row, column in zip(*stamp.left, strict=True):
+                np.minimum.at(low, mine[:, 1] + (row - top), mine[:, 0] + column)
+            for row, column in zip(*stamp.right, strict=True):
+                np.maximum.at(high, mine[:, 1] + (row - top), mine[:, 0] + column)
+        for x, y, stamp in others:
+            if len(stamp.left[0]):
+                place = stamp.left[0] + (y - top)
+                low[place] = np.minimum(low[place], stamp.left[1] + x)
+            if len(stamp.right[0]):
+                place = stamp.right[0] + (y - top)
+                high[place] = np.maximum(high[place], stamp.right[1] + x)
+        inside = slice(max(-top, 0), min(height - top, rows))
+        low, high = np.maximum(low[inside], 0), np.minimum(high[inside], width - 1)
         area = int(np.maximum(high - low + 1, 0).sum())
-        return Raster(top, low[None], high[None], area) if area else EMPTY
+        return Raster(max(top, 0), low[None], high[None], area) if area else EMPTY
 
-    def _union(self, rows: np.ndarray, first: np.ndarray, last: np.ndarray) -> Raster:
+    def _union(self, starts: np.ndarray, kinds: np.ndarray, others: list[tuple[int, int, _Stamp]]) -> Raster:
         """Any lane: a map of its pixels, read back as runs."""
+        pieces = [(x, y, self._unit[kind]) for (x, y), kind in zip(starts.tolist(), kinds.tolist(), strict=True)] + others
+        rows = np.concatenate([stamp.runs[0] + y for _, y, stamp in pieces])
+        first = np.concatenate([stamp.runs[1] + x for x, _, stamp in pieces])
+        last = np.concatenate([stamp.runs[2] + x for x, _, stamp in pieces])
         first, last = np.maximum(first, 0), np.minimum(last, self.size[0] - 1)
         seen = (rows >= 0) & (rows < self.size[1]) & (first <= last)
         if not seen.any():
@@ -161,33 +180,38 @@ class Pen:
         raster.first[layer, row], raster.last[layer, row] = low, high
         return raster
 
-    def _stamp(self, x: int, y: int, dx: int, dy: int) -> _Stamp:
-        """The stamp of the piece from (x, y) to (x + dx, y + dy).
+    def _stamps_of(self, starts: np.ndarray, steps: np.ndarray, free: np.ndarray) -> list[tuple[int, int, _Stamp]]:
+        """Start and stamp of some pieces.
 
-        It is the same wherever the piece lies inside the picture. A border changes it by the piece's distance to it.
+        A stamp is the same wherever its piece lies inside the picture. A border changes it by the distance to it.
+
+        Args:
+            starts: (N, 2) x, y.
+            steps: (N, 2) from start to stop.
+            free: (N, 2), whether the piece with its discs keeps clear of the left and right, and of the top and bottom.
         """
-        margin = self.radius + 2
-        free_x = margin <= min(x, x + dx) and max(x, x + dx) < self.size[0] - margin
-        free_y = margin <= min(y, y + dy) and max(y, y + dy) < self.size[1] - margin
-        if free_x and free_y and max(abs(dx), abs(dy)) <= 1:
-            return self._unit[(dx + 1) * 3 + dy + 1]
-        if max(abs(dx), abs(dy)) > _LONGEST:
-            return self._make_stamp(x, y, dx, dy)
-        key = dx, dy, None if free_x else x, None if free_y else y
-        stamp = self._stamps.get(key)
-        if stamp is None:
-            if len(self._stamps) >= _STAMPS:
-                self._stamps.clear()
-            stamp = self._stamps[key] = self._make_stamp(x, y, dx, dy)
-        return stamp
+        found = []
+        places = np.where(free, _NOWHERE, starts)
+        for (x, y), (dx, dy), (at_x, at_y) in zip(starts.tolist(), steps.tolist(), places.tolist(), strict=True):
+            if not (-_LONGEST <= dx <= _LONGEST and -_LONGEST <= dy <= _LONGEST):
+                found.append((x, y, self._make_stamp(x, y, dx, dy, self.size)))
+                continue
+            key = dx, dy, at_x, at_y
+            stamp = self._stamps.get(key)
+            if stamp is None:
+                if len(self._stamps) >= _STAMPS:
+                    self._stamps.clear()
+                stamp = self._stamps[key] = self._make_stamp(x, y, dx, dy, self.size)
+            found.append((x, y, stamp))
+        return found
 
     def _free_stamp(self, dx: int, dy: int) -> _Stamp:
         """The stamp of a short piece far from every border."""
         middle = 4 * (self.radius + _LONGEST)
         return self._make_stamp(middle, middle, dx, dy, (2 * middle, 2 * middle))
 
-    def _make_stamp(self, x: int, y: int, dx: int, dy: int, size: Size | None = None) -> _Stamp:
-        size = size or self.size
+    def _make_stamp(self, x: int, y: int, dx: int, dy: int, size: Size) -> _Stamp:
+        """Draw one piece on a picture of a size."""
         rows, first, last = [], [], []
         for cx, cy in ((x, y), (x + dx, y + dy)):
             rows.append(cy + np.arange(-self.radius, self.radius + 1))
@@ -200,18 +224,31 @@ class Pen:
         low, high = np.maximum(low, 0), np.minimum(high, size[0] - 1)
         seen = (row >= 0) & (row < size[1]) & (low <= high)
         row, low, high = row[seen], low[seen], high[seen]
+        nothing = row[:0], row[:0]
         if not len(row):
-            return _Stamp(row, low, high, True)
+            return _Stamp((row, low, high), nothing, nothing, True)
         order = np.lexsort((low, row))
         row, low, high = row[order], low[order], high[order]
         wide = 2 * size[0]
         reached = np.maximum.accumulate(row * wide + high)
         if ((row[1:] == row[:-1]) & (row[1:] * wide + low[1:] > reached[:-1] + 1)).any():
-            return _Stamp(row - y, low - x, high - x, False)
+            return _Stamp((row - y, low - x, high - x), nothing, nothing, False)
         heads = np.flatnonzero(np.diff(row, prepend=-1))
         row, low, high = row[heads], low[heads], np.maximum.reduceat(high, heads)
         joined = all(self._hangs_together(end, row, low, high, size) for end in ((x, y), (x + dx, y + dy)))
-        return _Stamp(row - y, low - x, high - x, joined)
+        disc_low, disc_high = self._discs(row, (x, y), (x + dx, y + dy))
+        left, right = low < np.maximum(disc_low, 0), high > np.minimum(disc_high, size[0] - 1)
+        row, low, high = row - y, low - x, high - x
+        return _Stamp((row, low, high), (row[left], low[left]), (row[right], high[right]), joined)
+
+    def _discs(self, row: np.ndarray, *centers: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """The first and last column of some discs in each row."""
+        low, high = np.full(len(row), _NOWHERE), np.full(len(row), -_NOWHERE)
+        for x, y in centers:
+            met = np.abs(row - y) <= self.radius
+            half = self._half[row[met] - y + self.radius]
+            low[met], high[met] = np.minimum(low[met], x - half), np.maximum(high[met], x + half)
+        return low, high
 
     def _hangs_together(
         self, center: tuple[int, int], row: np.ndarray, low: np.ndarray, high: np.ndarray, size: Size

@@ -67,3 +67,61 @@ def _partners(left_of: list[int], rows: int, swapped: bool) -> list[int]:
         if left >= 0:
             found[left] = right
     return found
+
+
+def exact_matching(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """The assignment of least cost, by shortest augmenting paths.
+
+    Of several equally good ones it is the one SciPy's `linear_sum_assignment` finds (D. F. Crouse, "On implementing 2D
+    rectangular assignment algorithms", IEEE Transactions on Aerospace and Electronic Systems 52, 2016).
+
+    Args:
+        cost: a rectangle of finite numbers, not empty.
+
+    Returns:
+        Pairs of row and column, as many as the smaller side has.
+    """
+    tall = len(cost) > len(cost[0])
+    matrix = [list(column) for column in zip(*cost, strict=True)] if tall else cost
+    rows, columns = len(matrix), len(matrix[0])
+    endless = float("inf")
+    row_price, column_price = [0.0] * rows, [0.0] * columns
+    column_of, row_of = [-1] * rows, [-1] * columns
+    for start in range(rows):
+        shortest, path = [endless] * columns, [-1] * columns
+        seen_rows: set[int] = set()
+        seen_columns: list[int] = []
+        left = list(range(columns - 1, -1, -1))
+        reached, row, sink = 0.0, start, -1
+        while sink < 0:
+            seen_rows.add(row)
+            nearest, place = endless, -1
+            for index, column in enumerate(left):
+                length = reached + matrix[row][column] - row_price[row] - column_price[column]
+                if length < shortest[column]:
+                    path[column], shortest[column] = row, length
+                if shortest[column] < nearest or (shortest[column] == nearest and row_of[column] < 0):
+                    nearest, place = shortest[column], index
+            reached = nearest
+            column = left[place]
+            seen_columns.append(column)
+            left[place] = left[-1]
+            left.pop()
+            if row_of[column] < 0:
+                sink = column
+            else:
+                row = row_of[column]
+        row_price[start] += reached
+        for row in seen_rows - {start}:
+            row_price[row] += reached - shortest[column_of[row]]
+        for column in seen_columns:
+            column_price[column] -= reached - shortest[column]
+        column = sink
+        while True:
+            row = path[column]
+            row_of[column] = row
+            column_of[row], column = column, column_of[row]
+            if row == start:
+                break
+    pairs = list(enumerate(column_of))
+    return sorted((column, row) for row, column in pairs) if tall else pairs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,8 +35,7 @@ def sample(points: np.ndarray) -> np.ndarray:
         square = t * t
         cube = square * t
         out = np.empty((STEPS * len(delta) + 1, 2), np.float32)
-        for axis in (0, 1):
-            moments = _moments(differences[:, axis], lengths)
+        for axis, moments in enumerate(_moments(differences, lengths)):
             a = points[:-1, axis].astype(np.float64)
             b = differences[:, axis] / lengths - (2 * lengths * moments[:-1] + lengths * moments[1:]) / 6
             c = moments[:-1] / 2
@@ -48,34 +46,37 @@ def sample(points: np.ndarray) -> np.ndarray:
     return out
 
 
-def _moments(differences: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Second derivatives at the points, zero at both ends: a tridiagonal system solved from the top down.
+def _moments(differences: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Second derivatives of x and y at the points, zero at both ends: a tridiagonal system solved from the top down.
 
     Args:
-        differences: (N - 1,) float64 of neighbours' coordinates.
+        differences: (N - 1, 2) float64 of neighbours' coordinates.
         lengths: (N - 1,) float64 of the chords between them.
     """
+    slopes = differences / lengths[:, None]
     # plain floats are several times quicker than NumPy's; only those divide by zero without an error
     usable = bool(lengths.all()) and math.isfinite(float(lengths.sum()))
-    h: Sequence[float] = lengths.tolist() if usable else list(lengths)
-    slopes: Sequence[float] = (differences / lengths).tolist() if usable else list(differences / lengths)
-    above, right = [], []
+    h, slope_x, slope_y = (v.tolist() if usable else list(v) for v in (lengths, slopes[:, 0], slopes[:, 1]))
+    above: list[float] = []
+    right: list[tuple[float, float]] = []
     for i in range(len(h) - 1):
-        side = 6 * (slopes[i + 1] - slopes[i])
-        if i == 0:
-            pivot = 2 * (h[0] + h[1])
-        else:
-            pivot = 2 * (h[i] + h[i + 1]) - h[i] * above[-1]
-            side -= h[i] * right[-1]
+        pivot = 2 * (h[i] + h[i + 1])
+        x = 6 * (slope_x[i + 1] - slope_x[i])
+        y = 6 * (slope_y[i + 1] - slope_y[i])
+        if i:
+            pivot -= h[i] * above[-1]
+            x -= h[i] * right[-1][0]
+            y -= h[i] * right[-1][1]
         above.append(h[i + 1] / pivot)
-        right.append(side / pivot)
-    moments = np.zeros(len(h) + 1)
-    following = right[-1]
-    moments[-2] = following
+        right.append((x / pivot, y / pivot))
+    x, y = right[-1]
+    moments = [(0.0, 0.0), (x, y)]
     for i in range(len(h) - 3, -1, -1):
-        following = right[i] - above[i] * following
-        moments[i + 1] = following
-    return moments
+        x, y = right[i][0] - above[i] * x, right[i][1] - above[i] * y
+        moments.append((x, y))
+    moments.append((0.0, 0.0))
+    table = np.array(moments[::-1])
+    return table[:, 0], table[:, 1]
 
 
 def whole_pixels(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,242 @@
+"""``lanecli score``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lanecli.cli.output import JsonOption, emit, note, progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lanecli.geometry import Size
+
+app = typer.Typer(help="Score files of predictions as the benchmarks' own programs do, to the last count.")
+
+WidthOption = Annotated[int, typer.Option(help="Thickness lanes are drawn with, in pixels.")]
+IouOption = Annotated[float, typer.Option(help="Two lanes are one above this IoU.")]
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT lanes are drawn on.")]
+ListOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--list",
+        help="A list of pictures, or a folder of lists; may be given again. Without one, all files below the truth.",
+    ),
+]
+WorkersOption = Annotated[int | None, typer.Option(help="Processes; as many as there are CPU cores by default.")]
+
+
+@app.callback()
+def score() -> None:
+    """Benchmarks are subcommands."""
+
+
+@app.command()
+def tusimple(
+    truth: Annotated[Path, typer.Argument(metavar="GT.json", help="raw_file, lanes, h_samples: an object a line.")],
+    prediction: Annotated[Path, typer.Argument(metavar="PRED.json", help="raw_file, lanes, run_time.")],
+    json: JsonOption = False,
+) -> None:
+    """TuSimple: accuracy, FP and FN."""
+    from lanecli.metrics.tusimple import score_files
+
+    with _progress() as progress:
+        found = score_files(truth, prediction, progress)
+    lines = [f"{name:8}  {_shown(found[name])}" for name in ("accuracy", "fp", "fn")]
+    _finish(found, [*lines, f"{found['pictures']} pictures"], json)
+
+
+@app.command()
+def culane(
+    truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.lines.txt.")],
+    prediction: Annotated[str, typer.Argument(metavar="PRED_DIR", help="Folder of *.lines.txt.")],
+    lists: ListOption = None,
+    width: WidthOption = 30,
+    iou: IouOption = 0.5,
+    size: SizeOption = "1640x590",
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """CULane: F1, precision and recall, for each list and together.
+
+    Entries of a list are joined to both folders as the official program does it: as text, up to the last dot. Give
+    the folder list/test_split for the nine categories; crossroad has no lanes, so that only its FP say something.
+    """
+    from lanecli.metrics.culane import Settings, score_lists
+    from lanecli.metrics.picture_list import below, check_folder, read_lists
+
+    settings = Settings(_checked_width(width), iou, _size(size))
+    check_folder(truth)
+    chosen = read_lists(lists) if lists else [below(truth, ".lines.txt")]
+    with _progress() as progress:
+        found = score_lists(truth, prediction, chosen, settings, workers, progress)
+    _finish({"width": width, "iou": iou, "size": list(settings.size), **found}, _lane_table(found), json)
+
+
+@app.command()
+def openlane(
+    truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.json.")],
+    prediction: Annotated[str, typer.Argument(metavar="PRED_DIR", help="Folder of *.json.")],
+    lists: ListOption = None,
+    width: WidthOption = 30,
+    iou: IouOption = 0.3,
+    size: SizeOption = "1920x1280",
+    categories: Annotated[
+        bool, typer.Option("--categories/--no-categories", help="Whether lanes of two categories can be one.")
+    ] = True,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """OpenLane 2D: F1, precision and recall."""
+    from lanecli.metrics.openlane import Settings, score_lists
+    from lanecli.metrics.picture_list import below, check_folder, read_lists
+
+    settings = Settings(_checked_width(width), iou, _size(size), categories)
+    check_folder(truth)
+    chosen = read_lists(lists) if lists else [below(truth, ".json")]
+    with _progress() as progress:
+        found = score_lists(truth, prediction, chosen, settings, workers, progress)
+    given = {"width": width, "iou": iou, "size": list(settings.size), "categories": categories}
+    _finish({**given, **found}, _lane_table(found), json)
+
+
+@app.command()
+def llamas(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of label files, such as labels/valid.")],
+    prediction: Annotated[
+        Path, typer.Argument(metavar="PRED", help="Folder of *.lines.txt, or a JSON file of regressed lines.")
+    ],
+    width: WidthOption = 30,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """LLAMAS: F1 of lane lines; the mean distance where PRED is a JSON file."""
+    from lanecli.metrics import llamas as scores
+
+    if prediction.is_dir():
+        with _progress() as progress:
+            found = scores.score_lines(labels, prediction, _checked_width(width), workers, progress)
+        lines = [f"{name:9}  {_shown(found[name])}" for name in ("TP", "FP", "FN", "Precision", "Recall", "F1")]
+    else:
+        found = scores.score_regression(labels, prediction)
+        lines = [f"{name:4}  {_shown(found[name])} px" for name in ("mean", "l1", "l0", "r0", "r1")]
+    _finish(found, [*lines, f"{len(found['per_image'])} pictures"], json)
+
+
+@app.command()
+def bdd100k(
+    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG labels.")],
+    prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG files of the same names.")],
+    task: Annotated[str, typer.Option(help="lane, drivable, or auto: by the folder's name, else its values.")] = "auto",
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """BDD100K: lane marks (F at 1, 2 and 5 pixels) or drivable areas (mIoU)."""
+    from lanecli.errors import InputError
+    from lanecli.metrics import bdd100k as scores
+
+    if task not in ("auto", "lane", "drivable"):
+        raise InputError(f"--task is lane, drivable or auto, not '{task}'")
+    chosen = scores.task_of(truth) if task == "auto" else task
+    with _progress() as progress:
+        count = scores.score_lanes if chosen == "lane" else scores.score_drivable
+        found = count(truth, prediction, workers, progress)
+    lines = [f"{name:18}  {_shown(value)} %" for name, value in found["summary"].items()]
+    _finish({"task": chosen, **found}, [f"task: {chosen}", *lines], json)
+
+
+@app.command()
+def apolloscape(
+    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks of source ids.")],
+    prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.")],
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """ApolloScape lane marks: mean IoU of classes and of categories."""
+    from lanecli.metrics.apolloscape import score_folders
+
+    with _progress() as progress:
+        found = score_folders(truth, prediction, workers, progress)
+    present = {name: value for name, value in found["iou_class"].items() if value is not None}
+    lines = [f"{name:9}  {_shown(value)}" for name, value in present.items()]
+    lines.append(f"mean      {_shown(found['mean_iou_classes'])} over {len(present)} classes, void included")
+    lines.append(f"mean      {_shown(found['mean_iou_categories'])} over categories")
+    _finish(found, lines, json)
+
+
+@app.command()
+def masks(
+    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks.")],
+    prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.")],
+    classes: Annotated[str, typer.Option(help="A label map (lanecli list labelmaps), or a YAML file of one.")],
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Masks of any label map: IoU, Dice, precision, recall and pixel accuracy, as evaluate gives them."""
+    from lanecli.cli.evaluate import class_table
+    from lanecli.labelmaps import resolve_label_map
+    from lanecli.metrics.masks import score_folders
+
+    label_map = resolve_label_map(classes)
+    with _progress() as progress:
+        found = score_folders(truth, prediction, label_map, workers, progress)
+    lines = [*class_table(found), f"{found['n_images']} pictures"]
+    _finish({"classes": label_map.name, **found}, lines, json)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    with progress_bar() as bar:
+        task = bar.add_task("scoring")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _finish(document: dict[str, Any], lines: list[str], json: bool) -> None:
+    for warning in document.get("warnings", ()):
+        note(f"warning: {warning}")
+    emit(document, lines, json)
+
+
+def _size(text: str) -> Size:
+    from lanecli.geometry import parse_size
+
+    return parse_size(text)
+
+
+def _checked_width(width: int) -> int:
+    from lanecli.errors import InputError
+
+    if not 2 <= width <= 255:
+        raise InputError(f"--width is 2 to 255 pixels, not {width}")
+    return width
+
+
+def _shown(value: float | None) -> str:
+    """A figure to six digits, as the official programs print it."""
+    return "not defined" if value is None else f"{value:.6g}"
+
+
+def _lane_table(found: dict[str, Any]) -> list[str]:
+    """A row for each list and one for all together; what has no denominator beside its official value."""
+    from lanecli.cli.table import Column, table
+
+    rows = {**found["lists"], "all": found} if len(found["lists"]) > 1 else found["lists"]
+
+    def cells(name: str) -> list[str]:
+        return [
+            f"not defined ({row['printed'][name]})" if name in row["not_defined"] else row["printed"][name]
+            for row in rows.values()
+        ]
+
+    columns = [Column("list", list(rows))]
+    columns += [Column(name, [str(row[name]) for row in rows.values()], right=True) for name in ("tp", "fp", "fn")]
+    columns += [Column(name, cells(name), right=True) for name in ("precision", "recall", "f1")]
+    lines = table(columns)
+    if any(row["not_defined"] for row in rows.values()):
+        lines.append("In brackets: what the official program prints. Without true lanes only FP say something.")
+    return [*lines, f"{found['pictures']} entries"]

@@ -1,0 +1,124 @@
+"""The interpolating B-spline of LLAMAS' program: FITPACK's algorithm, step for step.
+
+Its program cuts samples toward zero, so that the last bit of a sample that should be a whole number moves a pixel. The
+same sums in the same order give the same bits. P. Dierckx, "Curve and surface fitting with splines", Oxford 1993.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def interpolate(points: Sequence[tuple[float, float]], samples: int) -> np.ndarray:
+    """Points on the curve of degree ``min(3, n - 1)`` through n points, at equal steps of the chord length.
+
+    Args:
+        points: x, y of two points or more; no two neighbours are equal.
+        samples: how many points to give.
+
+    Returns:
+        (samples, 2) float64 x, y; all NaN where a coordinate is not finite.
+    """
+    if not all(math.isfinite(value) for point in points for value in point):
+        return np.full((samples, 2), np.nan)
+    degree = min(3, len(points) - 1)
+    where = _chord_lengths(points)
+    knots = _knots(where, degree)
+    coefficients = _fit(where, points, knots, degree)
+    found = np.empty((samples, 2))
+    for i, u in enumerate(np.linspace(0.0, 1.0, samples).tolist()):
+        left = _interval(knots, degree, u)
+        basis = _basis(knots, degree, u, left)
+        for axis in (0, 1):
+            total = 0.0
+            for j, value in enumerate(basis):
+                total += coefficients[left - degree + j][axis] * value
+            found[i, axis] = total
+    return found
+
+
+def _chord_lengths(points: Sequence[tuple[float, float]]) -> list[float]:
+    """The parameter of each point, 0 … 1."""
+    where = [0.0]
+    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        where.append(where[-1] + math.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)))
+    whole = where[-1]
+    return [u / whole for u in where[:-1]] + [1.0]
+
+
+def _knots(where: list[float], degree: int) -> list[float]:
+    """Knots of an interpolating spline: at the points but the two next to the ends; for degree 2 there is none inside."""
+    inner = where[2:-2] if degree == 3 else []
+    return [where[0]] * (degree + 1) + inner + [where[-1]] * (degree + 1)
+
+
+def _interval(knots: list[float], degree: int, u: float) -> int:
+    """Index of the last knot not above u, inside the spline's range."""
+    left, last = degree, len(knots) - degree - 2
+    while left < last and u >= knots[left + 1]:
+        left += 1
+    return left
+
+
+def _basis(knots: list[float], degree: int, u: float, left: int) -> list[float]:
+    """The ``degree + 1`` B-splines that are not zero at u (de Boor's and Cox's recurrence)."""
+    values = [1.0]
+    for j in range(1, degree + 1):
+        before = values
+        values = [0.0] * (j + 1)
+        for i in range(j):
+            high, low = knots[left + 1 + i], knots[left + 1 + i - j]
+            share = before[i] / (high - low) if high != low else 0.0
+            values[i] += share * (high - u)
+            values[i + 1] = share * (u - low)
+    return values
+
+
+def _fit(
+    where: list[float], points: Sequence[tuple[float, float]], knots: list[float], degree: int
+) -> list[list[float]]:
+    """Coefficients by Givens rotations of one point after the other into a triangular band, then from the last up."""
+    count, order = len(knots) - degree - 1, degree + 1
+    band = [[0.0] * order for _ in range(count)]
+    sides = [[0.0, 0.0] for _ in range(count)]
+    left = degree
+    for u, point in zip(where, points, strict=True):
+        while u >= knots[left + 1] and left != count - 1:
+            left += 1
+        row = _basis(knots, degree, u, left)
+        rest = list(point)
+        for i in range(order):
+            pivot = row[i]
+            if pivot == 0.0:
+                continue
+            target, side = band[left - degree + i], sides[left - degree + i]
+            cos, sin, target[0] = _givens(pivot, target[0])
+            for axis in (0, 1):
+                rest[axis], side[axis] = _rotate(cos, sin, rest[axis], side[axis])
+            for k in range(i + 1, order):
+                row[k], target[k - i] = _rotate(cos, sin, row[k], target[k - i])
+    for i in range(count - 1, -1, -1):
+        for axis in (0, 1):
+            value = sides[i][axis]
+            for k in range(1, min(order, count - i)):
+                value -= sides[i + k][axis] * band[i][k]
+            sides[i][axis] = value / band[i][0]
+    return sides
+
+
+def _givens(pivot: float, diagonal: float) -> tuple[float, float, float]:
+    size = abs(pivot)
+    if size >= diagonal:
+        ratio = diagonal / pivot
+        length = size * math.sqrt(1.0 + ratio * ratio)
+    else:
+        ratio = pivot / diagonal
+        length = diagonal * math.sqrt(1.0 + ratio * ratio)
+    return diagonal / length, pivot / length, length
+
+
+def _rotate(cos: float, sin: float, a: float, b: float) -> tuple[float, float]:
+    return cos * a - sin * b, cos * b + sin * a
