@@ -1,0 +1,190 @@
+"""Uncertainty inside a network's graph: torch modules that give one plane from features or logits of the same pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lanecli.modelfile import ModelSpec
+from lanecli.uncertainty.density import ClassGaussians, log_normaliser
+from lanecli.uncertainty.neco import PrincipalSpace
+
+if TYPE_CHECKING:
+    from lanecli.models.build import Network
+
+CELL = 4
+"""Pixels a side of a cell of density and NECO: where features are finer, each cell has the mean of its middle ones."""
+
+
+def cells_of(features: torch.Tensor, step: int) -> torch.Tensor:
+    """Features at `step` times their stride: the mean of each cell's middle two (or one) by two, where step is above 1.
+
+    Not the mean of the whole cell, which would blur thin markings into their surroundings; and the middle, so that the
+    result lies on the cells' centres.
+
+    Args:
+        features: (N, D, h, w); h and w multiples of `step`.
+        step: 1, or even.
+    """
+    if step == 1:
+        return features
+    before = step // 2 - 1
+    return F.avg_pool2d(features[..., before:, before:], 2, stride=step)
+
+
+class LogDensity(nn.Module):
+    """The log density of features under one Gaussian a class, :meth:`ClassGaussians.log_density`, as 1x1 convolutions.
+
+    Whitening is one convolution for all classes: with the Cholesky factor L of a covariance, L^-1 (x - m) has squares
+    that sum to the Mahalanobis distance. Where features are reduced, their projection is multiplied into it.
+    """
+
+    needs: tuple[str, ...] = ("features",)
+    whitening: torch.Tensor
+    offset: torch.Tensor
+    constant: torch.Tensor
+
+    def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
+        """Set up with buffers of the right shapes, to be loaded or :meth:`fill`\\ ed.
+
+        Args:
+            spec: of the model.
+            network: its ``feature_channels`` are taken.
+            arguments: ``groups``: Gaussians; ``components``: k of each; ``step``: features a side of a cell.
+        """
+        super().__init__()
+        self.groups, self.components = int(arguments["groups"]), int(arguments["components"])
+        self.step = int(arguments["step"])
+        channels = network.feature_channels
+        self.reduced = self.components < channels and self.groups > 1
+        width = self.components if self.reduced else channels
+        if self.reduced:
+            self.register_buffer("basis", torch.zeros(self.components, channels, 1, 1))
+            self.register_buffer("basis_offset", torch.zeros(self.components))
+        self.register_buffer("whitening", torch.zeros(self.groups * self.components, width, 1, 1))
+        self.register_buffer("offset", torch.zeros(self.groups * self.components))
+        self.register_buffer("constant", torch.zeros(self.groups))
+        halves = torch.zeros(self.groups, self.groups * self.components, 1, 1)
+        for group in range(self.groups):
+            halves[group, group * self.components : (group + 1) * self.components] = -0.5
+        self.register_buffer("halves", halves, persistent=False)
+
+    def fill(self, gaussians: ClassGaussians) -> None:
+        """Take the numbers of fitted Gaussians."""
+        inverses = [np.linalg.inv(factor) for factor in gaussians.factors]
+        offsets = [-inverse @ mean for inverse, mean in zip(inverses, gaussians.means, strict=True)]
+        if gaussians.basis is not None and gaussians.origin is not None:
+            shift = -gaussians.basis @ gaussians.origin
+            if self.reduced:
+                self._set("basis", gaussians.basis)
+                self._set("basis_offset", shift)
+            else:
+                offsets = [o + inverse @ shift for o, inverse in zip(offsets, inverses, strict=True)]
+                inverses = [inverse @ gaussians.basis for inverse in inverses]
+        self._set("whitening", np.concatenate(inverses))
+        self._set("offset", np.concatenate(offsets))
+        weight = math.log(len(gaussians.factors))
+        self._set("constant", np.array([log_normaliser(factor) - weight for factor in gaussians.factors]))
+
+    def _set(self, name: str, values: np.ndarray) -> None:
+        buffer = self.get_buffer(name)
+        buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
+
+    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """``features`` (N, D, h, w) to the log density (N, h / step, w / step), float32, nats."""
+        cells = cells_of(found["features"].float(), self.step)
+        if self.reduced:
+            cells = F.conv2d(cells, self.get_buffer("basis"), self.get_buffer("basis_offset"))
+        white = F.conv2d(cells, self.whitening, self.offset)
+        each = F.conv2d(white * white, self.get_buffer("halves"), self.constant)
+        # the largest is taken off by hand: not every runtime's log-sum-exp does, and these exponents are in the hundreds
+        highest = each.amax(1, keepdim=True)
+        return (highest + (each - highest).exp().sum(1, keepdim=True).log())[:, 0]
+
+
+class Energy(nn.Module):
+    """:func:`lanecli.uncertainty.energy.energy` of the logits."""
+
+    needs: tuple[str, ...] = ("logits",)
+
+    def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
+        """Args: spec: its label map says which formula; network, arguments: not used."""
+        super().__init__()
+        self.multilabel = spec.label_map.multilabel
+
+    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """``logits`` (N, C, h, w) to (N, h, w)."""
+        logits = found["logits"].float()
+        if self.multilabel:
+            return -F.softplus(logits).sum(1)
+        highest = logits.amax(1, keepdim=True)
+        return -(highest + (logits - highest).exp().sum(1, keepdim=True).log())[:, 0]
+
+
+class Entropy(nn.Module):
+    """:func:`lanecli.uncertainty.entropy.entropy` of the logits' softmax, or of their sigmoids."""
+
+    needs: tuple[str, ...] = ("logits",)
+
+    def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
+        """Args: spec: its label map says which formula; network, arguments: not used."""
+        super().__init__()
+        self.multilabel = spec.label_map.multilabel
+
+    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """``logits`` (N, C, h, w) to (N, h, w), nats."""
+        logits = found["logits"].float()
+        if self.multilabel:
+            return (F.softplus(logits) - logits * logits.sigmoid()).sum(1)
+        shifted = logits - logits.amax(1, keepdim=True)
+        powers = shifted.exp()
+        total = powers.sum(1)
+        return total.log() - (powers * shifted).sum(1) / total
+
+
+class Neco(nn.Module):
+    """:meth:`PrincipalSpace.neco` of the features."""
+
+    needs: tuple[str, ...] = ("features",)
+    weight: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
+        """Set up with buffers of the right shapes, to be loaded or :meth:`fill`\\ ed.
+
+        Args:
+            spec: of the model.
+            network: its ``feature_channels`` are taken.
+            arguments: ``components``: d; ``step``: features a side of a cell.
+        """
+        super().__init__()
+        channels, components = network.feature_channels, int(arguments["components"])
+        self.components, self.step = components, int(arguments["step"])
+        self.register_buffer("scale", torch.ones(channels))
+        self.register_buffer("shift", torch.zeros(channels))
+        self.register_buffer("weight", torch.zeros(components, channels, 1, 1))
+
+    def fill(self, space: PrincipalSpace) -> None:
+        """Take the numbers of a fitted principal space."""
+        for name, values in (
+            ("scale", 1 / space.std),
+            ("shift", -space.mean / space.std),
+            ("weight", space.components),
+        ):
+            buffer = self.get_buffer(name)
+            buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
+
+    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """``features`` (N, D, h, w) to (N, h / step, w / step), 0 to 1."""
+        cells = cells_of(found["features"].float(), self.step)
+        scale, shift = (self.get_buffer(name).view(1, -1, 1, 1) for name in ("scale", "shift"))
+        standard = cells * scale + shift
+        inside = F.conv2d(standard, self.weight)
+        total = (standard * standard).sum(1)
+        return ((inside * inside).sum(1) / total.clamp(min=1e-12)).sqrt()
