@@ -103,7 +103,7 @@ class LogDensity(nn.Module):
             cells = F.conv2d(cells, self.get_buffer("basis"), self.get_buffer("basis_offset"))
         white = F.conv2d(cells, self.whitening, self.offset)
         each = F.conv2d(white * white, self.get_buffer("halves"), self.constant)
-        # the largest is taken off by hand: not every runtime's log-sum-exp does, and these exponents are in the hundreds
+        # the largest is taken off by hand: not every runtime's log-sum-exp does, and these lie in the hundreds
         highest = each.amax(1, keepdim=True)
         return (highest + (each - highest).exp().sum(1, keepdim=True).log())[:, 0]
 
