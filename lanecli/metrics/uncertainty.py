@@ -30,7 +30,7 @@ DEFINITIONS = {
     "coverage": "IoU over the surest pixels only, at several shares of them",
 }
 """What each score means. A window is accurate where at least half of its counted pixels are right, and as uncertain as
-their mean; windows do not overlap, those cut off by the border count too, and one without a counted pixel does not. With
+their mean. Windows do not overlap; those the border cuts off count too, one without a counted pixel does not. With
 ``foreground`` only pixels count where truth or prediction is a class other than the background."""
 
 WINDOWS = (1, 2, 4)

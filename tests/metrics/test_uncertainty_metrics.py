@@ -85,7 +85,7 @@ def slow_aupr(scores: list[float], positive: list[bool]) -> float | None:
 
 
 def slow_aurc(scores: list[float], wrong: list[bool]) -> float | None:
-    """Pixels one after the other from the surest; each of a tie has the tie's error rate, as in the mean over orders."""
+    """Pixels one after the other from the surest; each of a tie has the tie's error rate: the mean over orders."""
     risks, errors, kept = [], 0.0, 0
     for value in sorted(set(scores)):
         tied = [w for s, w in zip(scores, wrong, strict=True) if s == value]
