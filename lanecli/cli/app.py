@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from lanecli import __version__
-from lanecli.cli import export
+from lanecli.cli import export, uncertainty
 from lanecli.cli.bench import bench
+from lanecli.cli.calibrate import calibrate
 from lanecli.cli.evaluate import evaluate
 from lanecli.cli.listing import listing
 from lanecli.cli.overlay import overlay
@@ -51,6 +52,8 @@ app.command(short_help="Draw saved masks again, without a model.")(overlay)
 app.command(short_help="Train a model.")(train)
 app.command(short_help="Score a model on a dataset.")(evaluate)
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
+app.command(short_help="Make probabilities honest: one temperature.")(calibrate)
+app.add_typer(uncertainty.app, name="uncertainty", short_help="Statistics of features; a study of the measures.")
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)
 app.command(short_help="Train variants alike and compare them.")(sweep)

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.metrics import Metric, Truth
 from lanecli.metrics.uncertainty_bins import BINS, HIGHEST, bins_of, histogram, lower_edges
 from lanecli.metrics.uncertainty_ranking import aupr, aurc, auroc, fpr_at, quantile_bins
+from lanecli.uncertainty.entropy import largest_entropy
+from lanecli.uncertainty.maps import map_kind, measured
 
 DEFINITIONS = {
     "p_accurate_given_certain": "share of the windows below the uncertainty threshold that are accurate: "
@@ -216,6 +219,40 @@ class UncertaintyCounts:
         named = {name: list(values) for name, values in found.__dict__.items()}
         named["thresholds"] = [self._sign * value for value in found.thresholds]
         return named
+
+
+class UncertaintyScores(Metric):
+    """Scores of every map of the measure asked for, as `evaluate` takes them, under ``uncertainty``.
+
+    The first map's stand at the top, each map's own under ``maps``.
+    """
+
+    needs = frozenset({"uncertainty"})
+    definitions = DEFINITIONS
+    pooled = True
+
+    def __init__(self, label_map: LabelMap) -> None:
+        """Start with nothing counted."""
+        self._label_map = label_map
+        self._maps: dict[str, UncertaintyCounts] = {}
+        self.counts = {}
+
+    def update(self, prediction: Any, truth: Truth) -> None:
+        """Count one picture."""
+        predicted = prediction.class_map if prediction.labels is None else prediction.labels
+        for name in measured(prediction.maps):
+            if name not in self._maps:
+                planes = len(self._label_map.plane_classes)
+                limit = largest_entropy(planes, bernoulli=self._label_map.bernoulli) if map_kind(name).bounded else None
+                self._maps[name] = UncertaintyCounts(self._label_map, limit=limit, sign=map_kind(name).sign)
+                self.counts |= {f"{name}.{kind}": counts for kind, counts in self._maps[name].counts.items()}
+            self._maps[name].update(prediction.maps[name], predicted, truth.mask)
+
+    def scores(self) -> dict[str, Any]:
+        """``{"uncertainty": …}``."""
+        every = {name: counts.scores() for name, counts in self._maps.items()}
+        first: dict[str, Any] = next(iter(every.values()), {})
+        return {"uncertainty": {"map": next(iter(every), None), **first, "maps": every}}
 
 
 class StrangerCounts:

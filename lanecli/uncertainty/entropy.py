@@ -15,8 +15,7 @@ import numpy as np
 def entropy(planes: np.ndarray, *, bernoulli: bool) -> np.ndarray:
     """Shannon entropy of each pixel: what the data leave open (aleatoric uncertainty).
 
-    H(p) = -sum_c p_c ln p_c; of bernoulli planes the sum over planes of -p ln p - (1 - p) ln(1 - p), which is the
-    entropy of all labels together when they are independent.
+    H(p) = -sum_c p_c ln p_c; of bernoulli planes the mean over planes of -p ln p - (1 - p) ln(1 - p).
 
     Args:
         planes: (K, H, W) or (C, H, W) probabilities in 0..1.
@@ -34,17 +33,19 @@ def entropy(planes: np.ndarray, *, bernoulli: bool) -> np.ndarray:
         total -= _times_log(plane)
         if bernoulli:
             total -= _times_log(1 - plane)
+    if bernoulli and len(planes) > 1:
+        total /= len(planes)
     return np.maximum(total, 0, out=total)
 
 
 def largest_entropy(planes: int, *, bernoulli: bool) -> float:
-    """The entropy of knowing nothing, in nats: ln C, or K ln 2.
+    """The entropy of knowing nothing, in nats: ln C, or ln 2.
 
     Args:
         planes: how many there are.
         bernoulli: which form they have.
     """
-    return planes * math.log(2) if bernoulli else math.log(planes)
+    return math.log(2) if bernoulli else math.log(planes)
 
 
 def _times_log(values: np.ndarray) -> np.ndarray:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from lanecli.modelfile import ModelSpec
+from lanecli.models.outputs import Output
 from lanecli.uncertainty.density import ClassGaussians, log_normaliser
 from lanecli.uncertainty.neco import PrincipalSpace
 
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 CELL = 4
 """Pixels a side of a cell of density and NECO: where features are finer, each cell has the mean of its middle ones."""
+
+
+@contextlib.contextmanager
+def _in_single(values: torch.Tensor) -> Iterator[torch.Tensor]:
+    """`values` in float32, with autocast off inside: half precision would drown a density in its rounding."""
+    kind = values.device.type
+    if torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
+            yield values.float()
+    else:  # no context at all, which the exporter would have to follow
+        yield values.float()
 
 
 def cells_of(features: torch.Tensor, step: int) -> torch.Tensor:
@@ -38,7 +50,7 @@ def cells_of(features: torch.Tensor, step: int) -> torch.Tensor:
     return F.avg_pool2d(features[..., before:, before:], 2, stride=step)
 
 
-class LogDensity(nn.Module):
+class LogDensity(Output):
     """The log density of features under one Gaussian a class, :meth:`ClassGaussians.log_density`, as 1x1 convolutions.
 
     Whitening is one convolution for all classes: with the Cholesky factor L of a covariance, L^-1 (x - m) has squares
@@ -58,7 +70,7 @@ class LogDensity(nn.Module):
             network: its ``feature_channels`` are taken.
             arguments: ``groups``: Gaussians; ``components``: k of each; ``step``: features a side of a cell.
         """
-        super().__init__()
+        super().__init__(spec, network, arguments)
         self.groups, self.components = int(arguments["groups"]), int(arguments["components"])
         self.step = int(arguments["step"])
         channels = network.feature_channels
@@ -98,24 +110,25 @@ class LogDensity(nn.Module):
 
     def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """``features`` (N, D, h, w) to the log density (N, h / step, w / step), float32, nats."""
-        cells = cells_of(found["features"].float(), self.step)
-        if self.reduced:
-            cells = F.conv2d(cells, self.get_buffer("basis"), self.get_buffer("basis_offset"))
-        white = F.conv2d(cells, self.whitening, self.offset)
-        each = F.conv2d(white * white, self.get_buffer("halves"), self.constant)
+        with _in_single(found["features"]) as features:
+            cells = cells_of(features, self.step)
+            if self.reduced:
+                cells = F.conv2d(cells, self.get_buffer("basis"), self.get_buffer("basis_offset"))
+            white = F.conv2d(cells, self.whitening, self.offset)
+            each = F.conv2d(white * white, self.get_buffer("halves"), self.constant)
         # the largest is taken off by hand: not every runtime's log-sum-exp does, and these lie in the hundreds
         highest = each.amax(1, keepdim=True)
         return (highest + (each - highest).exp().sum(1, keepdim=True).log())[:, 0]
 
 
-class Energy(nn.Module):
+class Energy(Output):
     """:func:`lanecli.uncertainty.energy.energy` of the logits."""
 
     needs: tuple[str, ...] = ("logits",)
 
     def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
         """Args: spec: its label map says which formula; network, arguments: not used."""
-        super().__init__()
+        super().__init__(spec, network, arguments)
         self.multilabel = spec.label_map.multilabel
 
     def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -127,28 +140,28 @@ class Energy(nn.Module):
         return -(highest + (logits - highest).exp().sum(1, keepdim=True).log())[:, 0]
 
 
-class Entropy(nn.Module):
+class Entropy(Output):
     """:func:`lanecli.uncertainty.entropy.entropy` of the logits' softmax, or of their sigmoids."""
 
     needs: tuple[str, ...] = ("logits",)
 
     def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
         """Args: spec: its label map says which formula; network, arguments: not used."""
-        super().__init__()
+        super().__init__(spec, network, arguments)
         self.multilabel = spec.label_map.multilabel
 
     def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """``logits`` (N, C, h, w) to (N, h, w), nats."""
         logits = found["logits"].float()
         if self.multilabel:
-            return (F.softplus(logits) - logits * logits.sigmoid()).sum(1)
+            return (F.softplus(logits) - logits * logits.sigmoid()).mean(1)
         shifted = logits - logits.amax(1, keepdim=True)
         powers = shifted.exp()
         total = powers.sum(1)
         return total.log() - (powers * shifted).sum(1) / total
 
 
-class Neco(nn.Module):
+class Neco(Output):
     """:meth:`PrincipalSpace.neco` of the features."""
 
     needs: tuple[str, ...] = ("features",)
@@ -163,7 +176,7 @@ class Neco(nn.Module):
             network: its ``feature_channels`` are taken.
             arguments: ``components``: d; ``step``: features a side of a cell.
         """
-        super().__init__()
+        super().__init__(spec, network, arguments)
         channels, components = network.feature_channels, int(arguments["components"])
         self.components, self.step = components, int(arguments["step"])
         self.register_buffer("scale", torch.ones(channels))
@@ -182,9 +195,9 @@ class Neco(nn.Module):
 
     def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """``features`` (N, D, h, w) to (N, h / step, w / step), 0 to 1."""
-        cells = cells_of(found["features"].float(), self.step)
         scale, shift = (self.get_buffer(name).view(1, -1, 1, 1) for name in ("scale", "shift"))
-        standard = cells * scale + shift
-        inside = F.conv2d(standard, self.weight)
+        with _in_single(found["features"]) as features:
+            standard = cells_of(features, self.step) * scale + shift
+            inside = F.conv2d(standard, self.weight)
         total = (standard * standard).sum(1)
         return ((inside * inside).sum(1) / total.clamp(min=1e-12)).sqrt()

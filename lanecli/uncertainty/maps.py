@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-
-from lanecli.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,18 @@ MAPS: dict[str, MapKind] = {
 """By the names predictions, files and exported graphs give them."""
 
 
+DOUBTFUL = "doubtful"
+"""Not an uncertainty but what came of one: 1 where a pixel was left undecided, else 0 (`predict --certain`)."""
+
+
 def map_kind(name: str) -> MapKind:
-    """What is known of map `name`. Raises InputError that names the nearest one."""
-    if name not in MAPS:
-        raise InputError(f"unknown uncertainty map '{name}'{nearest(name, MAPS)}")
-    return MAPS[name]
+    """What is known of map `name`; of one that is not listed, that high values are doubtful."""
+    return MAPS.get(name) or MapKind(name, 1, False)
+
+
+def measured(names: Iterable[str]) -> list[str]:
+    """The names that are maps of uncertainty, in their order: the measure's first one is the one that is drawn."""
+    return [name for name in names if name != DOUBTFUL]
 
 
 def doubt(name: str, values: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class LogitSample:
         self._rng = np.random.default_rng(seed)
         self._logits = np.zeros((len(label_map.classes), pixels), np.float32)
         self._truth = np.zeros(pixels, np.uint8)
-        self.seen = 0
+        self.seen, self.capacity = 0, pixels
 
     def update(self, logits: np.ndarray, mask: np.ndarray) -> None:
         """Add one picture.

@@ -39,7 +39,10 @@ def distributions(planes: np.ndarray, bernoulli: bool, y: int, x: int) -> list[l
 def slow_entropy(planes: np.ndarray, bernoulli: bool) -> np.ndarray:
     found = np.zeros(planes.shape[1:])
     for y, x in np.ndindex(found.shape):
-        found[y, x] = -sum(p * math.log(p) for each in distributions(planes, bernoulli, y, x) for p in each if p > 0)
+        labels = len(planes) if bernoulli else 1
+        found[y, x] = (
+            -sum(p * math.log(p) for each in distributions(planes, bernoulli, y, x) for p in each if p > 0) / labels
+        )
     return found
 
 
