@@ -13,6 +13,7 @@ import torch
 from lanecli.data.manifest import DatasetInfo, Sample, read_dataset
 from lanecli.errors import InputError
 from lanecli.inference.evaluate import geometry_on
+from lanecli.inference.measures import MEASURES
 from lanecli.labels import IGNORE_ID
 from lanecli.media import read_mask, read_picture
 from lanecli.metrics.uncertainty_bins import BINS, histogram, lower_edges
@@ -20,7 +21,7 @@ from lanecli.metrics.uncertainty_ranking import quantile_bins
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import Network, build_network, network_from_file
 from lanecli.uncertainty.density import fit_gaussians
-from lanecli.uncertainty.graph import CELL, LogDensity, Neco, cells_of
+from lanecli.uncertainty.graph import CELL, Cells, LogDensity, Neco
 from lanecli.uncertainty.maps import doubt, map_kind
 from lanecli.uncertainty.neco import principal_space
 from lanecli.uncertainty.statistics import FeatureStatistics
@@ -29,6 +30,8 @@ from lanecli.uncertainty.temperature import LogitSample
 MACS = 2 * 256 * 256
 """Multiplications a 4-pixel cell that whitening may take: two classes of 256 channels. More is reduced first."""
 _RANGE_PICTURES = 64
+GRAPH_MAPS = {"density": "log_density", "entropy": "entropy", "energy": "energy", "neco": "neco"}
+"""What each measure's map is called in an exported graph."""
 Progress = Callable[[int, int], None]
 
 
@@ -165,6 +168,43 @@ def calibrate(
     return Fitted(written, (), figures)
 
 
+def with_maps(network: Network, spec: ModelSpec, names: str) -> tuple[Network, ModelSpec, tuple[str, ...]]:
+    """A network that gives the maps of measures, for export.
+
+    Args:
+        network: as it was loaded.
+        spec: of it.
+        names: of measures, separated by commas, such as ``"density,entropy"``; ``"none"`` for none.
+
+    Returns:
+        The network and its specification, with outputs that need no fitting added, and the names of the outputs.
+
+    Raises:
+        InputError: a measure is unknown, has no map in a graph, or was not fitted.
+    """
+    maps: list[str] = []
+    for word in dict.fromkeys(part.strip() for part in names.split(",") if part.strip() not in ("", "none")):
+        measure = MEASURES.canonical(word)
+        if measure not in GRAPH_MAPS:
+            raise InputError(
+                f"'{measure}' asks several times and has no map in one graph: it stays with torch and with several "
+                f"models; export takes {', '.join(GRAPH_MAPS)}"
+            )
+        name = GRAPH_MAPS[measure]
+        if name not in spec.outputs and measure in ("density", "neco"):
+            raise InputError(
+                f"the model holds no statistics of features for '{measure}': add them with 'lanecli uncertainty fit'"
+            )
+        maps.append(name)
+    missing = {name: {} for name in maps if name not in spec.outputs}
+    if missing:
+        spec = replace(spec, outputs={**spec.outputs, **missing})
+        fuller = build_network(spec).eval()
+        fuller.load_state_dict({**fuller.state_dict(), **network.state_dict()})
+        network = fuller
+    return network, spec, tuple(maps)
+
+
 def _loaded(model: Path, out: Path) -> tuple[Network, ModelSpec]:
     if out.suffix.lower() != ".safetensors":
         raise InputError(f"{out}: a model file that can be fitted on ends in .safetensors; export it again afterwards")
@@ -199,11 +239,12 @@ def _cells(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features (D, h, w) of whole cells, and the mask (H, W) they cover, filled with `IGNORE_ID` beyond the picture."""
     side = step * network.feature_stride
+    shrink = Cells(network.feature_channels, step)
     for picture, mask in _pictures(spec, dataset, samples):
         with torch.inference_mode():
             features = network(torch.from_numpy(picture[None]), ("features",))["features"].float()
             rows, columns = (size // step * step for size in features.shape[2:])
-            cells = cells_of(features[..., :rows, :columns], step)[0].numpy()
+            cells = shrink(features[..., :rows, :columns])[0].numpy()
         height, width = cells.shape[1] * side, cells.shape[2] * side
         covered = np.full((height, width), IGNORE_ID, np.uint8)
         part = mask[:height, :width]
@@ -217,13 +258,9 @@ def _ranges(
     """For each fitted map the value of certain and of doubtful pixels, from training pictures."""
     counts = {name: np.zeros(BINS, np.int64) for name in ("log_density", "neco")}
     for cells, _ in _cells(network, spec, dataset, samples, step):
-        found = {"features": torch.from_numpy(cells[None])}
         for name, total in counts.items():
-            module = network.extra[name]
-            module.step, kept = 1, module.step
             with torch.inference_mode():
-                values = doubt(name, module(found).numpy().ravel())
-            module.step = kept
+                values = doubt(name, network.extra[name].of_cells(torch.from_numpy(cells[None])).numpy().ravel())
             total += histogram(values, np.zeros(values.size, np.int32), 1)[0]
     edges = lower_edges()
     ends = {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from lanecli.modelfile import ModelSpec
 from lanecli.models.outputs import Output
@@ -34,20 +35,29 @@ def _in_single(values: torch.Tensor) -> Iterator[torch.Tensor]:
         yield values.float()
 
 
-def cells_of(features: torch.Tensor, step: int) -> torch.Tensor:
-    """Features at `step` times their stride: the mean of each cell's middle two (or one) by two, where step is above 1.
+class Cells(nn.Module):
+    """Features at a multiple of their stride: the mean of each cell's middle two by two.
 
     Not the mean of the whole cell, which would blur thin markings into their surroundings; and the middle, so that the
-    result lies on the cells' centres.
-
-    Args:
-        features: (N, D, h, w); h and w multiples of `step`.
-        step: 1, or even.
+    result lies on the cells' centres. A convolution with gaps and not a slice, which would copy the whole map.
     """
-    if step == 1:
-        return features
-    before = step // 2 - 1
-    return F.avg_pool2d(features[..., before:, before:], 2, stride=step)
+
+    taps: torch.Tensor
+
+    def __init__(self, channels: int, step: int) -> None:
+        """Args: channels: D; step: features a side of a cell: 1, which changes nothing, or an even number."""
+        super().__init__()
+        self.step = step
+        side = step // 2 + 1
+        taps = torch.zeros(channels, 1, side, side)
+        taps[..., -2:, -2:] = 0.25
+        self.register_buffer("taps", taps, persistent=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, D, h, w), h and w multiples of the step, to (N, D, h / step, w / step)."""
+        if self.step == 1:
+            return features
+        return F.conv2d(features, self.taps, stride=self.step, groups=self.taps.shape[0])
 
 
 class LogDensity(Output):
@@ -72,8 +82,8 @@ class LogDensity(Output):
         """
         super().__init__(spec, network, arguments)
         self.groups, self.components = int(arguments["groups"]), int(arguments["components"])
-        self.step = int(arguments["step"])
         channels = network.feature_channels
+        self.cells = Cells(channels, int(arguments["step"]))
         self.reduced = self.components < channels and self.groups > 1
         width = self.components if self.reduced else channels
         if self.reduced:
@@ -111,11 +121,14 @@ class LogDensity(Output):
     def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """``features`` (N, D, h, w) to the log density (N, h / step, w / step), float32, nats."""
         with _in_single(found["features"]) as features:
-            cells = cells_of(features, self.step)
-            if self.reduced:
-                cells = F.conv2d(cells, self.get_buffer("basis"), self.get_buffer("basis_offset"))
-            white = F.conv2d(cells, self.whitening, self.offset)
-            each = F.conv2d(white * white, self.get_buffer("halves"), self.constant)
+            return self.of_cells(self.cells(features))
+
+    def of_cells(self, cells: torch.Tensor) -> torch.Tensor:
+        """The log density (N, h, w) of cells' features (N, D, h, w), float32."""
+        if self.reduced:
+            cells = F.conv2d(cells, self.get_buffer("basis"), self.get_buffer("basis_offset"))
+        white = F.conv2d(cells, self.whitening, self.offset)
+        each = F.conv2d(white * white, self.get_buffer("halves"), self.constant)
         # the largest is taken off by hand: not every runtime's log-sum-exp does, and these lie in the hundreds
         highest = each.amax(1, keepdim=True)
         return (highest + (each - highest).exp().sum(1, keepdim=True).log())[:, 0]
@@ -178,7 +191,7 @@ class Neco(Output):
         """
         super().__init__(spec, network, arguments)
         channels, components = network.feature_channels, int(arguments["components"])
-        self.components, self.step = components, int(arguments["step"])
+        self.cells = Cells(channels, int(arguments["step"]))
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("shift", torch.zeros(channels))
         self.register_buffer("weight", torch.zeros(components, channels, 1, 1))
@@ -195,9 +208,13 @@ class Neco(Output):
 
     def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """``features`` (N, D, h, w) to (N, h / step, w / step), 0 to 1."""
-        scale, shift = (self.get_buffer(name).view(1, -1, 1, 1) for name in ("scale", "shift"))
         with _in_single(found["features"]) as features:
-            standard = cells_of(features, self.step) * scale + shift
-            inside = F.conv2d(standard, self.weight)
+            return self.of_cells(self.cells(features))
+
+    def of_cells(self, cells: torch.Tensor) -> torch.Tensor:
+        """NECO (N, h, w) of cells' features (N, D, h, w), float32."""
+        scale, shift = (self.get_buffer(name).view(1, -1, 1, 1) for name in ("scale", "shift"))
+        standard = cells * scale + shift
+        inside = F.conv2d(standard, self.weight)
         total = (standard * standard).sum(1)
         return ((inside * inside).sum(1) / total.clamp(min=1e-12)).sqrt()

@@ -18,7 +18,7 @@ from lanecli.labels import LabelClass, LabelMap
 from lanecli.uncertainty.density import LARGEST_CONDITION, cholesky, fit_gaussians
 from lanecli.uncertainty.energy import energy
 from lanecli.uncertainty.entropy import entropy
-from lanecli.uncertainty.graph import Energy, Entropy, LogDensity, Neco, cells_of
+from lanecli.uncertainty.graph import Cells, Energy, Entropy, LogDensity, Neco
 from lanecli.uncertainty.neco import principal_space
 from lanecli.uncertainty.statistics import FeatureStatistics, Moments
 
@@ -237,7 +237,7 @@ def test_cells_lie_on_their_centres(step):
     # a ramp of pixel centres: the mean of a cell is its centre
     x = torch.arange(16, dtype=torch.float32) + 0.5
     ramp = torch.stack([x.expand(8, 16), (torch.arange(8) + 0.5)[:, None].expand(8, 16)])[None]
-    cells = cells_of(ramp, step)
+    cells = Cells(2, step)(ramp)
     assert cells.shape == (1, 2, 8 // step, 16 // step)
     assert cells[0, 0, 0].tolist() == [step * (i + 0.5) for i in range(16 // step)]
     assert cells[0, 1, :, 0].tolist() == [step * (i + 0.5) for i in range(8 // step)]
