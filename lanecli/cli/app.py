@@ -16,6 +16,7 @@ from lanecli.cli.listing import listing
 from lanecli.cli.overlay import overlay
 from lanecli.cli.predict import predict
 from lanecli.cli.prepare import prepare
+from lanecli.cli.select import select
 from lanecli.cli.show import show
 from lanecli.cli.sweep import sweep
 from lanecli.cli.synth import synth
@@ -54,6 +55,7 @@ app.command(short_help="Score a model on a dataset.")(evaluate)
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
 app.command(short_help="Make probabilities honest: one temperature.")(calibrate)
 app.add_typer(uncertainty.app, name="uncertainty", short_help="Statistics of features; a study of the measures.")
+app.command(short_help="Choose the frames most worth labelling next.")(select)
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)
 app.command(short_help="Train variants alike and compare them.")(sweep)
