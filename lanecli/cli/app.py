@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from lanecli import __version__
-from lanecli.cli import export, score
+from lanecli.cli import export, score, uncertainty
 from lanecli.cli.bench import bench
+from lanecli.cli.calibrate import calibrate
 from lanecli.cli.evaluate import evaluate
 from lanecli.cli.listing import listing
 from lanecli.cli.overlay import overlay
 from lanecli.cli.predict import predict
 from lanecli.cli.prepare import prepare
+from lanecli.cli.select import select
 from lanecli.cli.show import show
 from lanecli.cli.sweep import sweep
 from lanecli.cli.synth import synth
@@ -53,6 +55,9 @@ app.command(short_help="Train a model.", context_settings=_OWN_ANSWER)(train)
 app.command(short_help="Score a model on a dataset.")(evaluate)
 app.add_typer(score.app, name="score", short_help="Score files as the benchmarks' own programs do.")
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
+app.command(short_help="Make probabilities honest: one temperature.")(calibrate)
+app.add_typer(uncertainty.app, name="uncertainty", short_help="Statistics of features; a study of the measures.")
+app.command(short_help="Choose the frames most worth labelling next.")(select)
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)
 app.command(short_help="Train variants alike and compare them.", context_settings=_OWN_ANSWER)(sweep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +65,15 @@ def evaluate(
     )
     with progress_bar() as bar:
         task = bar.add_task("evaluating")
-        scores = score(recipe, data, split, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        scores = score(
+            recipe,
+            data,
+            split,
+            metrics=[] if recipe.uncertainty == "none" else ["uncertainty"],
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if "uncertainty" in scores:
+        scores["uncertainty"] = {"measure": recipe.uncertainty, **scores["uncertainty"]}
     document = {
         "model": recipe.models[0] if len(recipe.models) == 1 else list(recipe.models),
         "data": str(data),
@@ -90,6 +99,22 @@ def _table(scores: dict[str, Any]) -> list[str]:
         f"{scores['n_images']} pictures, {scores['ms_per_image']:.1f} ms each: {ms['preprocess']:.1f} before the "
         f"network, {ms['network']:.1f} in it, {ms['postprocess']:.1f} after it"
     )
+    if "uncertainty" in scores:
+        lines += _uncertainty_lines(scores["uncertainty"], cell)
+    return lines
+
+
+def _uncertainty_lines(found: dict[str, Any], cell: Callable[[float | None], str]) -> list[str]:
+    lines = [f"{found['measure']}: where the prediction is wrong, the uncertainty should be high"]
+    for name, scores in found["maps"].items():
+        lines.append(
+            f"  {name}: AUROC {cell(scores['auroc_error'])} and AUPR {cell(scores['aupr_error'])} of wrong pixels, "
+            f"AURC {cell(scores['aurc'])}"
+        )
+    lines += [
+        f"  surest {100 * row['coverage']:5.1f} % of pixels: mIoU without background {cell(row['miou_foreground'])}"
+        for row in found["coverage"]
+    ]
     return lines
 
 

@@ -22,6 +22,10 @@ def onnx(
     model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
     out: Annotated[Path | None, typer.Option(help="The .onnx file; default: beside the model.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 to store weights in half the size.")] = "fp32",
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(help="Maps the file gives too, by commas: density, entropy, energy, neco; default: the fitted."),
+    ] = None,
     static: Annotated[bool, typer.Option("--static", help="Fix batch 1 and one picture size.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     json: JsonOption = False,
@@ -44,7 +48,12 @@ def onnx(
     from lanecli.models.build import network_from_file
 
     network, spec = network_from_file(source)
-    parity = export_onnx(network, spec, target, precision=precision, static=static)
+    maps = None
+    if uncertainty is not None:
+        from lanecli.inference.fitting import with_maps
+
+        network, spec, maps = with_maps(network, spec, uncertainty)
+    parity = export_onnx(network, spec, target, precision=precision, static=static, maps=maps)
     megabytes = target.stat().st_size / 1e6
     document = {
         "file": str(target),

@@ -41,6 +41,7 @@ def recipe_of(
     passes: int,
     crf: bool,
     smooth: float = 0.0,
+    certain: float | None = None,
     backend: str,
     precision: str,
     device: str,
@@ -55,6 +56,8 @@ def recipe_of(
         steps["crf"] = {}
     if smooth:
         steps["smooth"] = {"half_life": smooth}
+    if certain is not None:
+        steps["certain"] = {"threshold": certain}
     return Recipe(
         models=tuple(models or [DEFAULT_MODEL]),
         combine=combine,

@@ -62,6 +62,10 @@ def predict(
         float, typer.Option(min=0, help="Smooth probabilities along a video: half-life in seconds, 0 is off.")
     ] = 0.0,
     crf: CrfOption = False,
+    certain: Annotated[
+        float | None,
+        typer.Option(help="Leave pixels undecided (255, hatched) whose uncertainty is above this, in the map's unit."),
+    ] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: do part I of N of the sources.")] = None,
     decode: Annotated[bool, typer.Option("--decode", help="Masks hold the source ids of the label map.")] = False,
     alpha: Annotated[float, typer.Option(help="Opacity of the overlay, 0 to 1.")] = 0.5,
@@ -88,6 +92,7 @@ def predict(
         passes=passes,
         crf=crf,
         smooth=smooth,
+        certain=certain,
         backend=backend,
         precision=precision,
         device=device,

@@ -166,12 +166,13 @@ def _rename(model: Any, old: str, new: str) -> None:
 def _round_weights(network: Network) -> set[str]:
     """Round weights of two or more dimensions to half precision in place; their names come back.
 
-    Torch and the file then hold the same numbers. Biases and batch norm are small and stay as they are.
+    Torch and the file then hold the same numbers. Biases and batch norm are small and stay as they are, and so do the
+    extra outputs, whose whitening magnifies its rounding.
     """
     halved = set()
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point() and tensor.ndim > 1:
+            if tensor.is_floating_point() and tensor.ndim > 1 and not name.startswith("extra."):
                 tensor.copy_(tensor.half().float())
                 halved.add(name)
     return halved

@@ -20,6 +20,9 @@ TIES = 0.05
 """Share of pixels that may differ by more in networks that remember where each maximum was: where the two largest
 values are equal up to rounding, another runtime may well find the other one first."""
 
+_LEAST_SPAN = 1e-2
+"""Of a map's values: where a network is sure of everything, its entropy spans nothing."""
+
 Answer = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
@@ -32,7 +35,7 @@ class Parity:
         largest_logit: in absolute value, for scale.
         equal_pixels: share of pixels of the class maps, at the pictures' own sizes, that are equal.
         differing_pixels: share of pixels with a logit beyond the tolerance.
-        map_difference: of each further map, the largest difference as a share of its range.
+        map_difference: of each further map, the largest difference as a share of its range between its 1st and 99th percentile.
         pixels: how many class map pixels were compared.
         sizes: (pictures, width, height) of each comparison.
     """
@@ -107,7 +110,8 @@ def compare(whole: WholeModel, answer: Answer, sizes: Sequence[tuple[int, Size]]
         equal += int((theirs["class_map"] == ours["class_map"]).sum())
         pixels += ours["class_map"].size
         for name in whole.maps:
-            span = max(float(np.ptp(ours[name])), 1e-12)
+            low, high = np.percentile(ours[name], (1, 99))
+            span = max(float(high - low), _LEAST_SPAN)
             maps[name] = max(maps[name], float(np.abs(theirs[name] - ours[name]).max()) / span)
     made = tuple((batch, *size) for batch, size in sizes)
     return Parity(difference, largest, equal / pixels, differing / logits, maps, pixels, made)

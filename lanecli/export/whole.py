@@ -13,6 +13,7 @@ from lanecli.geometry import PAD_COLOR, SNAP, Geometry
 from lanecli.inference.backends.trim import SHOWN, inner_name
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.models.build import Network
+from lanecli.uncertainty.maps import map_kind
 
 _CERTAIN = 0.5
 
@@ -63,9 +64,9 @@ class WholeModel(nn.Module):
         maps = []
         for name in self.maps:
             plane = found[name].float()
-            lowest = plane.amin((1, 2), keepdim=True)
+            surest = plane.amin((1, 2), keepdim=True) if map_kind(name).sign > 0 else plane.amax((1, 2), keepdim=True)
             grown = self._back(plane[:, None], across, down, height, width)[:, 0]
-            maps.append(torch.where(outside, lowest, grown))
+            maps.append(torch.where(outside, surest, grown))
         inner = [found[name].float() for name in self.maps]
         return self._chosen(planes), self._probabilities(planes), logits, *maps, shown, *inner
 

@@ -95,6 +95,7 @@ def score(
             f"the model knows {', '.join(label_map.names)}"
         )
     groups: dict[str, list[Metric]] = {}
+    pooled: list[Metric] = [kind(label_map) for kind in kinds if kind.pooled]
     for number, sample in enumerate(samples):
         frame, mask = Frame.from_rgb(read_picture(sample.image)), read_mask(sample.mask)
         if frame.size != mask.shape[::-1]:
@@ -104,13 +105,14 @@ def score(
             predictor.clock = Clock()
         prediction = predictor.predict(frame)
         if sample.group not in groups:
-            groups[sample.group] = [kind(label_map) for kind in kinds]
+            groups[sample.group] = [kind(label_map) for kind in kinds if not kind.pooled]
         truth = Truth(mask, image=str(sample.image), group=sample.group)
-        for metric in groups[sample.group]:
+        for metric in (*groups[sample.group], *pooled):
             metric.update(prediction, truth)
         progress(number + 1, len(samples))
     return {
         **_scores(groups),
+        **{name: value for metric in pooled for name, value in metric.scores().items()},
         **_milliseconds(predictor.clock, len(samples)),
         "n_images": len(samples),
         "compute": predictor.compute,

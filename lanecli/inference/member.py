@@ -15,6 +15,7 @@ from lanecli.inference.network_input import network_picture, place
 from lanecli.inference.views import AS_IT_IS, View
 from lanecli.labels import LabelMap, planes_of
 from lanecli.media.frame import Frame
+from lanecli.uncertainty.maps import map_kind
 
 _CERTAIN_LOGIT = 15.0
 """Logit of the background outside a model's crop, where it is certain: a probability of 1 - 3e-7."""
@@ -123,9 +124,22 @@ class MemberAnswer:
         return self._scores(found, (low, _CERTAIN_LOGIT), logits=True)
 
     def map(self, name: str) -> np.ndarray:
-        """(H, W) float32 of a further output; outside the crop its smallest value in the picture."""
-        found = self._turned(self._found[name])
-        return self._placement.inverse_map(found, float(found.min()))
+        """(H, W) float32 of a further output; outside the crop its least doubtful value in the picture."""
+        return self.placed(self._found[name], sign=map_kind(name).sign)
+
+    def placed(self, plane: np.ndarray, *, sign: int) -> np.ndarray:
+        """A plane over the network's picture as (H, W) over the frame; the least doubtful value outside the crop.
+
+        Args:
+            plane: (h, w) float32.
+            sign: 1 where high values are doubtful, -1 where low ones are.
+        """
+        outside = plane.min() if sign > 0 else plane.max()
+        return self._placement.inverse_map(np.ascontiguousarray(self._turned(plane)), float(outside))
+
+    def network_logits(self) -> np.ndarray:
+        """(C, h, w) float32 logits of all classes as the network gives them, in its own order, the view not undone."""
+        return self._found["logits"]
 
     def features(self) -> np.ndarray:
         """(D, h, w) float32 as the network gives them: at their own stride, the view not undone."""

@@ -21,6 +21,7 @@ from lanecli.inference.prediction import Prediction
 from lanecli.inference.steps import Step, StepContext
 from lanecli.labels import LabelMap, decide
 from lanecli.media.frame import Frame
+from lanecli.uncertainty.entropy import largest_entropy
 
 
 @dataclass
@@ -110,6 +111,21 @@ class Predictor:
     def gives(self) -> tuple[str, ...]:
         """Names of the maps Predictions hold."""
         return tuple(name for measure in self.measures for name in measure.maps)
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Of maps with a known scale, the value that is certain and the one that is doubtful.
+
+        Entropies have their largest value (a quarter of it for mutual information, which seldom comes near); fitted
+        maps what the training pictures showed.
+        """
+        planes = len(self.label_map.plane_classes)
+        largest = largest_entropy(planes, bernoulli=self.label_map.bernoulli)
+        known = {"entropy": (0.0, largest), "mutual_information": (0.0, largest / 4)}
+        for name, arguments in self.members[0].backend.spec.outputs.items():
+            if name in self.gives and isinstance(found := arguments.get("range"), list) and len(found) == 2:
+                known[name] = (float(found[0]), float(found[1]))
+        return {name: ends for name, ends in known.items() if name in self.gives and ends[0] != ends[1]}
 
     @property
     def compute(self) -> dict[str, str]:

@@ -58,10 +58,11 @@ class Recipe:
     device: str = "auto"
     batch: int = 1
 
-    def open(self, keep: Collection[str] = ()) -> Predictor:
+    def open(self, keep: Collection[str] = (), also: Sequence[Measure] = ()) -> Predictor:
         """Load everything.
 
         Args:
+            also: further measures, which the caller made.
             keep: parts of Predictions that somebody will read: ``"planes"``, ``"lanes"``, names of maps. Measures and
                 steps that give them are added.
 
@@ -71,7 +72,7 @@ class Recipe:
         recipe = self._spelt_out()
         steps = recipe._steps(keep)
         keep = {*keep, *(need for step in steps for need in step.needs)}
-        measures = recipe._measures(keep)
+        measures = [*recipe._measures(keep), *also]
         members, combiner = recipe._members(measures)
         return Predictor(members, combiner(), measures=measures, steps=steps, keep=keep, batch=self.batch)
 

@@ -144,7 +144,15 @@ class Run:
             for kind in kinds:
                 path = self.out / SINKS.entry(kind).facts["whole"] if source is None else None
                 path = path or output_path(kind, source, self.out)  # type: ignore[arg-type]
-                job = SinkJob(path, self.predictor.label_map, settings, source, reader, self.predictor.gives)
+                job = SinkJob(
+                    path,
+                    self.predictor.label_map,
+                    settings,
+                    source,
+                    reader,
+                    self.predictor.gives,
+                    self.predictor.ranges,
+                )
                 sinks.append(SINKS.get(kind)(job))
             if self.record and source is not None:
                 self.record.begin(source)

@@ -41,8 +41,11 @@ class Metric(ABC):
         needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, or names of maps.
         definitions: what each score means, background and pooling stated.
         counts: what has been counted; those of several parts of a set add up.
+        pooled: whether it is counted over all groups at once, without intervals and groups' own scores: for counts too
+            large to keep for each group.
     """
 
+    pooled: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     definitions: ClassVar[Mapping[str, str]] = {}
     counts: dict[str, np.ndarray]
@@ -79,4 +82,10 @@ METRICS.add(
     "calibration",
     "lanecli.metrics.calibration:CalibrationScores",
     summary="negative log-likelihood, Brier score, expected calibration error",
+)
+METRICS.add(
+    "uncertainty",
+    "lanecli.metrics.uncertainty:UncertaintyScores",
+    summary="how well the uncertainty knows where the prediction is wrong: PAvPU, AUROC, AURC, IoU over coverage",
+    asked=True,
 )

@@ -46,3 +46,7 @@ class Output(nn.Module):
 
 
 OUTPUTS: Registry[type[Output]] = Registry("output")
+OUTPUTS.add("log_density", "lanecli.uncertainty.graph:LogDensity", summary="log density of features (DDU), fitted")
+OUTPUTS.add("neco", "lanecli.uncertainty.graph:Neco", summary="share of a feature in the principal space, fitted")
+OUTPUTS.add("energy", "lanecli.uncertainty.graph:Energy", summary="energy of the logits")
+OUTPUTS.add("entropy", "lanecli.uncertainty.graph:Entropy", summary="softmax entropy of the logits, in nats")

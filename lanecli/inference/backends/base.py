@@ -86,6 +86,13 @@ class Backend(ABC):
             seed: with dropout on, drawn from this seed; None is without.
         """
 
+    def check_sampling(self) -> None:
+        """Raise InputError where dropout cannot be sampled."""
+        raise InputError(
+            f"{self.load.path}: mc-dropout samples with torch only: give the .safetensors file the model was exported "
+            "from, with --backend auto or torch"
+        )
+
     def infer(self, picture: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8 RGB to (K, h, w) float32 planes of probabilities."""
         return self.submit(picture[None]).result()["planes"][0]

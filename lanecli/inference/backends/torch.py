@@ -57,6 +57,13 @@ class TorchBackend(Backend):
         other.__dict__ = {**self.__dict__, "load": load, "precision": precision, "size": size}
         return other
 
+    def check_sampling(self) -> None:
+        """Raise InputError where the network has no dropout, or comes from a graph that was exported without."""
+        if self.load.path.suffix == ".onnx":
+            super().check_sampling()
+        with sampling(self._network):
+            pass
+
     @contextmanager
     def _sampled(self, seed: int) -> Iterator[None]:
         """Dropout on, drawn from `seed`; the process's own random state is left as it was."""

@@ -55,4 +55,25 @@ MEASURES.add(
     summary="softmax entropy of the combined probabilities, in nats: how undecided the answer is",
     usual=True,
 )
+MEASURES.add(
+    "mc-dropout",
+    "lanecli.inference.measures.members:McDropout",
+    summary="predictive entropy and mutual information of passes with dropout on (torch only)",
+)
+MEASURES.add(
+    "ensemble",
+    "lanecli.inference.measures.members:Ensemble",
+    summary="predictive entropy and mutual information of several models or views",
+)
+MEASURES.add(
+    "density",
+    "lanecli.inference.measures.outputs:Density",
+    summary="log density of features under a Gaussian a class (DDU), and entropy, from one pass",
+)
+MEASURES.add(
+    "energy", "lanecli.inference.measures.outputs:Energy", summary="energy of the logits: -log-sum-exp over classes"
+)
+MEASURES.add(
+    "neco", "lanecli.inference.measures.outputs:Neco", summary="share of a feature in the training's principal space"
+)
 """Facts: ``usual``, the measure where any will do."""

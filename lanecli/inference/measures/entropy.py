@@ -8,36 +8,22 @@ import numpy as np
 
 from lanecli.inference.member import Member, MemberAnswer
 from lanecli.labels import LabelMap
-
-_SMALLEST = np.float32(1e-12)
-
-
-def entropy(planes: np.ndarray, label_map: LabelMap) -> np.ndarray:
-    """-sum_c p_c ln p_c of each pixel, in nats.
-
-    Args:
-        planes: (K, H, W) float32 probabilities, one plane for each of `LabelMap.plane_classes`.
-        label_map: the classes; of several labels at once the mean over labels of each one's own entropy.
-
-    Returns:
-        (H, W) float32, 0 to ln C (to ln 2 for several labels).
-    """
-    if not label_map.bernoulli:
-        return -(planes * np.log(np.maximum(planes, _SMALLEST))).sum(0)
-    against = 1 - planes
-    each = planes * np.log(np.maximum(planes, _SMALLEST)) + against * np.log(np.maximum(against, _SMALLEST))
-    return -each.mean(0)
+from lanecli.uncertainty.entropy import entropy
 
 
-class _Fold:
+class EntropyFold:
+    """The entropy of what the members come to."""
+
     def __init__(self, label_map: LabelMap) -> None:
-        self._label_map = label_map
+        """Args: label_map: the classes."""
+        self._bernoulli = label_map.bernoulli
 
     def add(self, answer: MemberAnswer) -> None:
         """Nothing of a single member is needed."""
 
     def result(self, planes: np.ndarray) -> dict[str, np.ndarray]:
-        return {"entropy": entropy(planes, self._label_map)}
+        """The map ``entropy``, in nats."""
+        return {"entropy": entropy(planes, bernoulli=self._bernoulli)}
 
 
 class Entropy:
@@ -50,6 +36,6 @@ class Entropy:
     def check(self, members: Sequence[Member]) -> None:
         """Every model has it."""
 
-    def begin(self, label_map: LabelMap) -> _Fold:
+    def begin(self, label_map: LabelMap) -> EntropyFold:
         """Start on a frame."""
-        return _Fold(label_map)
+        return EntropyFold(label_map)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class SinkJob:
         source: what is predicted; None for a sink of the whole run.
         reader: of the video, a `VideoReader` or `CameraReader`; None for a picture.
         gives: names of the maps Predictions will hold.
+        ranges: of maps, the value drawn as certain and the one drawn as doubtful, where they are known.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class SinkJob:
     source: Source | None = None
     reader: Any = None
     gives: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Sink(ABC):
@@ -112,6 +114,13 @@ SINKS.add(
     summary="class probabilities as float16 NumPy arrays",
     picture=".probabilities.npz",
     video=".probabilities",
+)
+SINKS.add(
+    "uncertainty",
+    "lanecli.inference.sinks.uncertainty:Uncertainty",
+    summary="heat map of the uncertainty with a legend; of a picture its numbers too",
+    picture=".uncertainty.png",
+    video=".uncertainty.mp4",
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from lanecli.draw import OverlayPainter
+from lanecli.draw.heatmap import hatch
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
 from lanecli.media import VideoWriter, prepare_target, write_picture
+from lanecli.uncertainty.maps import DOUBTFUL
 
 
 class Overlay(Sink):
@@ -31,6 +33,8 @@ class Overlay(Sink):
         writer = self._writer
         canvas = prediction.frame.copy() if writer is None else writer.canvas(prediction.frame)
         self._painter.paint(canvas, prediction.class_map)
+        if DOUBTFUL in prediction.maps:
+            hatch(canvas, prediction.maps[DOUBTFUL] > 0)
         if writer is None:
             write_picture(self.path, canvas.rgb())
         else:

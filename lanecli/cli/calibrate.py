@@ -1,0 +1,45 @@
+"""``lanecli calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lanecli.cli.output import JsonOption, emit, progress_bar
+from lanecli.cli.uncertainty import source_and_target
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
+    data: Annotated[Path, typer.Option(help="A prepared dataset the model was not trained on.")],
+    split: Annotated[str, typer.Option(help="Of the dataset's manifest.")] = "val",
+    out: Annotated[
+        Path | None, typer.Option(help="The .safetensors file; default: a run's own model is rewritten.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Fit one temperature, so that probabilities say how often they are right. No pixel changes its class."""
+    source, target = source_and_target(model, out, overwrite)
+
+    from lanecli.inference.fitting import calibrate as fit
+
+    with progress_bar() as bar:
+        task = bar.add_task("logits")
+        found = fit(
+            source,
+            data,
+            target,
+            split=split,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    figures = found.figures
+    lines = [
+        f"{target}  (temperature {figures['temperature']:.4g}, before {figures['temperature_before']:.4g})",
+        f"negative log-likelihood {figures['nll_at_1']:.5f} at temperature 1, {figures['nll']:.5f} now "
+        f"({figures['pixels']} of {figures['pixels_seen']} pixels)",
+        f"next:   lanecli evaluate {model if out is None else target} --data {data} --split {split}",
+    ]
+    emit({"file": str(target), **figures}, lines, json)

@@ -1,0 +1,98 @@
+"""``lanecli select``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lanecli.cli.options import (
+    CombineOption,
+    DeviceOption,
+    PassesOption,
+    PrecisionOption,
+    TtaOption,
+    UncertaintyOption,
+    WeightsOption,
+    recipe_of,
+)
+from lanecli.cli.output import JsonOption, emit, note, progress_bar
+
+
+def select(
+    source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs, videos.")],
+    top: Annotated[int, typer.Option(min=1, help="How many frames to choose.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model file, run folder, shipped name or ensemble file.")
+    ] = None,
+    uncertainty: UncertaintyOption = "entropy",
+    score: Annotated[str, typer.Option(help="How a frame's doubt is summed up: mean, tail or peak.")] = "tail",
+    spread: Annotated[str, typer.Option(help="How alike frames are kept apart: greedy, clusters or none.")] = "greedy",
+    export: Annotated[
+        str | None, typer.Option(help="Write the model's answer to correct: cvat, labelme or coco.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take each N-th frame of a video.")] = 1,
+    combine: CombineOption = None,
+    weights: WeightsOption = None,
+    tta: TtaOption = "none",
+    passes: PassesOption = 5,
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Choose the frames most worth labelling next: doubtful, and not alike."""
+    from lanecli.data.annotations import FORMATS
+    from lanecli.errors import InputError, named, nearest
+    from lanecli.inference.select import select as choose
+    from lanecli.media import expand_sources
+
+    if export is not None and export not in FORMATS:
+        raise InputError(f"--export takes {', '.join(FORMATS)}, not '{export}'{nearest(export, FORMATS)}")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out}: exists already; add --overwrite to replace it")
+    sources = expand_sources(source, exclude=out)
+    recipe = recipe_of(
+        model,
+        combine=combine,
+        weights=weights,
+        tta=tta,
+        uncertainty=uncertainty,
+        passes=passes,
+        crf=False,
+        backend="torch",  # the one that gives features of every model file
+        precision=precision,
+        device=device,
+    )
+    failures: list[str] = []
+    with progress_bar() as bar:
+        task = bar.add_task("")
+        document = choose(
+            recipe,
+            sources,
+            out,
+            top=top,
+            score=score,
+            spread=spread,
+            every=every,
+            export=export,
+            begin=lambda s, frames: bar.reset(task, description=named(Path(s.path).name), total=frames),
+            progress=lambda done: bar.update(task, completed=done),
+            failed=failures.append,
+        )
+    for line in failures:
+        note(f"error: {line}")
+    chosen = document["selected"]
+    lines = [f"{entry['picture']}  ({entry[score]:.4g})" for entry in chosen[:20]]
+    lines += [f"… and {len(chosen) - 20} more"] if len(chosen) > 20 else []
+    lines.append(f"{len(chosen)} of {document['frames']} frames; look at {out / 'contact_sheet.png'}")
+    if export:
+        back = {"cvat": "cvat", "labelme": "labelme", "coco": "coco"}[export]
+        lines.append(
+            f"next:   correct them in {export}, then lanecli prepare {back} FOLDER --out DATASET --classes lane"
+        )
+    emit({**document, "out": str(out), "export": export, "errors": failures}, lines, json)
+    if failures:
+        raise typer.Exit(1)

@@ -1,0 +1,284 @@
+"""The frames most worth labelling next, and what a person needs to label them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lanecli import atomic, interruption
+from lanecli.data.annotations import Annotation, Line, Region, regions_of, write_annotations
+from lanecli.draw import OverlayPainter
+from lanecli.draw.heatmap import HeatmapPainter
+from lanecli.draw.sheet import grid
+from lanecli.errors import InputError, LaneError
+from lanecli.geometry import resize
+from lanecli.inference.member import Member, MemberAnswer
+from lanecli.inference.prediction import Prediction
+from lanecli.inference.predictor import Predictor
+from lanecli.inference.recipe import Recipe
+from lanecli.inference.sinks.uncertainty import scale_of
+from lanecli.labels import LabelMap
+from lanecli.media import Frame, Source, open_video, prefetch, read_picture, write_picture
+from lanecli.uncertainty.maps import doubt, map_kind, measured
+from lanecli.uncertainty.selection import SCORES, SPREADS, choose, describe, frame_scores
+
+DOUBTFUL_LABEL, DOUBTFUL_COLOR = "doubtful", (255, 0, 200)
+_SMALLEST = 20  # pixels: smaller regions are not worth a person's click
+_TILE, _COLUMNS = 480, 3
+_QUEUE = 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A frame that could be labelled: its source, its number there, its time in seconds, and how doubtful it is."""
+
+    source: Source
+    index: int
+    time: float | None
+    scores: dict[str, float]
+    description: np.ndarray
+
+
+class FrameFeatures:
+    """A measure without a map, which keeps a description of each frame's features."""
+
+    needs = frozenset({"features"})
+    maps: tuple[str, ...] = ()
+    samples = False
+
+    def __init__(self) -> None:
+        """Start with no frame."""
+        self.found: list[np.ndarray] = []
+
+    def check(self, members: Sequence[Member]) -> None:
+        """Every network has features."""
+
+    def begin(self, label_map: LabelMap) -> _FeatureFold:
+        """Start on a frame."""
+        return _FeatureFold(self.found)
+
+
+class _FeatureFold:
+    def __init__(self, found: list[np.ndarray]) -> None:
+        self._found = found
+        self._description: np.ndarray | None = None
+
+    def add(self, answer: MemberAnswer) -> None:
+        if self._description is None:  # the first member's: others' features are no other coordinates of the same space
+            self._description = describe(answer.features())
+
+    def result(self, planes: np.ndarray) -> dict[str, np.ndarray]:
+        assert self._description is not None, "there is a member"
+        self._found.append(self._description)
+        return {}
+
+
+def look_through(
+    predictor: Predictor,
+    features: FrameFeatures,
+    sources: Sequence[Source],
+    every: int,
+    begin: Callable[[Source, int | None], None],
+    progress: Callable[[int], None],
+    failed: Callable[[str], None],
+) -> list[Candidate]:
+    """Every frame of the sources with its scores; pictures are not kept.
+
+    Args:
+        predictor: gives an uncertainty, and feeds `features`.
+        features: of the predictor.
+        sources: pictures and videos.
+        every: take each N-th frame of a video.
+        begin: told of each source and its estimated frame count.
+        progress: told how many frames of it are done.
+        failed: told of a source that cannot be read; the others go on.
+    """
+    found = []
+    for source in sources:
+        try:
+            for number, prediction in enumerate(_predictions(predictor, source, every, begin)):
+                interruption.check()
+                name = measured(prediction.maps)[0]
+                scores = frame_scores(doubt(name, prediction.maps[name]))
+                description = features.found.pop(0)
+                found.append(Candidate(source, number, prediction.frame.time, scores, description))
+                progress(number + 1)
+        except (LaneError, OSError) as error:
+            features.found.clear()
+            failed(str(error))
+    return found
+
+
+def _predictions(
+    predictor: Predictor, source: Source, every: int, begin: Callable[[Source, int | None], None]
+) -> Iterator[Prediction]:
+    if source.kind == "image":
+        begin(source, 1)
+        yield predictor.predict(Frame.from_rgb(read_picture(source.path)))
+        return
+    with open_video(source, every=every) as reader:
+        begin(source, None if reader.info.frames is None else -(-reader.info.frames // every))
+        yield from predictor.stream(prefetch(reader, _QUEUE))
+
+
+def select(
+    recipe: Recipe,
+    sources: Sequence[Source],
+    out: Path,
+    *,
+    top: int,
+    score: str = "tail",
+    spread: str = "greedy",
+    every: int = 1,
+    export: str | None = None,
+    begin: Callable[[Source, int | None], None] = lambda _source, _frames: None,
+    progress: Callable[[int], None] = lambda _done: None,
+    failed: Callable[[str], None] = lambda _line: None,
+) -> dict[str, Any]:
+    """Choose frames, and write them with what there is to look at and to correct.
+
+    ``out`` gets ``images/``, ``selection.csv`` (rank, picture, source, frame, time, scores), ``contact_sheet.png`` and,
+    with `export`, annotations to correct.
+
+    Args:
+        recipe: the model, asked for an uncertainty.
+        sources: pictures and videos.
+        out: a folder to write; it must not exist yet.
+        top: how many frames to choose.
+        score: one of :data:`lanecli.uncertainty.selection.SCORES`.
+        spread: one of :data:`lanecli.uncertainty.selection.SPREADS`.
+        every: take each N-th frame of a video.
+        export: one of :data:`lanecli.data.annotations.FORMATS`.
+        begin, progress, failed: see :func:`look_through`.
+
+    Raises:
+        InputError: a name is unknown, or no frame could be read.
+    """
+    for word, known, option in ((score, SCORES, "--score"), (spread, SPREADS, "--spread")):
+        if word not in known:
+            raise InputError(f"{option} takes {', '.join(known)}, not '{word}'")
+    features = FrameFeatures()
+    predictor = recipe.open({"uncertainty"}, also=[features])
+    found = look_through(predictor, features, sources, every, begin, progress, failed)
+    if not found:
+        raise InputError("no frame could be read")
+    scores = np.array([candidate.scores[score] for candidate in found])
+    chosen = [found[i] for i in choose(scores, np.stack([c.description for c in found]), top, spread)]
+    with atomic.folder(out) as folder:
+        names = _write_pictures(folder / "images", chosen, every)
+        annotations, tiles = [], []
+        for name in names:
+            prediction = predictor.predict(Frame.from_rgb(read_picture(folder / "images" / name)))
+            features.found.clear()
+            tiles.append(_tile(prediction, predictor))
+            annotations.append(annotation_of(prediction, name, predictor.ranges))
+        write_picture(folder / "contact_sheet.png", grid(tiles, _COLUMNS))
+        atomic.write(folder / "selection.csv", _table(chosen, names))
+        if export:
+            labels, colors = label_list(predictor.label_map)
+            write_annotations(export, folder, annotations, labels, colors)
+    return {
+        "frames": len(found),
+        "selected": [
+            {
+                "picture": str(out / "images" / name),
+                "source": c.source.path,
+                "frame": c.index,
+                "time": c.time,
+                **c.scores,
+            }
+            for c, name in zip(chosen, names, strict=True)
+        ],
+        "score": score,
+        "spread": spread,
+        "map": measured(predictor.gives)[0],
+    }
+
+
+def _write_pictures(folder: Path, chosen: Sequence[Candidate], every: int) -> list[str]:
+    """Copies of pictures, and frames of videos as PNG; their names, in the order of `chosen`."""
+    folder.mkdir()
+    names: dict[int, str] = {}
+    for source in {id(c.source): c.source for c in chosen}.values():
+        own = [(rank, c) for rank, c in enumerate(chosen) if c.source is source]
+        if source.kind == "image":
+            for rank, _ in own:
+                names[rank] = f"{rank + 1:04d}_{Path(source.path).stem}{Path(source.path).suffix}"
+                shutil.copyfile(source.path, folder / names[rank])
+            continue
+        wanted = {candidate.index: rank for rank, candidate in own}
+        with open_video(source, every=every) as reader:
+            for number, frame in enumerate(reader):
+                if number in wanted:
+                    rank = wanted.pop(number)
+                    names[rank] = f"{rank + 1:04d}_{source.stem}_{number * every:06d}.png"
+                    write_picture(folder / names[rank], frame.rgb())
+                if not wanted:
+                    break
+    return [names[rank] for rank in range(len(chosen))]
+
+
+def label_list(label_map: LabelMap) -> tuple[list[str], list[tuple[int, int, int]]]:
+    """Every label of the task and its colour: the classes but the background, and the doubtful regions."""
+    drawn = [c for i, c in enumerate(label_map.classes) if i != label_map.background]
+    return [*(c.name for c in drawn), DOUBTFUL_LABEL], [*(c.color for c in drawn), DOUBTFUL_COLOR]
+
+
+def annotation_of(prediction: Prediction, name: str, ranges: dict[str, tuple[float, float]]) -> Annotation:
+    """The model's own answer as something to correct.
+
+    Doubtful regions lie below everything else: what a person draws or leaves there hides them, and what they cover
+    alone is background when it is read back onto classes that do not know them.
+
+    Args:
+        prediction: of the picture.
+        name: of the picture's file.
+        ranges: of the predictor: doubtful is what lies beyond the middle of the map's scale.
+    """
+    label_map = prediction.label_map
+    measure = measured(prediction.maps)[0]
+    certain, doubtful = ranges.get(measure) or scale_of(measure, prediction.maps[measure])
+    sign = map_kind(measure).sign
+    region = doubt(measure, prediction.maps[measure]) > sign * (certain + doubtful) / 2
+    regions: list[Region] = regions_of(region, DOUBTFUL_LABEL, _SMALLEST)
+    for train_id, label in enumerate(label_map.classes):
+        if train_id != label_map.background:
+            held = (
+                prediction.class_map == train_id
+                if prediction.labels is None
+                else prediction.labels >> train_id & 1 == 1
+            )
+            regions += regions_of(held, label.name, 1)
+    lines = tuple(Line(str(lane.label), np.asarray(lane.points)) for lane in prediction.lanes or ())
+    return Annotation(name, prediction.frame.size, tuple(regions), lines)
+
+
+def _tile(prediction: Prediction, predictor: Predictor) -> np.ndarray:
+    """The overlay above the heat map."""
+    label_map, name = prediction.label_map, measured(prediction.maps)[0]
+    size = (_TILE, max(1, round(_TILE * prediction.frame.size[1] / prediction.frame.size[0])))
+    drawn, heated = (Frame.from_rgb(prediction.frame.rgb().copy()) for _ in range(2))
+    OverlayPainter(label_map.palette, names=label_map.names, background=label_map.background).paint(
+        drawn, prediction.class_map
+    )
+    values = prediction.maps[name]
+    HeatmapPainter(map_kind(name).title, *(predictor.ranges.get(name) or scale_of(name, values))).paint(heated, values)
+    return np.vstack([resize(drawn.rgb(), size), resize(heated.rgb(), size)])
+
+
+def _table(chosen: Sequence[Candidate], names: Sequence[str]) -> bytes:
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["rank", "picture", "source", "frame", "time", *SCORES])
+    for rank, (candidate, name) in enumerate(zip(chosen, names, strict=True), 1):
+        time = "" if candidate.time is None else f"{candidate.time:.3f}"
+        scores = [f"{candidate.scores[score]:.6g}" for score in SCORES]
+        rows.writerow([rank, f"images/{name}", candidate.source.path, candidate.index, time, *scores])
+    return text.getvalue().encode()

@@ -1,0 +1,25 @@
+"""The energy of logits, an uncertainty that costs nothing more than the logits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def energy(logits: np.ndarray, *, multilabel: bool = False) -> np.ndarray:
+    """Energy of each pixel; high where the network has seen little like it.
+
+    E = -ln sum_c exp(l_c): Liu et al., "Energy-based Out-of-distribution Detection", arXiv 2010.03759, equation 4 (the
+    temperature is already in the logits). Where several labels may hold at once the labels' own energies are summed,
+    E = -sum_c ln(1 + exp(l_c)): Wang et al., "Can multi-label classification networks know what they don't know?",
+    arXiv 2109.14162.
+
+    Args:
+        logits: (C, …) float, all classes' own, not their differences.
+        multilabel: which of the two.
+
+    Returns:
+        (…) of the logits' dtype, nats.
+    """
+    if multilabel:
+        return -np.logaddexp(0, logits).sum(0)
+    return -np.logaddexp.reduce(logits, axis=0)
