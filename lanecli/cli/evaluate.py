@@ -100,7 +100,7 @@ def _table(scores: dict[str, Any]) -> list[str]:
         f"network, {ms['network']:.1f} in it, {ms['postprocess']:.1f} after it"
     )
     if "uncertainty" in scores:
-        lines += _uncertainty_lines(scores["uncertainty"], cell)
+        lines += _uncertainty_lines(scores["uncertainty"], _cell)
     return lines
 
 
