@@ -75,7 +75,7 @@ def test_a_loss(added: Callable[[str], None]) -> None:
     added("A loss")
 
     class Term:
-        name, weight, args = "exponential", 1.0, {}  # noqa: RUF012
+        name, weight, args = "exponential", 1.0, {}
 
     loss = build_loss([Term()], classes=2, mode="multiclass")
     logits = torch.tensor([[[[0.0, 9.0]], [[0.0, 1.0]]]], requires_grad=True)

@@ -56,8 +56,8 @@ def bench(
         return
     if measure is not None or out is not None:
         raise InputError("--measure and --out go with --architectures")
-    from lanecli.inference.bench import DEFINITIONS
-    from lanecli.inference.bench import bench as measure_model
+    from lanecli.bench.model import DEFINITIONS
+    from lanecli.bench.model import bench as measure_model
     from lanecli.shipped import DEFAULT_MODEL
 
     if video is not None and not video.is_file():
@@ -81,7 +81,7 @@ def _training(settings: list[str], data: list[Path], device: str) -> tuple[dict[
     import os
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as lanecli train sets it
-    from lanecli.training.bench import DEFINITIONS, bench_training
+    from lanecli.bench.training import DEFINITIONS, bench_training
 
     document = bench_training(settings, data, device=device, progress=lambda what: note(f"measuring {what} …"))
     width, height = document["size"]
@@ -101,8 +101,8 @@ def _architectures(
     """The document and the table of ``--architectures``."""
     from lanecli.cli.list_models import cost_columns, machine_line
     from lanecli.cli.table import Column, table
-    from lanecli.export.architectures import measure as measure_all
-    from lanecli.export.architectures import parse_names, parse_what
+    from lanecli.bench.architectures import measure as measure_all
+    from lanecli.bench.architectures import parse_names, parse_what
     from lanecli.media.outputs import prepare_target
     from lanecli.models.facts import DEFINITIONS
 

@@ -36,7 +36,7 @@ COUNTS = {"parameters": 1, "macs": 2, "stride": 8, "minimum": 0}
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of architectures that are run, which here costs nothing; linknet is interrupted the first time."""
-    from lanecli.export import architectures
+    from lanecli.bench import architectures
 
     calls: list[str] = []
 
@@ -73,7 +73,7 @@ def test_architectures_go_on_after_an_interruption(
 def test_what_no_longer_holds_is_measured_again(
     cli: Callable[..., Outcome], built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lanecli.export import architectures
+    from lanecli.bench import architectures
 
     line = ("bench", "--architectures", "erfnet", "--out", tmp_path / "facts.json")
     assert cli(*line).code == 0
@@ -118,7 +118,7 @@ def test_options_that_do_not_go_together(cli: Callable[..., Outcome], line: tupl
 def test_milliseconds_keep_a_backend_full_and_no_fuller() -> None:
     import numpy as np
 
-    from lanecli.inference.bench import milliseconds
+    from lanecli.bench.model import milliseconds
 
     class Counting:
         size, depth = (8, 4), 3
