@@ -135,7 +135,7 @@ def test_milliseconds_keep_a_backend_full_and_no_fuller() -> None:
             self.under_way -= 1
 
         def infer(self, picture: np.ndarray) -> None:
-            self.submit(picture).result()
+            self.submit(picture[None]).result()
 
     backend = Counting()
     assert milliseconds(backend, budget=0) > 0  # type: ignore[arg-type]
