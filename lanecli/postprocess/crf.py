@@ -14,6 +14,7 @@ stands for all in the appearance kernel, which bounds the cost on large pictures
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -28,34 +29,55 @@ SURE_SAMPLES = 50_000
 """About how many sure pixels stand for all of them."""
 
 
-def refine(
-    probabilities: Floats,
-    rgb: NDArray[np.uint8],
-    *,
-    background: int | None = 0,
-    background_weight: float = 0.25,
-    iterations: int = 5,
-    smoothness_weight: float = 1.0,
-    smoothness_sigma: float | None = None,
-    appearance_weight: float = 5.0,
-    appearance_sigma: float | None = None,
-    colour_sigma: float = 20.0,
-    sure_samples: int = SURE_SAMPLES,
-) -> Floats:
-    """Pull class borders to the picture's edges.
+@dataclass(frozen=True)
+class CrfSettings:
+    """How strongly neighbours pull at each other, and how far.
 
-    Args:
-        probabilities: (C, H, W) float32, 0..1, summing to one over C.
-        rgb: (H, W, 3) uint8, the picture they belong to.
-        background: the class most of a picture is, None for none.
+    Attributes:
         background_weight: what agreeing on the background counts, against 1 for any other class, 0 or more.
-        iterations: of mean field; 0 gives `probabilities` back.
+        iterations: of mean field; 0 changes nothing.
         smoothness_weight: of the kernel of position alone, 0 or more.
         smoothness_sigma: its standard deviation in pixels; None is a 640th of the width, at least 1.
         appearance_weight: of the kernel of position and colour, 0 or more.
         appearance_sigma: its standard deviation in pixels; None is a hundredth of the width, at least 5.
         colour_sigma: its standard deviation in levels of 0..255.
         sure_samples: about how many sure pixels stand for all of them in the appearance kernel.
+    """
+
+    background_weight: float = 0.25
+    iterations: int = 5
+    smoothness_weight: float = 1.0
+    smoothness_sigma: float | None = None
+    appearance_weight: float = 5.0
+    appearance_sigma: float | None = None
+    colour_sigma: float = 20.0
+    sure_samples: int = SURE_SAMPLES
+
+    def __post_init__(self) -> None:
+        if min(self.iterations, self.smoothness_weight, self.appearance_weight, self.background_weight) < 0:
+            raise InputError("CRF: iterations and weights must not be negative")
+        sigmas = (self.smoothness_sigma, self.appearance_sigma, self.colour_sigma)
+        if min(sigma for sigma in sigmas if sigma is not None) <= 0 or self.sure_samples < 1:
+            raise InputError("CRF: standard deviations and samples must be positive")
+
+
+DEFAULTS = CrfSettings()
+
+
+def refine(
+    probabilities: Floats,
+    rgb: NDArray[np.uint8],
+    settings: CrfSettings = DEFAULTS,
+    *,
+    background: int | None = 0,
+) -> Floats:
+    """Pull class borders to the picture's edges.
+
+    Args:
+        probabilities: (C, H, W) float32, 0..1, summing to one over C.
+        rgb: (H, W, 3) uint8, the picture they belong to.
+        settings: how strongly, and how far.
+        background: the class most of a picture is, None for none.
 
     Returns:
         (C, H, W) float32, summing to one over C. Where no pixel is sure, tests hold the largest difference in
@@ -69,15 +91,12 @@ def refine(
     if probabilities.ndim != 3 or rgb.shape != (*probabilities.shape[1:], 3):
         raise InputError(f"CRF: probabilities {probabilities.shape} do not belong to a picture {rgb.shape}")
     width = rgb.shape[1]
-    near = max(1.0, width / 640) if smoothness_sigma is None else smoothness_sigma
-    far = max(5.0, width / 100) if appearance_sigma is None else appearance_sigma
-    if min(iterations, smoothness_weight, appearance_weight, background_weight) < 0:
-        raise InputError("CRF: iterations and weights must not be negative")
-    if min(near, far, colour_sigma) <= 0 or sure_samples < 1:
-        raise InputError("CRF: standard deviations and samples must be positive")
-    unsure = _unsure(probabilities, smoothness_weight + appearance_weight)
+    near = max(1.0, width / 640) if settings.smoothness_sigma is None else settings.smoothness_sigma
+    far = max(5.0, width / 100) if settings.appearance_sigma is None else settings.appearance_sigma
+    weights = settings.smoothness_weight + settings.appearance_weight
+    unsure = _unsure(probabilities, weights)
     ids = np.flatnonzero(unsure)
-    if not iterations or not ids.size or not smoothness_weight + appearance_weight:
+    if not settings.iterations or not ids.size or not weights:
         return probabilities.copy()
     refined = np.ascontiguousarray(probabilities, np.float32).copy()
     flat = refined.reshape(len(refined), -1)
@@ -85,13 +104,14 @@ def refine(
     unary = np.log(np.maximum(current, _SMALLEST))
     reward = np.ones((len(flat), 1), np.float32)
     if background is not None:
-        reward[background] = background_weight
+        reward[background] = settings.background_weight
     kernels: list[tuple[float, _Smoothness | _Appearance]] = []
-    if smoothness_weight:
-        kernels.append((smoothness_weight, _Smoothness(refined, ids, near)))
-    if appearance_weight:
-        kernels.append((appearance_weight, _Appearance(flat, rgb, ids, unsure, far, colour_sigma, sure_samples)))
-    for _ in range(iterations):
+    if settings.smoothness_weight:
+        kernels.append((settings.smoothness_weight, _Smoothness(refined, ids, near)))
+    if settings.appearance_weight:
+        appearance = _Appearance(flat, rgb, ids, unsure, far, settings.colour_sigma, settings.sure_samples)
+        kernels.append((settings.appearance_weight, appearance))
+    for _ in range(settings.iterations):
         scores = unary.copy()
         for weight, kernel in kernels:
             scores += weight * reward * kernel(current)

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lanecli.errors import InputError
-from lanecli.postprocess.crf import refine
+from lanecli.postprocess.crf import CrfSettings, refine
 
 Doubles = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ PUBLISHED = {"background_weight": 1.0, "smoothness_weight": 3.0, "smoothness_sig
 @pytest.mark.parametrize(("noise", "classes"), [(0.0, 2), (4.0, 2), (6.0, 3)])
 def test_agrees_with_every_pair_written_out(noise: float, classes: int, sigmas: tuple[float, float]) -> None:
     probabilities, rgb = stripe(noise, classes)
-    ours = refine(probabilities, rgb, appearance_sigma=sigmas[0], colour_sigma=sigmas[1], **PUBLISHED)
+    ours = refine(probabilities, rgb, CrfSettings(appearance_sigma=sigmas[0], colour_sigma=sigmas[1], **PUBLISHED))
     exact = brute(probabilities, rgb, 5, (3.0, 3.0), (5.0, *sigmas))
     assert np.abs(exact - probabilities).mean() > 0.05  # there is something to agree on
     assert np.abs(ours - exact).mean() < 0.005
@@ -79,7 +79,7 @@ def test_agrees_with_every_pair_written_out(noise: float, classes: int, sigmas: 
 
 def test_the_background_counts_for_less() -> None:
     probabilities, rgb = stripe(4.0, 3)
-    ours = refine(probabilities, rgb, background_weight=0.25, smoothness_sigma=2.0, appearance_sigma=12.0)
+    ours = refine(probabilities, rgb, CrfSettings(background_weight=0.25, smoothness_sigma=2.0, appearance_sigma=12.0))
     exact = brute(probabilities, rgb, 5, (1.0, 2.0), (5.0, 12.0, 20.0), background_weight=0.25)
     plain = brute(probabilities, rgb, 5, (1.0, 2.0), (5.0, 12.0, 20.0))
     assert np.abs(exact - plain).mean() > 0.08
@@ -90,13 +90,17 @@ def test_the_background_counts_for_less() -> None:
 def test_strong_noise_stays_close_on_average() -> None:
     probabilities, rgb = stripe(20.0)
     exact = brute(probabilities, rgb, 5, (3.0, 3.0), (5.0, 50.0, 13.0))
-    ours = refine(probabilities, rgb, appearance_sigma=50.0, colour_sigma=13.0, **PUBLISHED)
+    ours = refine(probabilities, rgb, CrfSettings(appearance_sigma=50.0, colour_sigma=13.0, **PUBLISHED))
     assert np.abs(ours - exact).mean() < 0.01
 
 
 def test_the_smoothness_kernel_alone_is_exact() -> None:
     probabilities, rgb = stripe(8.0)
-    ours = refine(probabilities, rgb, iterations=3, **{**PUBLISHED, "appearance_weight": 0.0, "smoothness_weight": 6.0})
+    ours = refine(
+        probabilities,
+        rgb,
+        CrfSettings(iterations=3, **{**PUBLISHED, "appearance_weight": 0.0, "smoothness_weight": 6.0}),
+    )
     np.testing.assert_allclose(ours, brute(probabilities, rgb, 3, (6.0, 3.0), (0.0, 50.0, 13.0)), atol=5e-4)
 
 
@@ -106,12 +110,14 @@ def test_sure_pixels_stay_and_count() -> None:
     sure = np.ones(rgb.shape[:2], bool)
     sure[10:24, 6:32] = False
     probabilities[:, sure] = np.where(rgb[sure].mean(1) > 135, [[1e-6], [1 - 1e-6]], [[1 - 1e-6], [1e-6]])
-    ours = refine(probabilities, rgb, appearance_sigma=20.0, smoothness_sigma=2.0)
+    ours = refine(probabilities, rgb, CrfSettings(appearance_sigma=20.0, smoothness_sigma=2.0))
     np.testing.assert_array_equal(ours[:, sure], probabilities[:, sure])
     exact = brute(probabilities, rgb, 5, (1.0, 2.0), (5.0, 20.0, 20.0), background_weight=0.25)
     assert np.abs(exact - probabilities)[:, ~sure].mean() > 0.05
     assert np.abs(ours - exact)[:, ~sure].mean() < 0.005
-    few = refine(probabilities, rgb, appearance_sigma=20.0, smoothness_sigma=2.0, sure_samples=100)  # of 916
+    few = refine(
+        probabilities, rgb, CrfSettings(appearance_sigma=20.0, smoothness_sigma=2.0, sure_samples=100)
+    )  # of 916
     assert np.abs(few - exact)[:, ~sure].mean() < 0.01
 
 
@@ -132,7 +138,7 @@ def test_a_noisy_mask_of_thin_stripes_gets_better() -> None:
 
     assert iou(probabilities) < 0.8
     assert iou(refine(probabilities, rgb)) > 0.86
-    assert iou(refine(probabilities, rgb, appearance_weight=0)) < 0.82  # it is the picture that tells
+    assert iou(refine(probabilities, rgb, CrfSettings(appearance_weight=0))) < 0.82  # it is the picture that tells
 
 
 def test_a_class_follows_the_edge_of_the_picture() -> None:
@@ -140,14 +146,14 @@ def test_a_class_follows_the_edge_of_the_picture() -> None:
     rgb[:, 20:] = 200
     bright = np.full((24, 40), 0.4, np.float32)
     bright[:, 23:] = 0.8  # three pixels late
-    refined = refine(np.stack([1 - bright, bright]), rgb, background=None, appearance_sigma=50.0)
+    refined = refine(np.stack([1 - bright, bright]), rgb, CrfSettings(appearance_sigma=50.0), background=None)
     assert (refined[1, :, 20:] > 0.5).all()
     assert (refined[1, :, :20] < 0.5).all()
 
 
 def test_no_iteration_and_no_doubt_change_nothing() -> None:
     probabilities, rgb = stripe(4.0)
-    np.testing.assert_array_equal(refine(probabilities, rgb, iterations=0), probabilities)
+    np.testing.assert_array_equal(refine(probabilities, rgb, CrfSettings(iterations=0)), probabilities)
     certain = np.stack([np.ones(rgb.shape[:2], np.float32), np.zeros(rgb.shape[:2], np.float32)])
     np.testing.assert_array_equal(refine(certain, rgb), certain)
 
@@ -157,8 +163,8 @@ def test_bad_input_is_one_line() -> None:
     with pytest.raises(InputError, match="do not belong"):
         refine(probabilities, rgb[1:])
     with pytest.raises(InputError, match="must be positive"):
-        refine(probabilities, rgb, colour_sigma=0)
+        refine(probabilities, rgb, CrfSettings(colour_sigma=0))
     with pytest.raises(InputError, match="larger standard deviations"):
-        refine(probabilities, rgb, colour_sigma=1e-4)
+        refine(probabilities, rgb, CrfSettings(colour_sigma=1e-4))
     with pytest.raises(InputError, match="not be negative"):
-        refine(probabilities, rgb, iterations=-1)
+        refine(probabilities, rgb, CrfSettings(iterations=-1))
