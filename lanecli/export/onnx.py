@@ -17,6 +17,7 @@ from lanecli import atomic
 from lanecli.errors import LaneError
 from lanecli.export.parity import Parity, compare
 from lanecli.export.whole import WholeModel
+from lanecli.inference.backends.base import FALLBACK_SIZE
 from lanecli.modelfile import KEY, ModelSpec
 from lanecli.models.build import Network
 from lanecli.models.spectral import folded, plain_spec
@@ -63,8 +64,8 @@ def export_onnx(
     network, spec = folded(network), plain_spec(spec)
     halved = _round_weights(network) if precision == "fp16" else set()
     wanted = tuple(spec.outputs) if maps is None else tuple(maps)
-    whole = WholeModel(network, spec.label_map, spec.geometry, wanted).eval()
-    size = (spec.geometry.frame if static else None) or spec.geometry.size or (512, 256)
+    size = (spec.geometry.frame if static else None) or spec.geometry.size or FALLBACK_SIZE
+    whole = WholeModel(network, spec.label_map, spec.geometry, wanted, size if static else None).eval()
     model = _exported(whole, spec.architecture, size if static else None)
     _tidy(model, whole, static)
     if halved:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from lanecli.export.resample import along, band, inside
-from lanecli.geometry import PAD_COLOR, SNAP, Geometry
+from lanecli.geometry import PAD_COLOR, SNAP, Geometry, Side, Size
 from lanecli.inference.backends.trim import SHOWN, inner_name
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.models.build import Network
@@ -24,7 +24,14 @@ class WholeModel(nn.Module):
     What `lanecli predict` does with one model, in one graph (`lanecli.geometry`, `lanecli.labels.decide`).
     """
 
-    def __init__(self, network: Network, label_map: LabelMap, geometry: Geometry, maps: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        network: Network,
+        label_map: LabelMap,
+        geometry: Geometry,
+        maps: Sequence[str] = (),
+        fixed: Size | None = None,
+    ) -> None:
         """Set up.
 
         Args:
@@ -32,10 +39,29 @@ class WholeModel(nn.Module):
             label_map: its classes.
             geometry: what is done to a picture first.
             maps: names of the network's further outputs to give too.
+            fixed: (width, height) of all pictures: what resizes them is then computed once, and constant in the graph.
         """
         super().__init__()
         self.network, self.label_map, self.geometry = network, label_map, geometry
         self.maps = tuple(maps)
+        if fixed is not None:
+            for name, (places, weights) in self._bands(*fixed).items():
+                self.register_buffer(f"{name}_places", places)
+                self.register_buffer(f"{name}_weights", weights)
+        self.fixed = fixed
+
+    def _bands(self, width: Any, height: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """What resizes pictures of one size to the network's, and planes of its size back, along either side."""
+        if getattr(self, "fixed", None) is not None:
+            names = ("columns", "rows", "columns_back", "rows_back")
+            return {name: (getattr(self, f"{name}_places"), getattr(self, f"{name}_weights")) for name in names}
+        across, down = self.geometry.side(0, width, height), self.geometry.side(1, height, width)
+        found = {}
+        for name, side, size in (("columns", across, width), ("rows", down, height)):
+            frame, network = (side.start, side.length), (side.content_start, side.content_length)
+            found[name] = band(frame, network, side.network)
+            found[f"{name}_back"] = band(network, frame, size)
+        return found
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -55,30 +81,31 @@ class WholeModel(nn.Module):
         """
         height, width = pictures.shape[1], pictures.shape[2]
         across, down = self.geometry.side(0, width, height), self.geometry.side(1, height, width)
-        shown = self._shown(pictures, across, down)
+        bands = self._bands(width, height)
+        shown = self._shown(pictures, across, down, bands)
         found = self.network(shown, ("logits", *self.maps))
         logits = found["logits"].float()
-        planes = self._back(self._planes(logits), across, down, height, width)
-        outside = ~(inside((down.start, down.length), height)[:, None] & inside((across.start, across.length), width))
-        planes = torch.where(outside, self._beyond(planes), planes)
+        planes = self._back(self._planes(logits), bands, height, width)
+        within = inside((down.start, down.length), height)[:, None] & inside((across.start, across.length), width)
+        cropped = any(self.geometry.crop)
+        if cropped:
+            planes = torch.where(within, planes, self._beyond(planes))
         maps = []
         for name in self.maps:
             plane = found[name].float()
-            surest = plane.amin((1, 2), keepdim=True) if map_kind(name).sign > 0 else plane.amax((1, 2), keepdim=True)
-            grown = self._back(plane[:, None], across, down, height, width)[:, 0]
-            maps.append(torch.where(outside, surest, grown))
+            surest = (plane.amin if map_kind(name).sign > 0 else plane.amax)((1, 2), keepdim=True)
+            grown = self._back(plane[:, None], bands, height, width)[:, 0]
+            maps.append(torch.where(within, grown, surest) if cropped else grown)
         inner = [found[name].float() for name in self.maps]
         return self._chosen(planes), self._probabilities(planes), logits, *maps, shown, *inner
 
-    def _shown(self, pictures: torch.Tensor, across: Any, down: Any) -> torch.Tensor:
+    def _shown(self, pictures: torch.Tensor, across: Side, down: Side, bands: Mapping[str, Any]) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, h, w, 3) float32 whole levels."""
         batch, height, width = pictures.shape[0], pictures.shape[1], pictures.shape[2]
-        rows = band((down.start, down.length), (down.content_start, down.content_length), down.network)
-        columns = band((across.start, across.length), (across.content_start, across.content_length), across.network)
         # plane by plane: runtimes transpose planes quickly and pixels of three bytes slowly
         values = pictures.permute(0, 3, 1, 2).reshape(batch * 3, height, width)
-        values = along(values, *rows, down.network).transpose(1, 2)
-        values = along(values, *columns, across.network).transpose(1, 2)
+        values = along(values, *bands["rows"], down.network).transpose(1, 2)
+        values = along(values, *bands["columns"], across.network).transpose(1, 2)
         if self.geometry.fit == "pad":
             filled = (
                 inside((down.content_start, down.content_length), down.network)[:, None]
@@ -88,14 +115,14 @@ class WholeModel(nn.Module):
         values = torch.round(torch.round(values * SNAP) / SNAP).reshape(batch, 3, down.network, across.network)
         return values.permute(0, 2, 3, 1)
 
-    def _back(self, planes: torch.Tensor, across: Any, down: Any, height: Any, width: Any) -> torch.Tensor:
+    def _back(self, planes: torch.Tensor, bands: Mapping[str, Any], height: Any, width: Any) -> torch.Tensor:
         """(N, K, h, w) at the network's size to (N, K, H, W) at the picture's; zero outside the crop."""
         batch, count, rows_in, columns_in = planes.shape
-        rows = band((down.content_start, down.content_length), (down.start, down.length), height)
-        columns = band((across.content_start, across.content_length), (across.start, across.length), width)
         values = planes.transpose(2, 3).reshape(batch * count, columns_in, rows_in)
-        values = along(values, *columns, width).transpose(1, 2)  # across first: the fewer rows the less to do
-        return along(values, *rows, height).reshape(batch, count, height, width)
+        values = along(values, *bands["columns_back"], width).transpose(
+            1, 2
+        )  # across first: the fewer rows the less to do
+        return along(values, *bands["rows_back"], height).reshape(batch, count, height, width)
 
     def _planes(self, logits: torch.Tensor) -> torch.Tensor:
         """One plane of probabilities for each of `LabelMap.plane_classes`."""
