@@ -35,7 +35,8 @@ class Parity:
         largest_logit: in absolute value, for scale.
         equal_pixels: share of pixels of the class maps, at the pictures' own sizes, that are equal.
         differing_pixels: share of pixels with a logit beyond the tolerance.
-        map_difference: of each further map, the largest difference as a share of its range between its 1st and 99th percentile.
+        map_difference: of each further map, the largest difference as a share of its range from its 1st to its 99th
+            percentile.
         pixels: how many class map pixels were compared.
         sizes: (pictures, width, height) of each comparison.
     """
