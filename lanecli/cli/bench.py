@@ -99,10 +99,10 @@ def _architectures(
     names: str, measure: str | None, out: Path | None, budget: float, again: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """The document and the table of ``--architectures``."""
-    from lanecli.cli.list_models import cost_columns, machine_line
-    from lanecli.cli.table import Column, table
     from lanecli.bench.architectures import measure as measure_all
     from lanecli.bench.architectures import parse_names, parse_what
+    from lanecli.cli.list_models import cost_columns, machine_line
+    from lanecli.cli.table import Column, table
     from lanecli.media.outputs import prepare_target
     from lanecli.models.facts import DEFINITIONS
 
