@@ -115,7 +115,9 @@ def test_culane_picture_by_picture() -> None:
 def test_openlane(setting: str) -> None:
     folder = GOLDEN / "openlane2d"
     settings = openlane.Settings(iou=float(setting[3:6]), categories="with_" in setting)
-    found = openlane.score_lists(f"{folder}/gt/", f"{folder}/pred/", read_lists([folder / "list.txt"]), settings, workers=1)
+    found = openlane.score_lists(
+        f"{folder}/gt/", f"{folder}/pred/", read_lists([folder / "list.txt"]), settings, workers=1
+    )
     wanted = dict(expected("openlane2d")[setting])
     assert found["printed"]["f1"] == wanted.pop("printed")
     compare(found, wanted)

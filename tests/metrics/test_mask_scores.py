@@ -179,7 +179,9 @@ def test_masks_refuse_what_cannot_be_compared(tmp_path: Path) -> None:
     binary = label_map("binary")
     with pytest.raises(InputError, match="no PNG mask"):
         masks.score_folders(tmp_path, tmp_path, binary)
-    truth, guess = folders(tmp_path, {"a.png": np.zeros((2, 2)), "b.png": np.zeros((2, 2))}, {"a.png": np.zeros((2, 2))})
+    truth, guess = folders(
+        tmp_path, {"a.png": np.zeros((2, 2)), "b.png": np.zeros((2, 2))}, {"a.png": np.zeros((2, 2))}
+    )
     with pytest.raises(InputError, match=r"b.png: is missing"):
         masks.score_folders(truth, guess, binary)
     write_mask(guess / "b.png", np.zeros((3, 2), np.uint8))
