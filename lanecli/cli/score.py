@@ -109,23 +109,37 @@ def openlane(
 def llamas(
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of label files, such as labels/valid.")],
     prediction: Annotated[
-        Path, typer.Argument(metavar="PRED", help="Folder of *.lines.txt, or a JSON file of regressed lines.")
+        Path,
+        typer.Argument(
+            metavar="PRED", help="Folder of *.lines.txt or of *.json_1.png, or a JSON file of regressed lines."
+        ),
     ],
     width: WidthOption = 30,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """LLAMAS: F1 of lane lines; the mean distance where PRED is a JSON file."""
+    """LLAMAS: F1 of lane lines; the mean distance where PRED is a JSON file; curves where it holds *.json_1.png."""
     from lanecli.metrics import llamas as scores
+    from lanecli.metrics.llamas_pixels import score_segmentation
 
-    if prediction.is_dir():
+    if not prediction.is_dir():
+        found = scores.score_regression(labels, prediction)
+        lines = [f"{name:4}  {_shown(found[name])} px" for name in ("mean", "l1", "l0", "r0", "r1")]
+        pictures = len(found["per_image"])
+    elif next(prediction.rglob("*.json_1.png"), None):
+        with _progress() as progress:
+            found = score_segmentation(labels, prediction, workers, progress)
+        lines = [
+            "  ".join([f"class {name}", *(f"{key} {_shown(value)}" for key, value in values.items())])
+            for name, values in found["multi"].items()
+        ]
+        pictures = len(found["per_image_multi"])
+    else:
         with _progress() as progress:
             found = scores.score_lines(labels, prediction, _checked_width(width), workers, progress)
         lines = [f"{name:9}  {_shown(found[name])}" for name in ("TP", "FP", "FN", "Precision", "Recall", "F1")]
-    else:
-        found = scores.score_regression(labels, prediction)
-        lines = [f"{name:4}  {_shown(found[name])} px" for name in ("mean", "l1", "l0", "r0", "r1")]
-    _finish(found, [*lines, f"{len(found['per_image'])} pictures"], json)
+        pictures = len(found["per_image"])
+    _finish(found, [*lines, f"{pictures} pictures"], json)
 
 
 @app.command()

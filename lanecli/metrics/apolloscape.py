@@ -85,7 +85,9 @@ def score_folders(
     unknown = np.setdiff1d(np.flatnonzero(table.sum(0)), list(CLASSES.values()))
     if len(unknown):
         where = ", ".join(map(str, unknown))
-        warnings.add("predicted ids that are no label (each pixel is a miss, never a false positive)", where, len(unknown))
+        warnings.add(
+            "predicted ids that are no label (each pixel is a miss, never a false positive)", where, len(unknown)
+        )
     return {**scores(table), "warnings": warnings.lines()}
 
 
@@ -136,7 +138,9 @@ def _count_files(jobs: Sequence[tuple[str, Path, Path]]) -> list[tuple[np.ndarra
     for _, truth, prediction in jobs:
         true, guess = read_mask(truth), read_mask(prediction)
         if true.shape != guess.shape:
-            raise InputError(f"{prediction}: is {guess.shape[1]}x{guess.shape[0]}, not as its truth {true.shape[1]}x{true.shape[0]}")
+            raise InputError(
+                f"{prediction}: is {guess.shape[1]}x{guess.shape[0]}, not as its truth {true.shape[1]}x{true.shape[0]}"
+            )
         codes = np.bincount((true.astype(np.uint16) << 8 | guess).ravel(), minlength=1 << 16)
         kinds = np.flatnonzero(codes)
         strange = kinds[~known[kinds >> 8]]

@@ -110,7 +110,9 @@ def score_lanes(
     per_image = {name: _by_task(values.tolist()) for (name, _, _), values in zip(jobs, per_picture, strict=True)}
     empty = [name for name, best in zip(_names(), (per_picture == 1).all((0, 2)), strict=True) if best]
     if empty:
-        warnings.add("classes that score 100 and may be in no picture (they lift the mean)", ", ".join(empty), len(empty))
+        warnings.add(
+            "classes that score 100 and may be in no picture (they lift the mean)", ", ".join(empty), len(empty)
+        )
     return {"summary": summary, "by_category": by_category, "per_image": per_image, "warnings": warnings.lines()}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,14 +44,14 @@ def interpolate(points: Sequence[tuple[float, float]], samples: int) -> np.ndarr
 def _chord_lengths(points: Sequence[tuple[float, float]]) -> list[float]:
     """The parameter of each point, 0 … 1."""
     where = [0.0]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         where.append(where[-1] + math.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)))
     whole = where[-1]
     return [u / whole for u in where[:-1]] + [1.0]
 
 
 def _knots(where: list[float], degree: int) -> list[float]:
-    """Knots of an interpolating spline: at the points but the two next to the ends; for degree 2 there is none inside."""
+    """Knots of an interpolating spline: at all points but those next to the ends; none inside for degree 2."""
     inner = where[2:-2] if degree == 3 else []
     return [where[0]] * (degree + 1) + inner + [where[-1]] * (degree + 1)
 

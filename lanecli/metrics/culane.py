@@ -141,7 +141,7 @@ def note_lanes(lanes: Sequence[np.ndarray], kind: str, path: str, warnings: Warn
             warnings.add(f"{kind} lanes of under two points, such as blank lines (each is an {error})", where)
         elif len(lane) > 2 and (lane[1:] == lane[:-1]).all(1).any():
             warnings.add(
-                "lanes with a point given twice in a row (official: the spline is NaN, a disc at the last point is left)",
+                "lanes with a point given twice in a row (the official spline is NaN; a disc at the last one is left)",
                 where,
             )
         if len(lane) and not (np.abs(lane) < _WIDEST).all():

@@ -156,7 +156,9 @@ class Pen:
 
     def _union(self, starts: np.ndarray, kinds: np.ndarray, others: list[tuple[int, int, _Stamp]]) -> Raster:
         """Any lane: a map of its pixels, read back as runs."""
-        pieces = [(x, y, self._unit[kind]) for (x, y), kind in zip(starts.tolist(), kinds.tolist(), strict=True)] + others
+        pieces = [
+            (x, y, self._unit[kind]) for (x, y), kind in zip(starts.tolist(), kinds.tolist(), strict=True)
+        ] + others
         rows = np.concatenate([stamp.runs[0] + y for _, y, stamp in pieces])
         first = np.concatenate([stamp.runs[1] + x for x, _, stamp in pieces])
         last = np.concatenate([stamp.runs[2] + x for x, _, stamp in pieces])

@@ -71,7 +71,8 @@ class TusimpleScore:
             size: of the picture the lanes are pixels of; both are scaled to 1280x720 first.
         """
         sides = [
-            [at_rows(lane, TUSIMPLE_ROWS) for lane in scaled(lanes, size, TUSIMPLE_SIZE)] for lanes in (predicted, truth)
+            [at_rows(lane, TUSIMPLE_ROWS) for lane in scaled(lanes, size, TUSIMPLE_SIZE)]
+            for lanes in (predicted, truth)
         ]
         self.counts["sums"] = self.counts["sums"] + tusimple.count_picture(*sides, TUSIMPLE_ROWS)
         self.counts["pictures"] = self.counts["pictures"] + 1

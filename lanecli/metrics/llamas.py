@@ -68,7 +68,10 @@ def score_lines(
         InputError: what the official program stops at: a missing file, an odd number of values, a word, a lane that is
             one point twice.
     """
-    jobs = [(name, path, prediction / f"{name.removesuffix('.json')}.lines.txt") for name, path in label_files(labels).items()]
+    jobs = [
+        (name, path, prediction / f"{name.removesuffix('.json')}.lines.txt")
+        for name, path in label_files(labels).items()
+    ]
     results = run_jobs(partial(_count_files, width), jobs, workers, progress)
     per_image = {
         name: {"gt": c.tp + c.fn, "pred": c.tp + c.fp, "tp": c.tp, "fp": c.fp, "fn": c.fn}
@@ -104,7 +107,9 @@ def read_truth(path: Path) -> list[np.ndarray]:
         rows = np.flatnonzero(xs >= 0)
         rows = rows[rows >= FIRST_ROW]
         if len(rows) < 2:
-            raise InputError(f"{path}: line {name} has under two rows from {FIRST_ROW} down (the official program stops)")
+            raise InputError(
+                f"{path}: line {name} has under two rows from {FIRST_ROW} down (the official program stops)"
+            )
         lanes.append(np.stack([xs[rows], rows.astype(float)], 1))
     return lanes
 

@@ -13,7 +13,7 @@ def order_by(keys: Sequence[float]) -> list[int]:
     Up to 16 values are sorted by insertion, which keeps equal ones in their order. More are first split around the
     median of three until no part is longer.
     """
-    if (all(a <= b for a, b in zip(keys, keys[1:], strict=False)) and len(keys) <= _SMALL) or len(set(keys)) == len(keys):
+    if len(keys) <= _SMALL or len(set(keys)) == len(keys):
         return sorted(range(len(keys)), key=keys.__getitem__)
     order = list(range(len(keys)))
     _split(order, keys, 0, len(order), 2 * (len(order).bit_length() - 1))
@@ -36,10 +36,7 @@ def _partition(order: list[int], keys: Sequence[float], first: int, last: int) -
     """Move the median of the second, middle and last value to the front, then part the rest around it."""
     a, b, c = first + 1, first + (last - first) // 2, last - 1
     ka, kb, kc = keys[order[a]], keys[order[b]], keys[order[c]]
-    if ka < kb:
-        median = b if kb < kc else c if ka < kc else a
-    else:
-        median = a if ka < kc else c if kb < kc else b
+    median = (b if kb < kc else c if ka < kc else a) if ka < kb else (a if ka < kc else c if kb < kc else b)
     order[first], order[median] = order[median], order[first]
     pivot = keys[order[first]]
     low, high = first + 1, last

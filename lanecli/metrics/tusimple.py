@@ -109,8 +109,8 @@ def score_files(truth: Path, prediction: Path, progress: Callable[[int, int], No
     if not pictures:
         raise InputError(f"{truth}: holds no picture")
     if len(answers) != len(pictures):
-        counts = f"{len(answers)} lines for the {len(pictures)} of {truth}"
-        raise _refused(prediction, counts, "We do not get the predictions of all the test tasks")
+        what = f"{len(answers)} lines for the {len(pictures)} of {truth}"
+        raise _refused(prediction, what, "We do not get the predictions of all the test tasks")
     for number, picture in enumerate(pictures, 1):
         if not isinstance(picture, dict) or not {"raw_file", "lanes", "h_samples"} <= picture.keys():
             raise InputError(f"{truth}: line {number} lacks raw_file, lanes or h_samples")

@@ -24,8 +24,12 @@ def draw_lane(points: np.ndarray, width: int, size: tuple[int, int]) -> np.ndarr
         if length:
             across = round((y1 - y0) * half * 65536 / length), round((x0 - x1) * half * 65536 / length)
             ends = [(x << 16, y << 16) for x, y in ((x0, y0), (x1, y1))]
-            corners = [(x + s * across[0], y + s * across[1]) for (x, y), s in zip((ends[0],) * 2, (1, -1), strict=True)]
-            corners += [(x + s * across[0], y + s * across[1]) for (x, y), s in zip((ends[1],) * 2, (-1, 1), strict=True)]
+            corners = [
+                (x + s * across[0], y + s * across[1]) for (x, y), s in zip((ends[0],) * 2, (1, -1), strict=True)
+            ]
+            corners += [
+                (x + s * across[0], y + s * across[1]) for (x, y), s in zip((ends[1],) * 2, (-1, 1), strict=True)
+            ]
             cv2.fillConvexPoly(mask, np.array(corners, np.int32), 1, 8, 16)
         for center in ((x0, y0), (x1, y1)):
             cv2.circle(mask, center, radius, 1, -1)
@@ -49,9 +53,7 @@ def natural_spline(points: Sequence[tuple[float, float]], steps: int = 50) -> np
             b = k / steps
             a = 1 - b
             samples.append(
-                a * values[i]
-                + b * values[i + 1]
-                + ((a**3 - a) * bend[i] + (b**3 - b) * bend[i + 1]) * h[i] ** 2 / 6
+                a * values[i] + b * values[i + 1] + ((a**3 - a) * bend[i] + (b**3 - b) * bend[i + 1]) * h[i] ** 2 / 6
             )
     return np.array([*samples, values[-1]])
 

@@ -12,7 +12,7 @@ import pytest
 from samples import DATA
 
 from lanecli.errors import InputError
-from lanecli.metrics import apolloscape, bdd100k, culane, llamas, openlane, tusimple
+from lanecli.metrics import apolloscape, bdd100k, culane, llamas, llamas_pixels, openlane, tusimple
 from lanecli.metrics.lane_iou import LaneCounts
 from lanecli.metrics.llamas_labels import read_x_values
 from lanecli.metrics.picture_list import read_lists
@@ -115,7 +115,9 @@ def test_culane_picture_by_picture() -> None:
 def test_openlane(setting: str) -> None:
     folder = GOLDEN / "openlane2d"
     settings = openlane.Settings(iou=float(setting[3:6]), categories="with_" in setting)
-    found = openlane.score_lists(f"{folder}/gt/", f"{folder}/pred/", read_lists([folder / "list.txt"]), settings, workers=1)
+    found = openlane.score_lists(
+        f"{folder}/gt/", f"{folder}/pred/", read_lists([folder / "list.txt"]), settings, workers=1
+    )
     wanted = dict(expected("openlane2d")[setting])
     assert found["printed"]["f1"] == wanted.pop("printed")
     compare(found, wanted)
@@ -151,6 +153,14 @@ def test_llamas_regression() -> None:
     for name, lines in wanted["per_image"].items():
         for key, value in lines.items():
             assert found["per_image"][name][key] == (value if value is None else pytest.approx(value, rel=1e-14))
+
+
+def test_llamas_segmentation_of_several_classes() -> None:
+    folder = GOLDEN / "llamas"
+    found = llamas_pixels.score_segmentation(folder / "labels_seg", folder / "pred_seg")
+    wanted = expected("llamas")["segmentation"]
+    compare(found["multi"], wanted["multi"])
+    compare(found["per_image_multi"], wanted["per_image_multi"])
 
 
 @pytest.mark.parametrize("name", ["lane", "their_lane_test"])

@@ -24,9 +24,7 @@ from lanecli.metrics.pool import run_jobs
 from lanecli.metrics.warnings import Warnings
 
 LEFT, RIGHT = "400 580 420 400 450 300\n", "1200 580 1100 400 1000 300\n"
-SHAPES = st.lists(
-    st.tuples(st.integers(0, 1600), st.integers(-60, 60), st.integers(-8, 8)), min_size=1, max_size=3
-)
+SHAPES = st.lists(st.tuples(st.integers(0, 1600), st.integers(-60, 60), st.integers(-8, 8)), min_size=1, max_size=3)
 
 
 def lane(foot: int, slope: int, bend: int) -> list[tuple[float, float]]:
@@ -197,9 +195,7 @@ OTHER = (2, *UP[1:])
         ({"lane_lines": [{"uv": [[1, None], [2, 3]]}, 5]}, openlane_file(), {}, (0, 0, 0)),
     ],
 )
-def test_openlane(
-    tmp_path: Path, truth: Any, guess: Any, more: dict[str, Any], expected: tuple[int, int, int]
-) -> None:
+def test_openlane(tmp_path: Path, truth: Any, guess: Any, more: dict[str, Any], expected: tuple[int, int, int]) -> None:
     assert openlane_counts(tmp_path, truth, guess, **more) == expected
 
 
@@ -271,7 +267,9 @@ def test_llamas_counts_against_the_written_rule(
     united = [[(a | b).sum() for b in annotated] for a in drawn]
     if not np.all(united):
         return
-    table = np.array([[(a & b).sum() / u for b, u in zip(annotated, us, strict=True)] for a, us in zip(drawn, united, strict=True)])
+    table = np.array(
+        [[(a & b).sum() / u for b, u in zip(annotated, us, strict=True)] for a, us in zip(drawn, united, strict=True)]
+    )
     hits = int((table[linear_sum_assignment(1 - table)] > 0.5).sum())
     assert llamas.count_picture(guesses, true).tp == hits
 
@@ -332,7 +330,7 @@ def test_streaming_scores_add_up_and_scale() -> None:
     for number in range(6):
         y = np.arange(700.0, 300, -20)
         true = [np.stack([foot + (700 - y) * 0.4, y], 1) for foot in (200, 600)]
-        guess = [points + [rng.normal(0, 15), 0] for points in true]
+        guess = [points + np.array([rng.normal(0, 15), 0]) for points in true]
         for kind in (0, 1):
             whole[kind].update(guess, true, (1280, 720))
             parts[number % 2][kind].update(guess, true, (1280, 720))
@@ -346,7 +344,8 @@ def test_streaming_scores_add_up_and_scale() -> None:
     # half the size, the same figures: thresholds are in the benchmark's own pixels
     small = TusimpleScore()
     points = np.array([[640.0, 700.0], [640.0, 200.0]])
-    small.update(scaled([points + [15, 0]], (1280, 720), (640, 360)), scaled([points], (1280, 720), (640, 360)), (640, 360))
+    guess, truth = (scaled([lane], (1280, 720), (640, 360)) for lane in (points + np.array([15, 0]), points))
+    small.update(guess, truth, (640, 360))
     assert small.scores()["accuracy"] == 1.0
 
 

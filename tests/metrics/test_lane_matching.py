@@ -98,7 +98,8 @@ def test_exact_matching_is_scipys_ties_included(table: list[list[float]]) -> Non
 def test_exact_matching_costs_least(table: list[list[float]]) -> None:
     wide = table if len(table) <= len(table[0]) else [list(c) for c in zip(*table, strict=True)]
     least = min(
-        sum(wide[i][j] for i, j in enumerate(chosen)) for chosen in itertools.permutations(range(len(wide[0])), len(wide))
+        sum(wide[i][j] for i, j in enumerate(chosen))
+        for chosen in itertools.permutations(range(len(wide[0])), len(wide))
     )
     assert sum(table[i][j] for i, j in exact_matching(table)) == least
 

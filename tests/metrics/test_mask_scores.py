@@ -15,6 +15,7 @@ from lanecli.errors import InputError
 from lanecli.labelmaps import label_map
 from lanecli.media import write_mask
 from lanecli.metrics import apolloscape, bdd100k, masks
+from lanecli.metrics.llamas_pixels import curve
 from lanecli.metrics.segmentation import ConfusionMatrix
 
 calm = settings(deadline=None, max_examples=40)
@@ -179,9 +180,28 @@ def test_masks_refuse_what_cannot_be_compared(tmp_path: Path) -> None:
     binary = label_map("binary")
     with pytest.raises(InputError, match="no PNG mask"):
         masks.score_folders(tmp_path, tmp_path, binary)
-    truth, guess = folders(tmp_path, {"a.png": np.zeros((2, 2)), "b.png": np.zeros((2, 2))}, {"a.png": np.zeros((2, 2))})
+    truth, guess = folders(
+        tmp_path, {"a.png": np.zeros((2, 2)), "b.png": np.zeros((2, 2))}, {"a.png": np.zeros((2, 2))}
+    )
     with pytest.raises(InputError, match=r"b.png: is missing"):
         masks.score_folders(truth, guess, binary)
     write_mask(guess / "b.png", np.zeros((3, 2), np.uint8))
     with pytest.raises(InputError, match="is 2x3, its truth is 2x2"):
         masks.score_folders(truth, guess, binary)
+
+
+@calm
+@given(arrays(np.uint8, (3, 5), elements=st.sampled_from([0, 1, 26, 51, 128, 200, 254, 255])), arrays(np.bool_, (3, 5)))
+def test_llamas_curve_threshold_by_threshold(levels: np.ndarray, truth: np.ndarray) -> None:
+    before, reached, area, best = 1.0, 0.0, 0.0, (0.0, 0.0, 0.0, 0.0)
+    for step in range(101):
+        threshold = (100 - step) / 100
+        positive = levels / 255 >= threshold
+        hits = int((positive & truth).sum())
+        precision = hits / positive.sum() if positive.any() else 0.0
+        recall = hits / truth.sum() if truth.any() else 0.0
+        if precision * recall > best[0]:
+            best = precision * recall, recall, precision, threshold
+        area += (recall - reached) * before
+        before, reached = precision, recall
+    assert list(curve(levels, truth).values()) == pytest.approx([*best[1:], area])
