@@ -12,6 +12,8 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 ONE_STOP = 1.0
 """Seconds within which further signals mean the same stop: `timeout` sends two, to the process and to its group."""
 _GRACE = 10
+stderr = 2
+"""Descriptor of our own stderr."""
 _first: float | None = None
 _deferred = 0
 _other_hook = sys.__unraisablehook__
@@ -117,7 +119,7 @@ def _handle(handler: object) -> None:
 
 
 def _leave(_number: int, _frame: object) -> None:
-    os.write(2, b"interrupted\n")
+    os.write(stderr, b"interrupted\n")
     os._exit(130)
 
 

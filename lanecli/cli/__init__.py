@@ -6,11 +6,14 @@ import os
 import sys
 
 from lanecli import interruption
+from lanecli.cli.quiet import silence_libraries
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted."""
     interruption.start()
+    if "--debug" not in sys.argv:
+        silence_libraries()
     from lanecli.cli.app import app  # typer alone takes most of the time `--help` does
 
     code: object = 0

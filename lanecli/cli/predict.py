@@ -81,7 +81,7 @@ def predict(
     from lanecli.media import expand_sources
 
     kinds = parse_save(save)
-    sources = part_of(expand_sources(source, exclude=out or _OUT), shard)
+    sources = part_of(expand_sources(source, exclude=out or _OUT, note=lambda line: note(f"note: {line}")), shard)
     settings = SinkSettings(OverlayStyle(style, alpha), decode, overwrite)  # type: ignore[arg-type]
     recipe = recipe_of(
         model,

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.format import Flags
 
 from lanecli.errors import InputError
-from lanecli.media.kinds import heif_brand
+from lanecli.media.kinds import find_index, heif_brand
 
 T = TypeVar("T")
 
@@ -28,6 +28,8 @@ _FILE_FORMATS = (
     "mxf,nut,dv,yuv4mpegpipe,wtv,vob,rm,swf,apng"
 )
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_ENCRYPTED = "is encrypted: it can only be read where its key is; decrypt it first"
+_LARGEST_INDEX = 64 << 20
 _SAME_CLOCK = 10  # seconds
 _NETWORK_TIMEOUT = (10.0, 10.0)  # seconds to open, to wait for data
 
@@ -115,7 +117,7 @@ def reason(name: str, error: av.error.FFmpegError) -> str:
     if not is_url(name) and (isinstance(error, av.error.InvalidDataError) or error.errno == errno.EINVAL):
         if _starts_as_mp4(Path(name)):
             return "cannot be played: the file is cut short or damaged (its index is missing); copy it again"
-        return "is not a video that can be read (unknown or damaged format)"
+        return _ENCRYPTED if _is_encrypted(name) else "is not a video that can be read (unknown or damaged format)"
     return f"cannot be opened ({error.strerror or type(error).__name__})"
 
 
@@ -153,18 +155,25 @@ def start_offset(container: InputContainer, kind: str = "video") -> Fraction:
     return min(time for _, time in starts.values() if abs(time - own) <= _SAME_CLOCK)
 
 
-def no_frame(name: str, codec_tag: str) -> str:
+def no_frame(name: str) -> str:
     """Why a video gives no frame, for the line a user reads."""
-    if codec_tag in ("encv", "drmi") or _is_scrambled(name):
-        return "is encrypted: it can only be read where its key is; decrypt it first"
-    return "holds no frame that can be decoded (cut short or damaged)"
+    return _ENCRYPTED if _is_encrypted(name) else "holds no frame that can be decoded (cut short or damaged)"
 
 
-def _is_scrambled(name: str) -> bool:
-    """True for a transport stream most of whose packets are scrambled (ISO/IEC 13818-1, table 2-4)."""
+def _is_encrypted(name: str) -> bool:
+    """True for an MP4 file with protected samples, or a transport stream most of whose packets are scrambled.
+
+    ISO/IEC 14496-12, section 8.12; ISO/IEC 13818-1, table 2-4.
+    """
     if is_url(name):
         return False
     with Path(name).open("rb") as file:
+        index = find_index(file) if _head(Path(name))[4:8] == b"ftyp" else None
+        if index is not None:
+            file.seek(index[0])
+            described = file.read(min(index[1] - index[0], _LARGEST_INDEX))
+            return any(mark in described for mark in (b"encv", b"drmi"))
+        file.seek(0)
         data = file.read(188 * 2000)
     for at in range(0, 2 * 188):
         headers = data[at::188]

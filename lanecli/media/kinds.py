@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+from typing import BinaryIO, Literal
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
@@ -73,4 +74,25 @@ def heif_brand(head: bytes) -> str | None:
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))]
     if brands[0] in (*_AVIF, *_HEIC):
         return "AVIF" if any(brand in _AVIF for brand in brands) else "HEIF"
+    return None
+
+
+def find_index(file: BinaryIO) -> tuple[int, int] | None:
+    """Where the index (`moov` box) of an MP4 file begins and ends (ISO/IEC 14496-12, section 4.2)."""
+    size, at = file.seek(0, os.SEEK_END), 0
+    for _ in range(1000):
+        file.seek(at)
+        header = file.read(16)
+        if len(header) < 8:
+            break
+        length = int.from_bytes(header[:4])
+        if length == 1:
+            length = int.from_bytes(header[8:16])
+        elif length == 0:
+            length = size - at
+        if length < 8:
+            break
+        if header[4:8] == b"moov":
+            return at, min(at + length, size)
+        at += length
     return None

@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+from lanecli.media.kinds import find_index
+
 OUTPUT_MARK = "lanecli output"
 _BYTES = OUTPUT_MARK.encode()
 _WINDOW = 1 << 16
@@ -42,7 +44,7 @@ def is_output(path: str | Path) -> bool:
             if head[:2] in (b"\xff\xd8", b"\x89P"):
                 return _BYTES in head
             if head[4:8] == b"ftyp":
-                return _BYTES in _end_of_index(file, os.path.getsize(path))
+                return _BYTES in _end_of_index(file)
             if head.startswith(b"\x1aE\xdf\xa3"):
                 file.seek(0)
                 found = _BYTES in file.read(_WINDOW)
@@ -53,24 +55,11 @@ def is_output(path: str | Path) -> bool:
     return False
 
 
-def _end_of_index(file: BinaryIO, size: int) -> bytes:
-    """The last bytes of the `moov` box of an MP4 file, where its metadata is (ISO/IEC 14496-12)."""
-    at = 0
-    for _ in range(64):
-        file.seek(at)
-        header = file.read(16)
-        if len(header) < 8:
-            break
-        length = int.from_bytes(header[:4])
-        if length == 1:
-            length = int.from_bytes(header[8:16])
-        elif length == 0:
-            length = size - at
-        if length < 8:
-            break
-        if header[4:8] == b"moov":
-            end = min(at + length, size)
-            file.seek(max(at, end - _WINDOW))
-            return file.read(end - max(at, end - _WINDOW))
-        at += length
-    return b""
+def _end_of_index(file: BinaryIO) -> bytes:
+    """The last bytes of the index of an MP4 file, where its metadata is."""
+    found = find_index(file)
+    if found is None:
+        return b""
+    start, end = found
+    file.seek(max(start, end - _WINDOW))
+    return file.read(end - max(start, end - _WINDOW))

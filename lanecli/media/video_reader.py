@@ -112,12 +112,13 @@ class VideoReader:
             self._context.thread_count = count
             self._context.thread_type = "SLICE" if count == 1 else "AUTO"
             self._slanted = self._interlaced = False
+            self.clock = Clock(self._stream.time_base or Fraction(1, 1000), 1)  # until it is known better
             self._decoded = self._decode()
             self._first = (
                 interruptible(lambda: next(self._decoded, None)) if is_url(self.source) else next(self._decoded, None)
             )
             if self._first is None:
-                raise InputError(f"{self.source}: {no_frame(self.source, self._tag())}")
+                raise InputError(f"{self.source}: {no_frame(self.source)}")
             self.info = self._describe(self._first)
         except BaseException as error:
             self._container.close()
@@ -278,10 +279,6 @@ class VideoReader:
             colour=_colour(native),
             pixel_aspect=1 / aspect if orientation.swaps_sides else aspect,
         )
-
-    def _tag(self) -> str:
-        """The four letters a container names the codec by."""
-        return str(self._context.codec_tag)
 
     def _orientation(self, native: av.VideoFrame) -> Orientation:
         matrix = native.side_data.get(SideDataType.DISPLAYMATRIX)

@@ -27,4 +27,4 @@ class Masks(FrameFiles):
         mask: np.ndarray = prediction.class_map if prediction.labels is None else prediction.labels
         if self._decode:
             mask = prediction.label_map.decode(mask)
-        (write_picture if mask.ndim == 3 else write_mask)(target, mask)
+        (write_picture if mask.ndim == 3 else write_mask)(target, mask, output=True)

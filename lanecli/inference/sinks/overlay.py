@@ -36,7 +36,7 @@ class Overlay(Sink):
         if DOUBTFUL in prediction.maps:
             hatch(canvas, prediction.maps[DOUBTFUL] > 0)
         if writer is None:
-            write_picture(self.path, canvas.rgb())
+            write_picture(self.path, canvas.rgb(), output=True)
         else:
             writer.write(canvas)
 

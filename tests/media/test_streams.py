@@ -1,0 +1,101 @@
+"""What is waited for, and what is refused: networks that do not answer, pipes, encrypted videos."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import av
+import numpy as np
+import pytest
+
+from lanecli.errors import InputError
+from lanecli.media import VideoReader
+
+CONNECT = """
+import sys, time
+from lanecli.media import VideoReader
+print("ready", flush=True)
+try:
+    VideoReader(sys.argv[1])
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_ctrl_c_while_a_url_connects_answers_within_a_second(scheme):
+    """The server takes the connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live"
+        process = subprocess.Popen([sys.executable, "-c", CONNECT, url], stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            connection, _ = server.accept()
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+            assert time.monotonic() - began < 2  # a second, and the interpreter's own end on a busy machine
+            connection.close()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_pipes_and_devices_are_no_videos(tmp_path):
+    if os.name == "nt":
+        pytest.skip("Windows has neither")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+    for name in ("pipe.mp4", "zero.mp4"):
+        with pytest.raises(InputError, match="is not a file but a device, pipe or socket"):
+            VideoReader(tmp_path / name)
+
+
+def test_an_encrypted_mp4_is_called_encrypted(tmp_path):
+    """Common encryption (ISO/IEC 23001-7), written by FFmpeg's own muxer."""
+    path = tmp_path / "locked.mp4"
+    options = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": "00112233445566778899aabbccddeeff",
+        "encryption_kid": "000102030405060708090a0b0c0d0e0f",
+    }
+    with av.open(str(path), "w", container_options=options) as output:
+        stream = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(5):
+            picture = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with pytest.raises(InputError, match="is encrypted"):
+        VideoReader(path)
+
+
+def test_a_scrambled_transport_stream_is_called_encrypted(tmp_path, make_video):
+    """Payload scrambled, as the two bits of each packet's header say (ISO/IEC 13818-1, 2.4.3.3)."""
+    data = bytearray(make_video("in.ts", count=30).read_bytes())
+    noise = np.random.default_rng(0)
+    for at in range(0, len(data), 188):
+        if (data[at + 1] & 0x1F) << 8 | data[at + 2] == 0x100:  # the muxer's first stream
+            data[at + 3] |= 0x80
+            data[at + 12 : at + 188] = noise.integers(0, 256, 176, np.uint8).tobytes()
+    path = tmp_path / "scrambled.ts"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="is encrypted"):
+        VideoReader(path)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])
+def test_a_heif_picture_named_as_a_video_is_refused(tmp_path, brand):
+    """A demuxer takes one of its tiles for a video of one frame."""
+    path = tmp_path / "photo.mp4"
+    path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + b"\0" * 100)
+    with pytest.raises(InputError, match="HEIF or AVIF picture, not a video"):
+        VideoReader(path)
