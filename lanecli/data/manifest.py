@@ -148,6 +148,30 @@ def write_dataset(info: DatasetInfo) -> None:
     write_atomically(info.root / DESCRIPTION, described.encode())
 
 
+def cropped_by_prepare(picture: Path) -> tuple[Path, str] | None:
+    """The dataset a picture was written into with its top or sides cut off, and what to say of it; None for any other.
+
+    A model crops what it is given, and would crop such a picture once more.
+    """
+    picture = Path(os.path.abspath(picture))
+    root = next((folder.parent for folder in picture.parents if folder.name == "images"), None)
+    if root is None or not (root / MANIFEST).is_file() or not (root / DESCRIPTION).is_file():
+        return None
+    try:
+        crop = Geometry.from_dict(_read_description(root).get("geometry") or {}).crop
+    except InputError:
+        return None
+    if not any(crop):
+        return None
+    margins = ", ".join(
+        f"{m:g} at the {side}" for m, side in zip(crop, ("left", "top", "right", "bottom"), strict=True) if m
+    )
+    return (
+        root,
+        f"pictures below {root / 'images'} were cropped by 'lanecli prepare' ({margins}); predict the originals",
+    )
+
+
 def _read_description(root: Path) -> dict[str, Any]:
     path = root / DESCRIPTION
     if not path.is_file() or not (root / MANIFEST).is_file():

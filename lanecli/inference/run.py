@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lanecli import interruption
+from lanecli.data.manifest import cropped_by_prepare
 from lanecli.errors import InputError, LaneError, mistake, nearest, reason
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Predictor
@@ -88,6 +89,7 @@ class Run:
         record: of the job, where it can go on: sources that are done are passed over.
         begin: told of each source and its estimated frame count.
         progress: told how many frames of it are done.
+        cropped: datasets of which it was said that their pictures are cropped already.
     """
 
     predictor: Predictor
@@ -98,6 +100,7 @@ class Run:
     record: JobRecord | None = None
     begin: Callable[[Source, int | None], None] = lambda _source, _frames: None
     progress: Callable[[int], None] = lambda _done: None
+    cropped: set[Path] = field(default_factory=set)
 
     def reports(self, sources: Sequence[Source]) -> Iterator[SourceReport]:
         """Predict every source; a report for each, as it is done, failed ones included.
@@ -201,6 +204,9 @@ class _Work:
     def _picture(self) -> None:
         run = self._run
         run.begin(self._source, 1)
+        if (cropped := cropped_by_prepare(Path(self._source.path))) is not None and cropped[0] not in run.cropped:
+            run.cropped.add(cropped[0])
+            self.report.warnings.append(cropped[1])
         sinks = run._open(self._kinds, self._source)
         interrupted = True
         try:
