@@ -15,7 +15,19 @@ HEAVY = ("torch", "cv2", "numpy", "av", "onnx", "onnxruntime", "openvino", "matp
 
 # DESIGN.md, from the bottom up; a part may import its own layer and those below.
 LAYERS = (
-    ("errors", "interruption", "ownership", "registry", "hardware", "labels", "geometry", "config", "atomic"),
+    (
+        "errors",
+        "interruption",
+        "ownership",
+        "registry",
+        "hardware",
+        "labels",
+        "geometry",
+        "config",
+        "atomic",
+        "overrides",
+        "textfiles",
+    ),
     ("modelfile", "labelmaps", "shipped"),
     ("metrics", "media", "draw", "losses", "models", "lanes", "postprocess"),
     ("data", "uncertainty"),
