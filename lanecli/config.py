@@ -11,8 +11,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from lanecli.errors import InputError, nearest, reading
+from lanecli.errors import InputError, nearest
 from lanecli.overrides import NAMED_SECTIONS, Loader, expanded, meant, put
+from lanecli.textfiles import read_yaml
 
 
 class Section(BaseModel):
@@ -322,8 +323,7 @@ def load_config(
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no such configuration file: {path}")
-    with reading(path, "as YAML"):
-        tree = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
+    tree = read_yaml(path, Loader)
     if tree is None:
         return {}
     if not isinstance(tree, dict):

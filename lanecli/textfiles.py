@@ -121,8 +121,12 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path), str(path))
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
     """The value of a YAML file, made of plain values only.
+
+    Args:
+        path: the file.
+        loader: that reads more plain values, such as ``1e-3`` as a number.
 
     Raises:
         InputError: as `read_text`; not YAML, or it would grow beyond `MAX_YAML_NODES` values by its aliases.
@@ -131,18 +135,18 @@ def read_yaml(path: Path) -> Any:
     if _brackets(text) > _MAX_BRACKETS:  # which the library would take minutes to find out
         raise InputError(f"{path}: is nested too deep or holds itself")
     try:
-        loader = yaml.SafeLoader(text)
+        opened = loader(text)
         try:
-            node = loader.get_single_node()
+            node = opened.get_single_node()
             if node is None:
                 return None
             if _grown(node) > MAX_YAML_NODES:
                 raise InputError(
                     f"{path}: would grow to more than {MAX_YAML_NODES} values when its aliases are followed"
                 )
-            return loader.construct_document(node)
+            return opened.construct_document(node)
         finally:
-            loader.dispose()
+            opened.dispose()
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         mark = getattr(error, "problem_mark", None)

@@ -35,28 +35,27 @@ def show(
 
 def _configuration(name: str) -> Path | None:
     """The configuration called `name`; None where it is no such thing, or a model."""
-    import yaml
-
+    from lanecli.errors import InputError
     from lanecli.shipped import find_config, shipped_models
+    from lanecli.textfiles import read_yaml
 
     path = find_config(name) or find_config(name, "sweeps")
     if path is None or path.suffix.lower() not in (".yaml", ".yml") or name in shipped_models():
         return None
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        tree = read_yaml(path)
+    except InputError:
         return path
     return None if isinstance(tree, dict) and "members" in tree else path  # members: an ensemble is a model
 
 
 def _show_config(path: Path, overrides: list[str]) -> tuple[Any, list[str]]:
     """Document and lines of a configuration, resolved; of a sweep, its variants' names and the first one's."""
-    import yaml
-
     from lanecli.config import load_config
+    from lanecli.textfiles import read_yaml
     from lanecli.training.sweep_file import read_sweep
 
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tree = read_yaml(path)
     if isinstance(tree, dict) and ("variants" in tree or "grid" in tree):
         sweep = read_sweep(path, overrides)
         configs = {name: variant.configs[0] for name, variant in sweep.variants.items()}

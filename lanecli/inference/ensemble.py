@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lanecli.errors import InputError, reading
+from lanecli.errors import InputError
 from lanecli.shipped import shipped_models
+from lanecli.textfiles import read_yaml
 
 _MOST_BYTES = 1 << 20
 _KEYS = ("members", "combine", "tta")
@@ -46,8 +45,7 @@ def read_ensemble(path: Path) -> Ensemble:
         raise InputError(f"no such ensemble file: {path}")
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(f"{path}: an ensemble file is a few lines of YAML, this one has {path.stat().st_size} bytes")
-    with reading(path, "as YAML"):
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    data: Any = read_yaml(path)
     if not isinstance(data, dict) or not isinstance(data.get("members"), list) or not data["members"]:
         raise InputError(f"{path}: an ensemble file has a list 'members' of model files")
     if unknown := [str(key) for key in data if key not in _KEYS]:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lanecli.config import Config, load_config
 from lanecli.data.manifest import safe_relative
 from lanecli.errors import InputError, nearest
 from lanecli.overrides import Loader
+from lanecli.textfiles import read_yaml
 
 _LONGEST = 120  # characters of a variant's name: it is a folder's
 
@@ -95,9 +95,7 @@ def _read(path: Path) -> SweepFile:
     if not path.is_file():
         raise InputError(f"no such sweep file: {path}")
     try:
-        return SweepFile.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+        return SweepFile.model_validate(read_yaml(path, Loader))
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))

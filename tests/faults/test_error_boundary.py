@@ -215,6 +215,18 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert str(target) in outcome.err or str(target.parent) in outcome.err
 
 
+@pytest.mark.parametrize("out", [".", "..", "/", "a/.."])
+def test_a_run_into_the_folder_one_stands_in(
+    out: str, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    outcome = cli("train", "--out", out)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: --out ")
+    assert outcome.err.count("\n") == 1
+
+
 def pictures_array() -> object:
     """A small black picture."""
     import numpy as np

@@ -91,8 +91,8 @@ def test_every_command_is_among_them() -> None:
     assert names <= set(COMMANDS) | QUICK, f"no test stops {names - set(COMMANDS) - QUICK}"
 
 
-QUICK = {"score", "doctor"}
-"""Commands that only read and count; their interruption is `main`'s alone."""
+QUICK = {"score", "doctor", "calibrate", "uncertainty", "select", "ensemble"}
+"""Commands that read and count, and write one file or folder at the end: their interruption is `main`'s alone."""
 
 
 def test_the_handlers_are_the_same_for_all_signals() -> None:
