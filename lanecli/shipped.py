@@ -66,6 +66,8 @@ def find_model(name: str, prefer: str = ".onnx") -> Path:
     if (best := path / "model.safetensors").is_file():
         return best
     if path.is_dir() and name not in shipped_models():  # a folder called like the shipped model does not hide it
+        if (path / "ensemble.yaml").is_file():
+            raise InputError(f"{path} holds several models: name their ensemble, {path / 'ensemble.yaml'}")
         raise InputError(f"{path} holds no model.safetensors: not a finished training run")
     if path.is_file():
         return path

@@ -49,6 +49,7 @@ SMALLER = {
     "camvid": ["model.encoder=resnet18"],
     "comma10k": ["model.encoder=efficientnet-b0"],
     "losses": ["model.encoder=tu-mobilenetv3_small_050"],
+    "classes": ["model.encoder=tu-mobilenetv3_small_050"],
 }
 """Encoders in place of ones whose weights take long to save after every stage or variant."""
 SMALL = [*TWO_STEPS, "data.geometry.size=[64, 32]", "model.weights=null", "model.encoder_weights=null"]

@@ -18,6 +18,7 @@ from lanecli.config import Config, load_config
 from lanecli.models.build import build_network
 from lanecli.training.batches import batches, targets_of
 from lanecli.training.loop import Run
+from lanecli.training.watcher import SilentWatcher
 
 DEFAULTS = ["model.name=unet", "model.encoder=resnet18", "data.geometry.size=[512, 256]", "train.batch=8", "loss=ce"]
 """What is measured unless told otherwise."""
@@ -31,14 +32,6 @@ DEFINITIONS = {
     "read loop": "lanecli train's loop, pictures read and augmented by the loader",
     "loader": "the loader alone",
 }
-
-
-class _Silent:
-    def step(self, *_: Any) -> None:
-        """Nothing."""
-
-    def epoch(self, *_: Any) -> None:
-        """Nothing."""
 
 
 def bench_training(
@@ -146,7 +139,7 @@ class _LoopBench:
 
     def _epoch(self, read: Iterator[list[Tensor]]) -> None:
         self.run.step = self.run.epoch = 0
-        self.run._train_epoch(read, _Silent())
+        self.run._train_epoch(read, SilentWatcher())
 
     def read(self) -> Iterator[list[Tensor]]:
         """Batches as training reads them."""

@@ -142,7 +142,7 @@ def _panels(names: list[str]) -> list[tuple[str, list[str]]]:
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Losses, scores, IoU by class and learning rate over epochs, as a PNG."""
     from cycler import cycler
-    from matplotlib import colormaps
+    from matplotlib import color_sequences
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -153,7 +153,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     epochs = [int(row["epoch"]) for row in rows]
     for axis, (title, names) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axis.set_prop_cycle(
-            cycler(linestyle=["-", "--"]) * cycler(color=colormaps["tab10" if len(names) <= 10 else "tab20"].colors)
+            cycler(linestyle=["-", "--"]) * cycler(color=color_sequences["tab10" if len(names) <= 10 else "tab20"])
         )
         for name in names:
             values = [float(row[name]) if row.get(name) not in (None, "") else float("nan") for row in rows]

@@ -21,8 +21,10 @@ from lanecli.training.processes import Processes
 class Validated(Protocol):
     """What :func:`validate` needs of a stage; :class:`lanecli.training.stage.Stage` is one."""
 
-    validation: Sequence[EvaluationSet]
     criterion: CombinedLoss
+
+    @property
+    def validation(self) -> Sequence[EvaluationSet]: ...
 
     @property
     def label_map(self) -> LabelMap: ...
@@ -71,7 +73,7 @@ def validate(
                 losses += sum(own) * torch.tensor([float(loss), 1.0])
             found = answers(logits, label_map)
             if label_map.multilabel:
-                labels = np.stack([decision.labels for decision in found])
+                labels = np.stack([decision.labels for decision in found if decision.labels is not None])
                 counts.update(label_planes(labels, len(label_map.classes)), label_map.planes(masks.numpy()))
             else:
                 counts.update(np.stack([decision.class_map for decision in found]), masks.numpy())
