@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, progress_bar
+from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 app = typer.Typer(help="Teach a model what it knows, and compare the ways of telling.", no_args_is_help=True)
 
@@ -56,6 +56,35 @@ def fit(
         "--save overlay,uncertainty",
     ]
     emit({"file": str(target), **figures}, lines, json)
+
+
+@app.command()
+def study(
+    config: Annotated[Path, typer.Argument(help="A YAML file: data, methods, strange pictures.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; default: the file's own.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare measures on equal terms: a table, curves, maps. What is done already is not done again."""
+    from lanecli.inference.study import read_study, run_study
+    from lanecli.ownership import owned
+    from lanecli.report.study import write_study
+
+    plan = read_study(config, out)
+    with owned(plan.out), progress_bar() as bar:
+        task = bar.add_task("")
+        rows = run_study(
+            plan,
+            say=note,
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )
+        files = write_study(plan, rows)
+    shown = ("miou_foreground", "pavpu", "auroc_error", "aurc", "ms")
+    lines = [f"{row['method']} ({row['map']}): " + ", ".join(f"{k} {_cell(row[k])}" for k in shown) for row in rows]
+    emit({"rows": rows, "files": [str(path) for path in files]}, [*lines, *map(str, files)], json)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def source_and_target(model: str, out: Path | None, overwrite: bool) -> tuple[Path, Path]:

@@ -222,5 +222,6 @@ def _write_coco(
     categories = [{"id": number, "name": name, "supercategory": ""} for number, name in enumerate(labels, 1)]
     document = {"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": categories}
     path = folder / "annotations" / "instances_default.json"
+    path.parent.mkdir(exist_ok=True)
     atomic.write(path, json.dumps(document, ensure_ascii=False))
     return [path]

@@ -14,7 +14,7 @@ from lanecli.data.manifest import DatasetInfo, Sample, read_dataset
 from lanecli.errors import InputError
 from lanecli.inference.evaluate import geometry_on
 from lanecli.inference.measures import MEASURES
-from lanecli.labels import IGNORE_ID
+from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import read_mask, read_picture
 from lanecli.metrics.uncertainty_bins import BINS, histogram, lower_edges
 from lanecli.metrics.uncertainty_ranking import quantile_bins
@@ -112,6 +112,15 @@ def fit_density(
     write_safetensors(out, fitted.state_dict(), spec)
     figures = {"pictures": len(samples), **outputs["log_density"], "neco_components": len(space.components)}
     return Fitted(spec, gaussians.notes, figures)
+
+
+def features_of(model: Path, root: Path, split: str) -> Iterator[tuple[LabelMap, np.ndarray, np.ndarray]]:
+    """For each picture of a split the label map, features (D, h, w) of cells, and the mask (H, W) they cover."""
+    network, spec = network_from_file(model)
+    dataset = _matching(root, spec)
+    step = max(1, CELL // network.feature_stride)
+    for cells, mask in _cells(network, spec, dataset, dataset.of_split(split), step):
+        yield spec.label_map, cells, mask
 
 
 def affordable(network: Network, groups: int, step: int) -> int | None:

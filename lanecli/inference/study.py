@@ -1,0 +1,285 @@
+"""Uncertainty measures on equal terms: the figures and the table of the paper on deep deterministic uncertainty for
+segmentation (arXiv 2111.00079), for any models and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from lanecli import atomic
+from lanecli.data.manifest import DatasetInfo, read_dataset
+from lanecli.errors import InputError, nearest
+from lanecli.inference.evaluate import on_dataset, score
+from lanecli.inference.predictor import Predictor
+from lanecli.inference.recipe import DEFAULT_PASSES, Recipe
+from lanecli.media import Frame, expand_sources, read_mask, read_picture
+from lanecli.metrics.segmentation import PixelScores
+from lanecli.metrics.uncertainty import StrangerCounts, UncertaintyScores
+from lanecli.uncertainty.corruption import CORRUPTIONS, STRENGTHS, corrupt
+from lanecli.uncertainty.maps import map_kind, measured
+
+_KEYS = ("data", "split", "out", "methods", "strange", "corruptions", "examples", "places", "backend", "precision")
+_METHOD_KEYS = ("models", "uncertainty", "passes")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of telling: models, a registered measure, and how often a measure that samples asks."""
+
+    name: str
+    models: tuple[str, ...]
+    uncertainty: str
+    passes: int = DEFAULT_PASSES
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared on what.
+
+    Attributes:
+        data: a prepared dataset that every model knows the classes of.
+        split: of its manifest.
+        out: folder for tables and figures.
+        methods: in the order of the table.
+        strange: name -> folder of pictures that are unlike the training's.
+        corruptions: of the split's own pictures, names of :data:`lanecli.uncertainty.corruption.CORRUPTIONS`.
+        examples: pictures shown side by side.
+        places: a model whose features the distances of class means are taken from, or None.
+        backend, precision: what models run on.
+    """
+
+    data: Path
+    out: Path
+    methods: tuple[Method, ...]
+    split: str = "val"
+    strange: Mapping[str, str] = field(default_factory=dict)
+    corruptions: tuple[str, ...] = tuple(CORRUPTIONS)
+    examples: int = 3
+    places: str | None = None
+    backend: str = "auto"
+    precision: str = "fp32"
+
+
+def read_study(path: Path, out: Path | None = None) -> Study:
+    """Read a study's YAML file; paths in it are as typed on the command line.
+
+    Raises:
+        InputError: it is no YAML, a key is unknown or missing, or a value has another form.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: a study is a mapping with the keys {', '.join(_KEYS)}")
+    _refuse_unknown(data, _KEYS, str(path))
+    for key in ("data", "methods"):
+        if key not in data:
+            raise InputError(f"{path}: has no '{key}'")
+    try:
+        methods = []
+        for name, entry in dict(data["methods"]).items():
+            _refuse_unknown(entry, _METHOD_KEYS, f"{path}: method '{name}'")
+            models = entry["models"]
+            named = (models,) if isinstance(models, str) else tuple(str(model) for model in models)
+            methods.append(
+                Method(str(name), named, str(entry["uncertainty"]), int(entry.get("passes", DEFAULT_PASSES)))
+            )
+        corruptions = tuple(data.get("corruptions", CORRUPTIONS))
+        for kind in corruptions:
+            if kind not in CORRUPTIONS:
+                raise InputError(f"{path}: unknown corruption '{kind}'; there are: {', '.join(CORRUPTIONS)}")
+        return Study(
+            Path(str(data["data"])),
+            out or Path(str(data.get("out", "runs/study"))),
+            tuple(methods),
+            str(data.get("split", "val")),
+            {str(k): str(v) for k, v in dict(data.get("strange") or {}).items()},
+            corruptions,
+            int(data.get("examples", 3)),
+            None if data.get("places") is None else str(data["places"]),
+            str(data.get("backend", "auto")),
+            str(data.get("precision", "fp32")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: is no study ({type(error).__name__}: {error})") from error
+
+
+def _refuse_unknown(data: Any, known: tuple[str, ...], where: str) -> None:
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: is a mapping with the keys {', '.join(known)}")
+    for key in data:
+        if key not in known:
+            raise InputError(f"{where}: unknown key '{key}'{nearest(str(key), known)}")
+
+
+def run_study(
+    study: Study,
+    *,
+    say: Callable[[str], None] = lambda _line: None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> list[dict[str, Any]]:
+    """Score every method; what is done already is taken from ``out/METHOD.json``, so an interrupted study goes on.
+
+    Args:
+        study: what to compare.
+        say: told what is being done.
+        progress: told of a method how many pictures of how many are done.
+
+    Returns:
+        A row for each method and map, as ``table.csv`` holds them.
+
+    Raises:
+        InputError: models, data or folders do not go together.
+    """
+    dataset = read_dataset(study.data)
+    rows: list[dict[str, Any]] = []
+    for method in study.methods:
+        asked = {
+            "models": list(method.models),
+            "uncertainty": method.uncertainty,
+            "passes": method.passes,
+            "data": str(study.data),
+            "split": study.split,
+            "strange": dict(study.strange),
+            "corruptions": list(study.corruptions),
+            "precision": study.precision,
+        }
+        target = study.out / f"{method.name}.json"
+        found = _earlier(target, asked)
+        if found is None:
+            say(f"{method.name}: {method.uncertainty} of {', '.join(method.models)}")
+            found = {"asked": asked, **_score(study, method, dataset, progress)}
+            atomic.write(target, json.dumps(found, ensure_ascii=False, indent=1))
+        else:
+            say(f"{method.name}: done before")
+        rows += table_rows(method.name, found)
+    return rows
+
+
+def _earlier(path: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """What was found of the same question before."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("asked") == asked else None
+
+
+def _score(
+    study: Study, method: Method, dataset: DatasetInfo, progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
+    recipe = Recipe(
+        models=method.models,
+        uncertainty=method.uncertainty,
+        passes=method.passes,
+        backend=study.backend,
+        precision=study.precision,
+    )
+    predictor = on_dataset(recipe.open({"uncertainty"}), dataset)
+    found = score(
+        predictor,
+        dataset,
+        study.split,
+        [PixelScores, UncertaintyScores],
+        lambda done, total: progress(method.name, done, total),
+    )
+    samples = dataset.of_split(study.split)
+    familiar = _counts(predictor, (read_picture(sample.image) for sample in samples))
+    strange: dict[str, Any] = {}
+    for name, folder in study.strange.items():
+        sources = [source for source in expand_sources([folder]) if source.kind == "image"]
+        if not sources:
+            raise InputError(f"{folder}: holds no picture")
+        strange[name] = _told_apart(familiar, _counts(predictor, (read_picture(source.path) for source in sources)))
+        progress(f"{method.name}: {name}", 1, 1)
+    for kind in study.corruptions:
+        for strength in STRENGTHS:
+            changed = (corrupt(read_picture(s.image), kind, strength, seed) for seed, s in enumerate(samples))
+            strange[f"{kind} {strength}"] = _told_apart(familiar, _counts(predictor, changed))
+            progress(f"{method.name}: {kind}", strength, len(STRENGTHS))
+    wanted = ("miou", "miou_foreground", "ms_per_image", "ms", "n_images", "compute", "uncertainty")
+    return {**{key: found[key] for key in wanted}, "strange": strange}
+
+
+def _counts(predictor: Predictor, pictures: Iterator[np.ndarray]) -> dict[str, StrangerCounts]:
+    """The uncertainties of all pixels of some pictures, by map, as histograms."""
+    found: dict[str, StrangerCounts] = {}
+    for picture in pictures:
+        maps = predictor.predict(Frame.from_rgb(picture)).maps
+        for name in measured(maps):
+            counts = found.setdefault(name, StrangerCounts(map_kind(name).sign))
+            counts.update(maps[name], strange=False)
+    return found
+
+
+def _told_apart(familiar: dict[str, StrangerCounts], strange: dict[str, StrangerCounts]) -> dict[str, Any]:
+    scores = {}
+    for name, own in familiar.items():
+        both = StrangerCounts()
+        both.counts = np.stack([own.counts[0], strange[name].counts[0]])
+        scores[name] = both.scores()
+    return scores
+
+
+def table_rows(name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of one method: one for each of its maps.
+
+    Args:
+        name: of the method.
+        found: what ``out/METHOD.json`` holds.
+    """
+    rows = []
+    for map_name, scores in found["uncertainty"]["maps"].items():
+        middle = len(scores["thresholds"]) // 2
+        row: dict[str, Any] = {
+            "method": name,
+            "map": map_name,
+            "miou": found["miou"],
+            "miou_foreground": found["miou_foreground"],
+            "ms": found["ms_per_image"],
+        }
+        for key in ("p_accurate_given_certain", "p_uncertain_given_inaccurate", "pavpu"):
+            row[key] = scores[key][middle]
+        row |= {key: scores[key] for key in ("auroc_error", "aupr_error", "aurc")}
+        row |= {f"auroc {kind}": values[map_name]["auroc"] for kind, values in found["strange"].items()}
+        rows.append(row)
+    return rows
+
+
+def class_means(study: Study) -> dict[str, Any] | None:
+    """Distances of class means at far-apart places, of the study's model ``places``; None where none is named."""
+    if study.places is None:
+        return None
+    from lanecli.inference.fitting import features_of
+    from lanecli.shipped import find_model
+    from lanecli.uncertainty.places import PlaceMeans
+
+    means: PlaceMeans | None = None
+    path = find_model(study.places, prefer=".safetensors")
+    for label_map, features, mask in features_of(path, study.data, study.split):
+        means = means or PlaceMeans(label_map, len(features))
+        means.update(features, mask)
+    assert means is not None, "a split has a picture"
+    return means.distances()
+
+
+def example_maps(study: Study, method: Method, dataset: DatasetInfo) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+    """Of the study's first examples the picture, where the prediction is right (255 ignored), and the Prediction."""
+    recipe = Recipe(
+        models=method.models, uncertainty=method.uncertainty, passes=method.passes, backend=study.backend,
+        precision=study.precision,
+    )  # fmt: skip
+    predictor = on_dataset(recipe.open({"uncertainty"}), dataset)
+    samples = dataset.of_split(study.split)
+    for sample in samples[:: max(1, len(samples) // max(study.examples, 1))][: study.examples]:
+        picture, mask = read_picture(sample.image), read_mask(sample.mask)
+        prediction = predictor.predict(Frame.from_rgb(picture))
+        predicted = prediction.class_map if prediction.labels is None else prediction.labels
+        yield picture, np.where(mask == 255, 255, predicted == mask).astype(np.uint8), prediction
