@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lanecli.bench.model import milliseconds, processor
 from lanecli.errors import InputError, nearest
 from lanecli.export.onnx import export_onnx
 from lanecli.geometry import Geometry
 from lanecli.hardware import cpu_has_bf16
 from lanecli.inference.backends import BACKENDS, installed, open_backend
-from lanecli.bench.model import milliseconds, processor
 from lanecli.media.outputs import write_atomically
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import Network, build_network
