@@ -10,6 +10,7 @@ import typer
 
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 from lanecli.errors import InputError
+from lanecli.interruption import Interrupted
 
 if TYPE_CHECKING:
     from lanecli.data.job import Job
@@ -127,6 +128,8 @@ def _prepare(job: Job, as_json: bool) -> None:
     try:
         with progress_bar() as bar:
             info = prepare_dataset(job, begin=_progress(bar, "preparing"), note=note)
+    except KeyboardInterrupt as error:
+        raise Interrupted("the same command goes on") from error
     except BrokenPairsError as error:
         for line in error.named:
             note(line)

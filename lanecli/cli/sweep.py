@@ -29,7 +29,7 @@ def sweep(
 
     from lanecli.cli.train import options
     from lanecli.cli.train_progress import TerminalWatcher, progress_columns
-    from lanecli.errors import InputError, nearest
+    from lanecli.errors import InputError, nearest, printable
     from lanecli.interruption import Interrupted
     from lanecli.overrides import split_words
     from lanecli.shipped import find_config, ready_configs
@@ -57,7 +57,7 @@ def sweep(
         def say(line: str) -> None:
             for task in bar.task_ids:
                 bar.remove_task(task)
-            bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            bar.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
         try:
             rows = run_sweep(sweep, out, watch, device=device, say=say)
