@@ -74,9 +74,10 @@ def check_resumed(
     Raises:
         ValueError: step and epoch of the state do not fit each other.
     """
-    # keys that came with a later version stand at their defaults
-    defaults = _flat(Config().model_dump(mode="json"))
-    before, now = defaults | _flat(state["config"]), _flat(config.model_dump(mode="json"))
+    before, now = _flat(state["config"]), _flat(config.model_dump(mode="json"))
+    for key, value in _flat(Config().model_dump(mode="json")).items():
+        if key in now:
+            before.setdefault(key, value)  # a key that came with a later version stood at its default
     changed = [key for key in {**before, **now} if key not in _ANYTIME and before.get(key) != now.get(key)]
     if changed:
         key = changed[0]

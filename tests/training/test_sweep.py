@@ -44,7 +44,7 @@ def sweep_file(path: Path, **variants: list[str]) -> Path:
         "data": {"geometry": {"size": [64, 32]}, "workers": 0},
         "train": {"batch": 2, "epochs": 2, "precision": "fp32"},
     }
-    path.write_text(yaml.safe_dump({"base": base, "variants": variants}))
+    path.write_text(yaml.safe_dump({"base": base, "variants": variants}, sort_keys=False))
     return path
 
 
@@ -181,7 +181,7 @@ def test_a_grid_with_seeds(cli: Cli, dataset: Path, tmp_path: Path) -> None:
     del tree["variants"]
     tree["base"]["train"]["epochs"] = 1
     tree |= {"grid": {"loss": ["ce", "ce+dice"], "optim.lr": [0.01]}, "seeds": 2}
-    file.write_text(yaml.safe_dump(tree))
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
     done = cli("sweep", file, "--data", dataset, "--out", tmp_path / "o", "--json")
     assert done.code == 0, done.err
     rows = done.json()
@@ -217,7 +217,7 @@ def test_a_grid_names_its_variants_and_keeps_lists_elsewhere(tmp_path: Path) -> 
         "grid": {"model.name": ["unet", "deeplabv3plus"], "loss": [["ce", {"name": "dice"}], "ce"]},
         "seeds": [3, 5],
     }
-    (tmp_path / "s.yaml").write_text(yaml.safe_dump(tree))
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     variants = read_sweep(tmp_path / "s.yaml", ["train.epochs=7"]).variants
     assert list(variants)[:3] == ["small, unet, ce+dice", "small, unet, ce", "small, deeplabv3plus, ce+dice"]
     assert len(variants) == 8
