@@ -1,50 +1,178 @@
-"""From a frame's mask or probabilities to its lane lines."""
+"""From a frame's class map or probabilities to its lane lines: the steps in order."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lanecli.errors import LaneError
+from lanecli.geometry import Size
+from lanecli.labels import LabelMap
+from lanecli.lanes.appearance import class_names, colors, styles
+from lanecli.lanes.classes import is_slot_coded, line_classes, line_table
+from lanecli.lanes.clutter import without_clutter
+from lanecli.lanes.confidence import confidences
 from lanecli.lanes.curves import Curves, fit_curves
+from lanecli.lanes.evidence import Evidence, weigh
 from lanecli.lanes.grouping import Observations, group
 from lanecli.lanes.lane import Lane
 from lanecli.lanes.perspective import Perspective, find_perspective
+from lanecli.lanes.roles import roles
 from lanecli.lanes.runs import find_runs
+from lanecli.lanes.slots import find_slots
+
+if TYPE_CHECKING:
+    from lanecli.media.frame import Frame
 
 Floats = NDArray[np.float64]
-P=dict(minrows=0.012, far=0.04, kup=3)
 
-def find(mask, prior=None, debug=False):
-    h, w = mask.shape
-    runs = find_runs(mask)
-    view = find_perspective(runs, (w, h), prior)
-    seen = group(runs, view, h)
-    if not seen.count: return []
-    c = fit_curves(seen, view, h)
-    first = np.flatnonzero(np.diff(seen.chain, prepend=-1)); last=np.append(first[1:],len(seen.y))-1
-    near, far = seen.y[first], seen.y[last]
-    count = np.diff(first, append=len(seen.y))*runs.step
-    kept = count >= max(3, P['minrows']*h)
-    # bundle far
-    s_far = far - view.vy
-    good = kept & (count > 0.04*h)
-    common = np.min(s_far[good]) if good.any() else np.min(s_far[kept]) if kept.any() else 0
-    lanes=[]
-    for k in np.flatnonzero(kept):
-        top = far[k]
-        if view.certain: top = min(top, view.vy+min(common,P['far']*h))
-        else: top=min(top, far[good].min()) if good.any() else top
-        y = np.linspace(h-1, top, max(2,int((h-1-top)/4)+1))
-        x = c.x(k, y)
-        inside = (x>=-0.5)&(x<=w-0.5)
-        # the run of inside rows that contains evidence
-        ymid = seen.y[first[k]:last[k]+1]
-        idx=np.flatnonzero(inside)
-        if len(idx)<2: continue
-        i=np.argmin(np.abs(y-np.median(ymid)))
-        a=b=i
-        while a>0 and inside[a-1]: a-=1
-        while b<len(y)-1 and inside[b+1]: b+=1
-        if b-a<1: continue
-        lanes.append((np.stack([x,y],1)[a:b+1], dict(count=count[k],res=c.residual[k],u=c.offset[k],near=near[k],far=far[k])))
-    return lanes
+LEAST_CONFIDENCE = 0.2
+"""Lines that are less likely to be one are not given."""
+_FAR_END = 0.04  # heights of the picture below the horizon that every line reaches, hidden or not
+_MOST_STEP = 8.0  # rows of the frame from point to point
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The lines of one frame.
+
+    Attributes:
+        lanes: from left to right.
+        view: the perspective they were found in, in pixels of the scores they were found in.
+    """
+
+    lanes: tuple[Lane, ...]
+    view: Perspective | None
+
+
+def find_lanes(
+    scores: np.ndarray, label_map: LabelMap, frame_size: Size | None = None, *, picture: Frame | None = None
+) -> tuple[Lane, ...]:
+    """The lane lines in a frame's class map or probabilities, from left to right.
+
+    Example: ``find_lanes(class_map, label_map("lane"), (1280, 720))``.
+
+    Args:
+        scores: (h, w) uint8 train ids; or float32 probabilities, 0..1: (h, w) or (1, h, w) of class 1 of two classes,
+            or (C, h, w). They cover the whole frame, at its own or any other size (the network's).
+        label_map: their classes. Lane lines are the classes that read like one; where each class is a lane of its own
+            (``tusimple-slots``, ``culane``), lanes are found class by class.
+        frame_size: (width, height) the points are given in; None is the size of `scores`.
+        picture: the frame itself, for the paint's colour.
+
+    Raises:
+        LaneError: `scores` are of another shape or type.
+    """
+    return survey(scores, label_map, frame_size, picture=picture).lanes
+
+
+def survey(
+    scores: np.ndarray,
+    label_map: LabelMap,
+    frame_size: Size | None = None,
+    *,
+    picture: Frame | None = None,
+    prior: Perspective | None = None,
+) -> Survey:
+    """:func:`find_lanes` with the perspective found; `prior` is the one of an earlier frame of the same film."""
+    classes = line_classes(label_map)
+    planes = _planes(scores)
+    if not classes:
+        return Survey((), prior)
+    height, width = scores.shape[-2:]
+    if is_slot_coded(label_map):
+        seen, view, step, support = find_slots(scores if planes is None else planes, classes, prior)
+    else:
+        mask, mass = _mask(scores, planes, classes, label_map)
+        runs = find_runs(mask)
+        view = find_perspective(runs, (width, height), prior)
+        seen, step = group(runs, view, height), runs.step
+        support = None if mass is None else mass[seen.y.astype(np.intp), np.rint(seen.x).astype(np.intp)]
+    if not seen.count:
+        return Survey((), view if view.certain else prior)
+    curves = fit_curves(seen, view, height)
+    evidence = weigh(seen, curves, step, support)
+    kept = without_clutter(evidence, curves, height)
+    confidence = confidences(evidence, curves, (width, height))
+    kept &= confidence >= LEAST_CONFIDENCE
+    size = frame_size or (width, height)
+    lines = _polylines(kept, evidence, curves, (width, height), size)
+    order = sorted(lines, key=lambda line: float(curves.offset[line]))
+    names = class_names(scores, planes, classes, label_map, seen, evidence, order)
+    looks = styles(evidence, label_map, names)
+    tints = colors(picture, seen, evidence, order, (width, height), names)
+    places = roles([lines[k] for k in order], [float(curves.offset[k]) for k in order], view, size)
+    lanes = tuple(
+        Lane(lines[k], float(confidence[k]), role, names[k], looks[k], tints[k], _width(evidence.width[k], lines[k], view, (width, height), size), n)
+        for n, (k, role) in enumerate(zip(order, places, strict=True))
+    )
+    return Survey(lanes, view if view.certain or prior is None else prior)
+
+
+def _planes(scores: np.ndarray) -> np.ndarray | None:
+    """(C, h, w) float probabilities, or None for a class map."""
+    if scores.ndim == 2 and scores.dtype == np.uint8:
+        return None
+    if scores.ndim in (2, 3) and np.issubdtype(scores.dtype, np.floating):
+        return scores if scores.ndim == 3 else scores[None]
+    raise LaneError(f"lane lines are found in uint8 class maps or float planes, not in {scores.dtype} {scores.shape}")
+
+
+def _mask(
+    scores: np.ndarray, planes: np.ndarray | None, classes: tuple[int, ...], label_map: LabelMap
+) -> tuple[NDArray[np.uint8], np.ndarray | None]:
+    """Where a line is, not 0 in (h, w) uint8, and its probability where it is known."""
+    if planes is None:
+        return cv2.LUT(scores, line_table(classes)), None
+    if len(planes) == 1:
+        mass = planes[0] if classes == (1,) else 1 - planes[0]
+    elif len(planes) != len(label_map.classes):
+        raise LaneError(f"{len(planes)} planes for the {len(label_map.classes)} classes of '{label_map.name}'")
+    else:
+        chosen = [planes[i] for i in classes]
+        mass = chosen[0] if len(chosen) == 1 else (np.max if label_map.multilabel else np.sum)(chosen, axis=0)
+    return cv2.compare(np.ascontiguousarray(mass, np.float32), 0.5, cv2.CMP_GT), mass
+
+
+def _polylines(
+    kept: NDArray[np.bool_], evidence: Evidence, curves: Curves, mask_size: Size, size: Size
+) -> dict[int, Floats]:
+    """Points (N, 2) in the frame of each kept line: from the bottom or the side of the frame to the far end."""
+    width, height = mask_size
+    view = curves.view
+    far = evidence.far[kept]
+    if not len(far):
+        return {}
+    # Lines of one road end together; where the perspective is certain even those that something hides do.
+    strong = far[evidence.painted[kept] > _FAR_END * height]
+    common = float((strong if len(strong) else far).min())
+    if view.certain:
+        common = min(common, view.vy + _FAR_END * height)
+    scale_x, scale_y = size[0] / width, size[1] / height
+    step = float(np.clip(size[1] / 80, 1.0, _MOST_STEP))
+    bottom, found = float(size[1] - 1), {}
+    for line in np.flatnonzero(kept):
+        end = (min(float(evidence.far[line]), common) + 0.5) * scale_y - 0.5
+        rows = np.linspace(bottom, end, max(3, int((bottom - end) / step) + 2))
+        x = (curves.x(line, (rows + 0.5) / scale_y - 0.5) + 0.5) * scale_x - 0.5
+        inside = (x >= -0.5) & (x <= size[0] - 0.5)
+        middle = (0.5 * (evidence.near[line] + evidence.far[line]) + 0.5) * scale_y - 0.5
+        begin = int(np.searchsorted(-rows, -middle))
+        begin = min(begin, len(rows) - 1)
+        outside = np.flatnonzero(~inside)
+        low = int(outside[outside < begin].max(initial=-1)) + 1
+        high = int(outside[outside >= begin].min(initial=len(rows)))
+        if high - low > 1:
+            points = np.stack([x[low:high], rows[low:high]], axis=1)
+            found[int(line)] = points
+    return found
+
+
+def _width(ratio: float, points: Floats, view: Perspective, mask_size: Size, size: Size) -> float:
+    """Width of the paint at a line's nearest point, in pixels of the frame; `ratio` is in camera heights."""
+    near = (points[0, 1] + 0.5) * mask_size[1] / size[1] - 0.5 - view.vy
+    return float(ratio * max(near, 1.5) * size[0] / mask_size[0])

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 # Lengths on the ground are in camera heights, some 1.4 m in a car.
 WIDEST_PAINT = 0.5
-DOUBLE = 0.34
+DOUBLE = 0.5
 """Stripes whose middles are nearer than this are one line."""
 _NEAREST = 0.006  # heights of the picture below the horizon, above which everything runs together
 _MOST_FRAGMENTS = 72
@@ -165,7 +165,17 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     apart = (first - second) / middle
     overlap = common_near - common_far
     beside = (overlap > 0.3 * np.minimum(high - low, found.s_near - found.s_far)) & (overlap >= 0)
-    beside &= (chain[:, None] != chain) & (apart > 0) & (apart < DOUBLE + 1.0 / middle)
+    beside &= chain[:, None] != chain
+    near_apart = found.r_near + found.slope * (common_near - found.s_near)
+    near_apart = (near_apart - (found.r_near[:, None] + found.slope[:, None] * (common_near - high))) / common_near
+    # Lines that part, at an exit, are two: all that lies side by side must be near.
+    limit = DOUBLE + 1.0 / middle
+    alike = (np.abs(apart) < limit) & (np.abs(near_apart) < limit)
+    number = np.unique(chain, return_inverse=True)[1]
+    parted = np.zeros((number.max() + 1,) * 2, bool)
+    i, j = np.nonzero(beside & ~alike)
+    parted[number[i], number[j]] = parted[number[j], number[i]] = True
+    beside &= (apart > 0) & ~parted[number[:, None], number]
     left, right = np.nonzero(beside)
     pairs = sorted(zip(left.tolist(), right.tolist(), strict=True), key=lambda pair: -overlap[pair])
     before = chain

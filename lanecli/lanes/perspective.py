@@ -25,9 +25,9 @@ _PIECE = 0.07  # length of a piece as share of the picture's height: short enoug
 _FEWEST_ROWS = 4  # of a piece that votes
 _MOST_PIECES = 64
 _HORIZONS = np.arange(-14, 12) / 40  # tried, in heights of the picture below the prior's row
-_ROUNDS = 5
+_TOLERANCES = (100.0, 30.0, 10.0, 4.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
-_LOOSE = 0.04  # of slope: lines are not perfectly parallel, the road is not perfectly flat
+_LOOSE = 0.05  # of slope: lines are not perfectly parallel, the road is not perfectly flat
 _LEAST = 0.012  # heights of the picture: nearer to the horizon a piece says nothing
 
 
@@ -57,12 +57,13 @@ class Perspective:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Straight pieces of fragments: centre, slope dx/dy, its variance."""
+    """Straight pieces of fragments: centre, slope dx/dy, its variance, and how far a parallel line's may be off."""
 
     x: Floats
     y: Floats
     slope: Floats
     variance: Floats
+    loose: Floats
 
 
 def find_perspective(runs: Runs, size: tuple[int, int], prior: Perspective | None = None) -> Perspective:
@@ -96,7 +97,7 @@ def _weighted_top(runs: Runs) -> float:
 def _pieces(runs: Runs, height: int) -> _Pieces:
     length = max(6, round(_PIECE * height / runs.step))
     if not len(runs.row):
-        return _Pieces(*(np.zeros(0) for _ in range(4)))
+        return _Pieces(*(np.zeros(0) for _ in range(5)))
     within = np.arange(len(runs.row)) - np.repeat(runs.first, runs.count)
     parts = -(-runs.count // length)  # of equal length, so that no stub remains
     part = within * np.repeat(parts, runs.count) // np.repeat(runs.count, runs.count)
@@ -112,8 +113,9 @@ def _pieces(runs: Runs, height: int) -> _Pieces:
     slope = np.add.reduceat(dy * x, first) / np.maximum(spread, 1e-9)
     wide = np.add.reduceat(runs.width, first) / count
     kept &= wide < 0.15 * height + 4  # no stop line's
-    variance = (_NOISE**2 + (0.06 * wide) ** 2) / np.maximum(spread, 1e-9) + _LOOSE**2
-    return _Pieces(mean_x[kept], mean_y[kept], slope[kept], variance[kept])
+    loose = _LOOSE * (1 + 0.5 * np.abs(slope))
+    variance = (_NOISE**2 + (0.06 * wide) ** 2) / np.maximum(spread, 1e-9) + loose**2
+    return _Pieces(mean_x[kept], mean_y[kept], slope[kept], variance[kept], loose[kept])
 
 
 def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tuple[float, float]) -> Perspective:
@@ -157,9 +159,8 @@ def _fit(
     bent = 2 * unit * near * near
     precision = valid / pieces.variance
     weight = precision * 0.3
-    strength = np.minimum(1.0, (precision * _LOOSE**2)) # how much a piece can say at all, 0..1
     prior_vx, prior_bend = (3 / loose[0]) ** 2, 1.0
-    for _ in range(_ROUNDS):
+    for tolerance in _TOLERANCES:
         wa, wb = weight * near, weight * bent
         aa = np.einsum("vk,vk->v", wa, near) + prior_vx
         ab = np.einsum("vk,vk->v", wa, bent)
@@ -171,10 +172,10 @@ def _fit(
         k = (aa * bt - ab * at) / determinant
         residual = target - vx[:, None] * near - k[:, None] * bent
         squared = residual * residual * precision
-        weight = precision / (1 + squared / 4) ** 2
+        weight = precision / (1 + squared / tolerance) ** 2
     # Geman and McClure's cost: a piece that does not fit, or lies above the horizon, costs 1 at most.
     fits = np.where(valid, squared / (squared + 4), 1.0)
-    share = np.sqrt(_LOOSE**2 / pieces.variance)
+    share = np.sqrt(pieces.loose**2 / pieces.variance)
     costs = (fits * share).sum(1)
     costs = costs + 0.15 * (((rows - start.vy) / loose[1]) ** 2 + ((vx - start.vx) / loose[0]) ** 2 + 0.3 * k * k)
     support = ((1 - fits) * share).sum(1)

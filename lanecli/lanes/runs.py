@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_MOST_ROWS = 400  # of a mask that are looked at: every row of a network's picture, every second or third of a large frame
+_MOST_ROWS = 800  # of a mask that are looked at: every row of a network's picture, every second or third of a large frame
 _MOST_RUNS = 6000  # clouds of specks have more; the rows nearest to the camera are kept
-_REACH = 8  # pixels between runs of neighbouring rows that may still be linked
+_REACH = 10  # pixels between runs of neighbouring rows that may still be linked
 _CLOSE = 1  # a gap of so many pixels within a row is closed
 
 
@@ -74,7 +74,7 @@ def _fragments(start: Ints, stop: Ints, pitch: int, step: int) -> Runs:
     """Link runs, given as positions in rows of `pitch`, to fragments."""
     count = len(start)
     # A line that lies nearly level moves by more than its width from row to row.
-    reach = np.minimum(1 + (stop - start) * step // 2, _REACH)
+    reach = np.minimum(2 + (stop - start) * step, _REACH)
     # The runs of the next row that each one touches are those from `low` up to `high`.
     low = np.searchsorted(stop, start + pitch - reach, side="right")
     high = np.searchsorted(start, stop + pitch + reach, side="left")
