@@ -7,15 +7,14 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.curves import Curves
 from lanecli.lanes.evidence import Evidence
+from lanecli.lanes.grouping import DOUBLE
 
 Floats = NDArray[np.float64]
 
 _LEAST_PAINT = 0.012  # heights of the picture
-_BETWEEN = 1.45  # camera heights: nothing between two lines so near to both is a line of its own
-_WEAK = 0.4  # share of its neighbours' paint below which a line between them is doubted
+_BETWEEN = 1.35  # camera heights: nothing between two lines so near to both is a line of its own
 _BAR = 1.25  # camera heights between bars of a crossing, at most
 _BARS = 4
-_SAME = 0.12  # camera heights
 
 
 def without_clutter(evidence: Evidence, curves: Curves, height: int) -> NDArray[np.bool_]:
@@ -32,9 +31,9 @@ def without_clutter(evidence: Evidence, curves: Curves, height: int) -> NDArray[
             if neighbour is not None and kept[neighbour]:
                 apart.append(abs(float(curves.x(neighbour, row)[0]) - here) / down)
                 paint.append(float(evidence.painted[neighbour]))
-        weak = bool(paint) and evidence.painted[line] < _WEAK * min(paint)
+        weak = bool(paint) and evidence.painted[line] < min(paint)
         doubled = any(
-            gap < _SAME and evidence.painted[line] < other for gap, other in zip(apart, paint, strict=True)
+            gap < DOUBLE and evidence.painted[line] < other for gap, other in zip(apart, paint, strict=True)
         )
         if doubled or (len(apart) == 2 and max(apart) < _BETWEEN and weak):
             kept[line] = False

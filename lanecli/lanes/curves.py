@@ -45,10 +45,9 @@ class Curves:
         down = self.view.down(y)
         return self.view.vx + self.view.bend / down + _basis(down, self.scale) @ self.coefficients[line]
 
-    def deviation(self, line: int, y: Floats) -> Floats:
-        """Standard deviation of :meth:`x` in pixels, as far as the fit knows."""
-        basis = _basis(self.view.down(y), self.scale)
-        return np.sqrt(np.einsum("ni,ij,nj->n", basis, self.uncertainty[line], basis))
+    def basis(self, y: Floats) -> Floats:
+        """(N, 4): what each coefficient counts for in the rows `y`, pixels."""
+        return _basis(self.view.down(y), self.scale)
 
     @property
     def offset(self) -> Floats:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-LEAST_CONFIDENCE = 0.2
+LEAST_CONFIDENCE = 0.35
 """Lines that are less likely to be one are not given."""
 _FAR_END = 0.04  # heights of the picture below the horizon that every line reaches, hidden or not
 _MOST_STEP = 8.0  # rows of the frame from point to point
@@ -97,7 +97,7 @@ def survey(
     curves = fit_curves(seen, view, height)
     evidence = weigh(seen, curves, step, support)
     kept = without_clutter(evidence, curves, height)
-    confidence = confidences(evidence, curves, (width, height))
+    confidence = confidences(evidence, curves, (width, height), kept)
     kept &= confidence >= LEAST_CONFIDENCE
     size = frame_size or (width, height)
     lines = _polylines(kept, evidence, curves, (width, height), size)

@@ -22,6 +22,7 @@ Ints = NDArray[np.int64]
 WIDEST_PAINT = 0.5
 DOUBLE = 0.5
 """Stripes whose middles are nearer than this are one line."""
+_TWIN = 0.3  # share of the longer stripe's rows that the other one is seen beside it
 _NEAREST = 0.006  # heights of the picture below the horizon, above which everything runs together
 _MOST_FRAGMENTS = 72
 _SIDEWAYS = 0.24  # how far a line may step aside between two of its fragments
@@ -176,6 +177,13 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     i, j = np.nonzero(beside & ~alike)
     parted[number[i], number[j]] = parted[number[j], number[i]] = True
     beside &= (apart > 0) & ~parted[number[:, None], number]
+    # Specks along a ragged edge are no second stripe: that is seen in a good part of the rows.
+    i, j = np.nonzero(beside)
+    both = np.zeros(parted.shape)
+    np.add.at(both, (number[i], number[j]), overlap[i, j])
+    rows = np.bincount(number, found.s_near - found.s_far + 1)
+    both += both.T
+    beside &= (both > _TWIN * np.maximum(rows[:, None], rows))[number[:, None], number]
     left, right = np.nonzero(beside)
     pairs = sorted(zip(left.tolist(), right.tolist(), strict=True), key=lambda pair: -overlap[pair])
     before = chain
