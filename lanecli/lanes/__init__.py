@@ -2,5 +2,6 @@
 
 from lanecli.lanes.find import find_lanes
 from lanecli.lanes.lane import Lane
+from lanecli.lanes.tracking import LaneTracker
 
-__all__ = ["Lane", "find_lanes"]
+__all__ = ["Lane", "LaneTracker", "find_lanes"]

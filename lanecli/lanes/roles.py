@@ -13,7 +13,7 @@ from lanecli.lanes.perspective import Perspective
 
 Floats = NDArray[np.float64]
 
-_NEXT = 3.4
+NEXT = 3.4
 """Camera heights, some 4.5 m: a line farther to the side does not bound the lane that the camera is in."""
 
 
@@ -45,6 +45,6 @@ def roles(lines: Sequence[Floats], offsets: Sequence[float], view: Perspective, 
         beside = [i for i, word in enumerate(found) if word == side]
         if beside:
             nearest = min(beside, key=lambda i: abs(feet[i] - middle))
-            if not view.certain or abs(offsets[nearest]) < _NEXT:
+            if not view.certain or abs(offsets[nearest]) < NEXT:
                 found[nearest] = role  # type: ignore[call-overload]
     return found
