@@ -12,10 +12,10 @@ import numpy as np
 from lanecli.errors import InputError
 from lanecli.geometry import Size
 from lanecli.lanes.lane import Lane
+from lanecli.lanes.roles import foot
 
 TUSIMPLE_SIZE: Size = (1280, 720)
 TUSIMPLE_ROWS = tuple(range(160, 711, 10))
-CULANE_SIZE: Size = (1640, 590)
 _CULANE_STEP = 10
 _ABSENT = -2
 
@@ -81,18 +81,23 @@ def tusimple_entry(raw_file: str, lanes: Iterable[Lane], size: Size, run_time: f
     }
 
 
-def culane_text(lanes: Sequence[Lane], size: Size) -> str:
-    """The ``X.lines.txt`` of a picture: a lane a line, "x y x y …" in a 1640x590 picture, y falling by ten."""
+def culane_text(lanes: Sequence[Lane]) -> str:
+    """The ``X.lines.txt`` of a picture: a lane a line, "x y x y …" in the picture's own pixels, y falling by ten."""
     lines = []
     for lane in lanes:
-        lowest = (float(lane.points[0, 1]) + 0.5) * CULANE_SIZE[1] / size[1] - 0.5
-        highest = (float(lane.points[-1, 1]) + 0.5) * CULANE_SIZE[1] / size[1] - 0.5
-        rows = np.arange(np.floor(lowest / _CULANE_STEP) * _CULANE_STEP, highest, -float(_CULANE_STEP))
-        x = at_rows(lane, rows, size, CULANE_SIZE)
-        pairs = [f"{value:.2f} {row:.0f}" for value, row in zip(x, rows, strict=True) if not np.isnan(value)]
+        lowest, highest = float(lane.points[0, 1]), float(lane.points[-1, 1])
+        rows = np.arange(np.floor(lowest / _CULANE_STEP) * _CULANE_STEP, highest - 1e-9, -float(_CULANE_STEP))
+        pairs = [f"{x:.2f} {y:.0f}" for x, y in zip(lane.x_at(rows), rows, strict=True) if not np.isnan(x)]
         if len(pairs) > 1:
             lines.append(" ".join(pairs) + "\n")
     return "".join(lines)
+
+
+def nearest_lanes(lanes: Sequence[Lane], size: Size, most: int) -> list[Lane]:
+    """The `most` lanes that meet the bottom row nearest to its middle, from left to right."""
+    feet = [foot(lane.points, size[1]) for lane in lanes]
+    chosen = sorted(range(len(lanes)), key=lambda i: abs(feet[i] - (size[0] - 1) / 2))[:most]
+    return [lanes[i] for i in sorted(chosen, key=lambda i: feet[i])]
 
 
 def at_rows(lane: Lane, rows: np.ndarray, size: Size, target: Size) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lanecli.draw import OverlayPainter
+from lanecli.draw import LanePainter, OverlayPainter
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
 from lanecli.media import VideoWriter, prepare_target, write_picture
@@ -18,6 +18,7 @@ class Overlay(Sink):
         self._painter = OverlayPainter(
             label_map.palette, names=label_map.names, background=label_map.background, style=job.settings.style
         )
+        self._lanes = LanePainter() if job.settings.lanes else None
         self._writer: VideoWriter | None = None
         if job.reader is None:
             prepare_target(job.path, overwrite=overwrite)
@@ -31,6 +32,8 @@ class Overlay(Sink):
         writer = self._writer
         canvas = prediction.frame.copy() if writer is None else writer.canvas(prediction.frame)
         self._painter.paint(canvas, prediction.class_map)
+        if self._lanes is not None:
+            self._lanes.paint(canvas, prediction.lanes or ())
         if writer is None:
             write_picture(self.path, canvas.rgb())
         else:
