@@ -21,22 +21,27 @@ def without_clutter(evidence: Evidence, curves: Curves, height: int) -> NDArray[
     """(L,) which lines are kept."""
     kept = evidence.painted >= max(3.0, _LEAST_PAINT * height)
     _drop_bars(kept, evidence, curves)
-    order = [int(k) for k in np.argsort(curves.offset) if kept[k]]
-    for place, line in enumerate(order):
-        row = np.array([0.5 * (evidence.near[line] + evidence.far[line])])
-        down = float(curves.view.down(row)[0])
-        here = float(curves.x(line, row)[0])
-        apart, paint = [], []
-        for neighbour in (order[place - 1] if place else None, order[place + 1] if place + 1 < len(order) else None):
-            if neighbour is not None and kept[neighbour]:
-                apart.append(abs(float(curves.x(neighbour, row)[0]) - here) / down)
-                paint.append(float(evidence.painted[neighbour]))
-        weak = bool(paint) and evidence.painted[line] < min(paint)
-        doubled = any(
-            gap < DOUBLE and evidence.painted[line] < other for gap, other in zip(apart, paint, strict=True)
-        )
-        if doubled or (len(apart) == 2 and max(apart) < _BETWEEN and weak):
-            kept[line] = False
+    lines = np.flatnonzero(kept)
+    lines = lines[np.argsort(curves.offset[lines])]
+    if len(lines) < 2:
+        return kept
+    rows = 0.5 * (evidence.near[lines] + evidence.far[lines])
+    x = curves.xs(lines, rows) / curves.view.down(rows)[:, None]
+    gaps_left = np.abs(np.diagonal(x, -1) - np.diagonal(x)[1:]).tolist()  # of each but the first to its left neighbour
+    gaps_right = np.abs(np.diagonal(x, 1) - np.diagonal(x)[:-1]).tolist()
+    painted = evidence.painted[lines].tolist()
+    alive = [True] * len(lines)
+    for place in range(len(lines)):
+        beside = []
+        if place and alive[place - 1]:
+            beside.append((gaps_left[place - 1], painted[place - 1]))
+        if place + 1 < len(lines):
+            beside.append((gaps_right[place], painted[place + 1]))
+        weakest = all(painted[place] < other for _, other in beside)
+        doubled = any(gap < DOUBLE and painted[place] < other for gap, other in beside)
+        if doubled or (len(beside) == 2 and max(gap for gap, _ in beside) < _BETWEEN and weakest):
+            alive[place] = False
+    kept[lines[~np.array(alive)]] = False
     return kept
 
 

@@ -40,10 +40,11 @@ class Curves:
     residual: Floats
     uncertainty: Floats
 
-    def x(self, line: int, y: Floats) -> Floats:
-        """x of one line in the rows `y`; rows above the horizon are taken for the horizon's."""
+    def xs(self, lines: NDArray[np.intp], y: Floats) -> Floats:
+        """(N, M) x of M of the lines in the N rows `y`; rows above the horizon are taken for the horizon's."""
         down = self.view.down(y)
-        return self.view.vx + self.view.bend / down + _basis(down, self.scale) @ self.coefficients[line]
+        shared = self.view.vx + self.view.bend / down
+        return shared[:, None] + _basis(down, self.scale) @ self.coefficients[lines].T
 
     def basis(self, y: Floats) -> Floats:
         """(N, 4): what each coefficient counts for in the rows `y`, pixels."""
@@ -58,7 +59,9 @@ class Curves:
 def _basis(down: Floats, scale: float) -> Floats:
     """(N, 4): the offset, a shift, a bend far away, a bend near by; each in pixels."""
     near = down / scale
-    return np.stack([near, np.ones_like(near), _BEND_AT / (near + 0.05), near * near], axis=-1)
+    basis = np.empty((*near.shape, 4))
+    basis[..., 0], basis[..., 1], basis[..., 2], basis[..., 3] = near, 1.0, _BEND_AT / (near + 0.05), near * near
+    return basis
 
 
 def fit_curves(seen: Observations, view: Perspective, height: int) -> Curves:

@@ -127,7 +127,7 @@ def _mask(
 ) -> tuple[NDArray[np.uint8], np.ndarray | None]:
     """Where a line is, not 0 in (h, w) uint8, and its probability where it is known."""
     if planes is None:
-        return cv2.LUT(scores, line_table(classes)), None
+        return cv2.compare(scores, classes[0], cv2.CMP_EQ) if len(classes) == 1 else cv2.LUT(scores, line_table(classes)), None
     if len(planes) == 1:
         mass = planes[0] if classes == (1,) else 1 - planes[0]
     elif len(planes) != len(label_map.classes):
@@ -154,21 +154,28 @@ def _polylines(
         common = min(common, view.vy + _FAR_END * height)
     scale_x, scale_y = size[0] / width, size[1] / height
     step = float(np.clip(size[1] / 80, 1.0, _MOST_STEP))
-    bottom, found = float(size[1] - 1), {}
-    for line in np.flatnonzero(kept):
-        end = (min(float(evidence.far[line]), common) + 0.5) * scale_y - 0.5
-        rows = np.linspace(bottom, end, max(3, int((bottom - end) / step) + 2))
-        x = (curves.x(line, (rows + 0.5) / scale_y - 0.5) + 0.5) * scale_x - 0.5
-        inside = (x >= -0.5) & (x <= size[0] - 0.5)
-        middle = (0.5 * (evidence.near[line] + evidence.far[line]) + 0.5) * scale_y - 0.5
-        begin = int(np.searchsorted(-rows, -middle))
-        begin = min(begin, len(rows) - 1)
-        outside = np.flatnonzero(~inside)
-        low = int(outside[outside < begin].max(initial=-1)) + 1
-        high = int(outside[outside >= begin].min(initial=len(rows)))
-        if high - low > 1:
-            points = np.stack([x[low:high], rows[low:high]], axis=1)
-            found[int(line)] = points
+    bottom = float(size[1] - 1)
+    lines = np.flatnonzero(kept)
+    ends = (np.minimum(far, common) + 0.5) * scale_y - 0.5
+    grid = np.arange(bottom, float(ends.min()), -step)
+    # The last row of each line is its own far end.
+    rows = np.concatenate([grid, ends])
+    x = (curves.xs(lines, (rows + 0.5) / scale_y - 0.5) + 0.5) * scale_x - 0.5
+    inside = (x >= -0.5) & (x <= size[0] - 0.5)
+    middles = (0.5 * (evidence.near[lines] + evidence.far[lines]) + 0.5) * scale_y - 0.5
+    found = {}
+    for place, line in enumerate(lines.tolist()):
+        high = int(np.searchsorted(-grid, -ends[place] - 0.25 * step))
+        begin = min(int(np.searchsorted(-grid, -middles[place])), high - 1)
+        outside = np.flatnonzero(~inside[:high, place])
+        split = int(np.searchsorted(outside, begin))
+        low = int(outside[split - 1]) + 1 if split else 0
+        cut = split < len(outside)
+        chosen = np.arange(low, int(outside[split]) if cut else high)
+        if not cut and inside[len(grid) + place, place]:
+            chosen = np.append(chosen, len(grid) + place)
+        if len(chosen) > 1:
+            found[line] = np.stack([x[chosen, place], rows[chosen]], axis=1)
     return found
 
 

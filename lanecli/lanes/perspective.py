@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 
 _PIECE = 0.07  # length of a piece as share of the picture's height: short enough to be straight in a bend
 _FEWEST_ROWS = 4  # of a piece that votes
-_MOST_PIECES = 64
-_HORIZONS = np.arange(-14, 12) / 40  # tried, in heights of the picture below the prior's row
+_MOST_PIECES = 48
+_HORIZONS = np.arange(-10, 9) / 30  # tried, in heights of the picture below the prior's row
 _TOLERANCES = (100.0, 30.0, 10.0, 4.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
 _LOOSE = 0.05  # of slope: lines are not perfectly parallel, the road is not perfectly flat
@@ -159,14 +159,13 @@ def _fit(
     bent = 2 * unit * near * near
     precision = valid / pieces.variance
     weight = precision * 0.3
+    rows_of = np.stack([near, bent, target], axis=1)  # (V, 3, K)
+    columns = rows_of.transpose(0, 2, 1)
     prior_vx, prior_bend = (3 / loose[0]) ** 2, 1.0
     for tolerance in _TOLERANCES:
-        wa, wb = weight * near, weight * bent
-        aa = np.einsum("vk,vk->v", wa, near) + prior_vx
-        ab = np.einsum("vk,vk->v", wa, bent)
-        bb = np.einsum("vk,vk->v", wb, bent) + prior_bend
-        at = np.einsum("vk,vk->v", wa, target) + prior_vx * start.vx
-        bt = np.einsum("vk,vk->v", wb, target)
+        products = (rows_of[:, :2] * weight[:, None]) @ columns  # (V, 2, 3)
+        aa, ab, at = products[:, 0, 0] + prior_vx, products[:, 0, 1], products[:, 0, 2] + prior_vx * start.vx
+        bb, bt = products[:, 1, 1] + prior_bend, products[:, 1, 2]
         determinant = aa * bb - ab * ab
         vx = (bb * at - ab * bt) / determinant
         k = (aa * bt - ab * at) / determinant

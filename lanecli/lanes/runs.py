@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,7 +57,11 @@ class Runs:
 def find_runs(mask: NDArray[np.uint8]) -> Runs:
     """Runs of the pixels of `mask`, (H, W) uint8, that are not 0, as fragments of two looked-at rows or more."""
     step = -(-mask.shape[0] // _MOST_ROWS)
-    looked_at = mask[step // 2 :: step]
+    left, top, width, rows = cv2.boundingRect(mask)
+    top = max(0, top - step)  # keeps the rows looked at where they are: those of one remainder
+    top -= (top - step // 2) % step if top >= step // 2 else 0
+    top = max(top, step // 2)
+    looked_at = mask[top : top + rows + 2 * step : step, left : left + width]
     rows, width = looked_at.shape
     pitch = width + 2 * _REACH + 2  # wide enough that no run reaches into the next row, not even with the tolerance below
     padded = np.zeros(rows * pitch + 1, np.bool_)
@@ -67,11 +72,11 @@ def find_runs(mask: NDArray[np.uint8]) -> Runs:
         apart = start[1:] - stop[:-1] > _CLOSE
         start, stop = start[np.concatenate(([True], apart))], stop[np.concatenate((apart, [True]))]
     start, stop = start[-_MOST_RUNS:], stop[-_MOST_RUNS:]
-    return _fragments(start, stop, pitch, step)
+    return _fragments(start, stop, pitch, step, left, top)
 
 
-def _fragments(start: Ints, stop: Ints, pitch: int, step: int) -> Runs:
-    """Link runs, given as positions in rows of `pitch`, to fragments."""
+def _fragments(start: Ints, stop: Ints, pitch: int, step: int, left: int, top: int) -> Runs:
+    """Link runs, given as positions in rows of `pitch` of a part of the mask that begins at `left`, `top`."""
     count = len(start)
     # A line that lies nearly level moves by more than its width from row to row.
     reach = np.minimum(2 + (stop - start) * step, _REACH)
@@ -102,7 +107,8 @@ def _fragments(start: Ints, stop: Ints, pitch: int, step: int) -> Runs:
     counts = np.diff(new, append=len(root))
     fragment = np.repeat(np.arange(len(new)), counts)
     offset = row * pitch
-    return Runs(row * step + step // 2, start - offset, stop - offset, fragment, step, new, counts)
+    offset -= left
+    return Runs(row * step + top, start - offset, stop - offset, fragment, step, new, counts)
 
 
 def _best(start: Ints, stop: Ints, low: Ints, high: Ints, pitch: int) -> Ints:
