@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +33,7 @@ LEAST_CONFIDENCE = 0.35
 """Lines that are less likely to be one are not given."""
 _FAR_END = 0.04  # heights of the picture below the horizon that every line reaches, hidden or not
 _MOST_STEP = 8.0  # rows of the frame from point to point
+_DENSITY = 0.06  # and at most this share of the rows down from the horizon
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ def _mask(
 ) -> tuple[NDArray[np.uint8], np.ndarray | None]:
     """Where a line is, not 0 in (h, w) uint8, and its probability where it is known."""
     if planes is None:
-        return cv2.compare(scores, classes[0], cv2.CMP_EQ) if len(classes) == 1 else cv2.LUT(scores, line_table(classes)), None
+        # NumPy here and below: OpenCV takes an array of one pixel for a scalar.
+        return (scores == classes[0]).view(np.uint8) if len(classes) == 1 else line_table(classes)[scores], None
     if len(planes) == 1:
         mass = planes[0] if classes == (1,) else 1 - planes[0]
     elif len(planes) != len(label_map.classes):
@@ -135,7 +136,7 @@ def _mask(
     else:
         chosen = [planes[i] for i in classes]
         mass = chosen[0] if len(chosen) == 1 else (np.max if label_map.multilabel else np.sum)(chosen, axis=0)
-    return cv2.compare(np.ascontiguousarray(mass, np.float32), 0.5, cv2.CMP_GT), mass
+    return (mass > 0.5).view(np.uint8), mass
 
 
 def _polylines(
@@ -153,11 +154,9 @@ def _polylines(
     if view.certain:
         common = min(common, view.vy + _FAR_END * height)
     scale_x, scale_y = size[0] / width, size[1] / height
-    step = float(np.clip(size[1] / 80, 1.0, _MOST_STEP))
-    bottom = float(size[1] - 1)
     lines = np.flatnonzero(kept)
     ends = (np.minimum(far, common) + 0.5) * scale_y - 0.5
-    grid = np.arange(bottom, float(ends.min()), -step)
+    grid = _rows(float(size[1] - 1), float(ends.min()), (view.vy + 0.5) * scale_y - 0.5)
     # The last row of each line is its own far end.
     rows = np.concatenate([grid, ends])
     x = (curves.xs(lines, (rows + 0.5) / scale_y - 0.5) + 0.5) * scale_x - 0.5
@@ -165,7 +164,7 @@ def _polylines(
     middles = (0.5 * (evidence.near[lines] + evidence.far[lines]) + 0.5) * scale_y - 0.5
     found = {}
     for place, line in enumerate(lines.tolist()):
-        high = int(np.searchsorted(-grid, -ends[place] - 0.25 * step))
+        high = int(np.searchsorted(-grid, -ends[place]))
         begin = min(int(np.searchsorted(-grid, -middles[place])), high - 1)
         outside = np.flatnonzero(~inside[:high, place])
         split = int(np.searchsorted(outside, begin))
@@ -177,6 +176,15 @@ def _polylines(
         if len(chosen) > 1:
             found[line] = np.stack([x[chosen, place], rows[chosen]], axis=1)
     return found
+
+
+def _rows(bottom: float, end: float, horizon: float) -> Floats:
+    """Rows from the bottom up to before `end`: every eighth, nearer to the horizon, where lines bend, more."""
+    rows, row = [], bottom
+    while row > end:
+        rows.append(row)
+        row -= min(_MOST_STEP, max(1.0, _DENSITY * (row - horizon)))
+    return np.array(rows)
 
 
 def _width(ratio: float, points: Floats, view: Perspective, mask_size: Size, size: Size) -> float:

@@ -25,6 +25,7 @@ _PIECE = 0.07  # length of a piece as share of the picture's height: short enoug
 _FEWEST_ROWS = 4  # of a piece that votes
 _MOST_PIECES = 48
 _HORIZONS = np.arange(-10, 9) / 30  # tried, in heights of the picture below the prior's row
+_COARSE = (60.0, 10.0, 4.0)
 _TOLERANCES = (100.0, 30.0, 10.0, 4.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
 _LOOSE = 0.05  # of slope: lines are not perfectly parallel, the road is not perfectly flat
@@ -126,27 +127,32 @@ def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tup
     height = size[1]
     span = loose[1] / (0.1 * height)
     rows = start.vy + _HORIZONS * height * span
-    costs, found = _fit(pieces, rows, height, start, loose)
-    best = int(np.argmin(costs))
-    step = rows[1] - rows[0]
-    if 0 < best < len(rows) - 1:
-        before, here, after = costs[best - 1 : best + 2]
-        bow = before - 2 * here + after
-        shift = 0.5 * (before - after) / bow if bow > 1e-9 else 0.0
-        finer = rows[best] + step * (shift + np.array([-0.25, 0.0, 0.25]))
-        costs2, found2 = _fit(pieces, finer, height, start, loose)
-        nearest = int(np.argmin(costs2))
-        before, here, after = costs2
-        bow = before - 2 * here + after
-        again = float(np.clip(0.5 * (before - after) / bow, -1, 1)) if bow > 1e-9 else 0.0
-        vy, (vx, bend, support) = float(finer[1] + 0.25 * step * again), found2[:, nearest]
-    else:
-        vy, (vx, bend, support) = float(rows[best]), found[:, best]
+    costs, found = _fit(pieces, rows, height, start, loose, _COARSE)
+    step = float(rows[1] - rows[0])
+    vy = float(rows[int(np.argmin(costs))])
+    for finer in (1.0, 0.3, 0.08):
+        if finer < 1:
+            rows = vy + finer * step * np.array([-1.0, 0.0, 1.0])
+            costs, found = _fit(pieces, rows, height, start, loose, _TOLERANCES)
+        best = int(np.argmin(costs))
+        vy = float(rows[best])
+        if 0 < best < len(rows) - 1 or finer < 1:
+            before, here, after = costs[max(best, 1) - 1 : max(best, 1) + 2] if best < len(rows) - 1 else costs[-3:]
+            bow = before - 2 * here + after
+            middle = float(rows[min(max(best, 1), len(rows) - 2)])
+            if bow > 1e-9:
+                vy = middle + finer * step * float(np.clip(0.5 * (before - after) / bow, -1, 1))
+    vx, bend, support = found[:, best]
     return Perspective(float(vx), vy, float(bend), bool(support >= 2.5))
 
 
 def _fit(
-    pieces: _Pieces, rows: Floats, height: int, start: Perspective, loose: tuple[float, float]
+    pieces: _Pieces,
+    rows: Floats,
+    height: int,
+    start: Perspective,
+    loose: tuple[float, float],
+    tolerances: tuple[float, ...],
 ) -> tuple[Floats, Floats]:
     """For each horizon in `rows`: the cost, and vx, bend and how many pieces' worth of support, (3, V)."""
     s = pieces.y - rows[:, None]  # (V, K)
@@ -162,7 +168,7 @@ def _fit(
     rows_of = np.stack([near, bent, target], axis=1)  # (V, 3, K)
     columns = rows_of.transpose(0, 2, 1)
     prior_vx, prior_bend = (3 / loose[0]) ** 2, 1.0
-    for tolerance in _TOLERANCES:
+    for tolerance in tolerances:
         products = (rows_of[:, :2] * weight[:, None]) @ columns  # (V, 2, 3)
         aa, ab, at = products[:, 0, 0] + prior_vx, products[:, 0, 1], products[:, 0, 2] + prior_vx * start.vx
         bb, bt = products[:, 1, 1] + prior_bend, products[:, 1, 2]
