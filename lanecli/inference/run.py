@@ -140,7 +140,7 @@ class Run:
     def _open(self, kinds: Iterable[str], source: Source | None = None, reader: Any = None) -> list[Sink]:
         """The sinks of these kinds. Raises InputError where a place cannot be written."""
         sinks: list[Sink] = []
-        settings = self.settings
+        settings = replace(self.settings, lanes="lanes" in self.kinds)
         if self.record and self.record.resumed and (source is None or self.record.began(source)):
             settings = replace(settings, overwrite=True)  # what is there is the killed run's
         try:

@@ -26,11 +26,13 @@ class SinkSettings:
         style: of the overlay; None is its default.
         decode: masks hold source ids instead of train ids.
         overwrite: replace existing outputs.
+        lanes: lane lines are written too, and the overlay shows them.
     """
 
     style: OverlayStyle | None = None
     decode: bool = False
     overwrite: bool = False
+    lanes: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,26 @@ SINKS.add(
     summary="heat map of the uncertainty with a legend; of a picture its numbers too",
     picture=".uncertainty.png",
     video=".uncertainty.mp4",
+)
+SINKS.add(
+    "lanes",
+    "lanecli.inference.sinks.lanes:LaneFile",
+    summary="lane lines, a JSON object a frame",
+    picture=".lanes.jsonl",
+    video=".lanes.jsonl",
+)
+SINKS.add(
+    "tusimple",
+    "lanecli.inference.sinks.tusimple:TuSimpleFile",
+    summary="lane lines as a TuSimple submission",
+    whole="tusimple.json",
+)
+SINKS.add(
+    "culane",
+    "lanecli.inference.sinks.culane:CuLaneFiles",
+    summary="lane lines as CULane's .lines.txt",
+    picture=".lines.txt",
+    video=".lines",
 )
 
 

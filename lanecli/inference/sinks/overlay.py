@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lanecli.draw import OverlayPainter
+from lanecli.draw import LanePainter, OverlayPainter
 from lanecli.draw.heatmap import hatch
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
@@ -20,6 +20,7 @@ class Overlay(Sink):
         self._painter = OverlayPainter(
             label_map.palette, names=label_map.names, background=label_map.background, style=job.settings.style
         )
+        self._lanes = LanePainter() if job.settings.lanes else None
         self._writer: VideoWriter | None = None
         if job.reader is None:
             prepare_target(job.path, overwrite=overwrite)
@@ -35,6 +36,8 @@ class Overlay(Sink):
         self._painter.paint(canvas, prediction.class_map)
         if DOUBTFUL in prediction.maps:
             hatch(canvas, prediction.maps[DOUBTFUL] > 0)
+        if self._lanes is not None:
+            self._lanes.paint(canvas, prediction.lanes or ())
         if writer is None:
             write_picture(self.path, canvas.rgb(), output=True)
         else:

@@ -50,6 +50,7 @@ STEPS: Registry[Any] = Registry("step")
 """Facts: ``order``, low ones come first."""
 STEPS.add("crf", "lanecli.inference.steps.crf:DenseCrf", summary="dense CRF on the picture's edges", order=10)
 STEPS.add("smooth", "lanecli.inference.steps.smooth:Smooth", summary="probabilities smoothed along a video", order=20)
+STEPS.add("lanes", "lanecli.inference.steps.lanes:LaneLines", summary="lane lines, followed along a video", order=80)
 STEPS.add(
     "certain", "lanecli.inference.steps.certain:Certain", summary="doubtful pixels left undecided (255)", order=90
 )

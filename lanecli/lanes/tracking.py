@@ -1,0 +1,282 @@
+"""Lane lines over the frames of a video: identities, steadiness, roles, and a fresh start after a cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanecli.geometry import Size
+from lanecli.labels import LabelMap
+from lanecli.lanes.find import survey
+from lanecli.lanes.lane import Lane, Role
+from lanecli.lanes.perspective import Perspective
+from lanecli.lanes.roles import NEXT, foot
+
+if TYPE_CHECKING:
+    from lanecli.media.frame import Frame
+
+Floats = NDArray[np.float64]
+
+_ROWS = 64  # in which lines are compared and smoothed
+_SETTLE = 0.08  # seconds in which a line follows two thirds of a step
+_PROVE = 0.1  # seconds a new line is watched before it is given
+_KEEP = 0.5  # seconds a line that is no longer seen is still given, at a falling confidence
+_FADE = 0.4  # seconds in which that confidence falls to a half
+_NEAR = 0.75  # camera heights: a third of a lane; what lies nearer is the same line
+_CROSSED = 0.15  # camera heights past the middle before a line counts as crossed
+_THUMBNAIL = (18, 32)
+_CUT = 22.0  # levels of luma that a cut changes at least
+_CUT_RATIO = 4.0  # and how many times the usual change
+
+
+@dataclass
+class _Track:
+    """One line.
+
+    Attributes:
+        number: its identity.
+        x: (_ROWS,) smoothed, NaN where it has never been seen.
+        far: its smoothed far end, a row.
+        lane: as it was last seen.
+        confidence: smoothed.
+        born, seen: times in seconds.
+        shown: whether it has been given.
+        side: -1 left of the middle, 1 right of it.
+        looks: votes for style, colour and class.
+    """
+
+    number: int
+    x: Floats
+    far: float
+    lane: Lane
+    confidence: float
+    born: float
+    seen: float
+    shown: bool = False
+    side: int = 0
+    looks: dict[str, Counter[str | None]] = field(default_factory=dict)
+
+    def vote(self, lane: Lane) -> None:
+        for name in ("style", "color", "class_name"):
+            votes = self.looks.setdefault(name, Counter())
+            for key in votes:
+                votes[key] *= 0.95  # type: ignore[assignment]
+            votes[getattr(lane, name)] += lane.confidence  # type: ignore[assignment]
+
+    def look(self, name: str) -> str | None:
+        return max(self.looks[name].items(), key=lambda item: item[1])[0]
+
+
+class LaneTracker:
+    """Follows the lines of one video; one object for each.
+
+    Example: ``tracker = LaneTracker(25.0)``, then for every frame ``tracker.find(class_map, label_map, frame)``.
+    """
+
+    def __init__(self, frame_rate: float = 25.0) -> None:
+        """Args: frame_rate: frames a second, where frames bear no time."""
+        self._step = 1 / frame_rate if frame_rate > 0 else 0.04
+        self._next = 0
+        self._size: Size | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget what was seen; identities are not given again."""
+        self._tracks: list[_Track] = []
+        self._view: Perspective | None = None
+        self._time: float | None = None
+        self._start: float | None = None
+        self._thumbnail: Floats | None = None
+        self._change: float | None = None
+
+    def find(self, scores: np.ndarray, label_map: LabelMap, frame: Frame) -> tuple[Lane, ...]:
+        """The lane lines of the next frame (`lanecli.lanes.find_lanes`), with identities that last."""
+        if self._is_cut(frame):
+            self._begin()
+        found = survey(scores, label_map, frame.size, picture=frame, prior=self._view)
+        view = found.view
+        if view is not None:
+            scale = np.array(frame.size) / scores.shape[:-3:-1]
+            view = replace(view, vx=view.vx * scale[0], vy=view.vy * scale[1])
+        lanes = self.update(found.lanes, frame.size, view, frame.time)
+        if found.view is not None and found.view.certain:
+            self._view = found.view
+        return lanes
+
+    def update(
+        self, lanes: tuple[Lane, ...], size: Size, view: Perspective | None = None, time: float | None = None
+    ) -> tuple[Lane, ...]:
+        """Take the lines found in the next frame; those to be given come back, from left to right.
+
+        Args:
+            lanes: found in the frame alone.
+            size: width and height of the frame.
+            view: its perspective, in pixels of the frame.
+            time: of the frame in seconds.
+        """
+        if self._size != size:
+            self._size = size
+            self._begin()
+        last = self._time
+        now = time if time is not None and (last is None or time > last) else (0.0 if last is None else last + self._step)
+        passed = self._step if last is None else now - last
+        self._time = now
+        if self._start is None:
+            self._start = now
+        rows = np.linspace(size[1] * 0.15, size[1] - 1.0, _ROWS)
+        down = _down(rows, size, view)
+        sampled = [_sample(lane, rows) for lane in lanes]
+        pairs = self._match(sampled, down)
+        if len(self._tracks) > 1 and len(lanes) > 1 and not pairs and all(t.seen == last for t in self._tracks):
+            start, self._tracks = now, []  # nothing is where it was: another scene
+            self._start = start
+        share = 1 - float(np.exp(-passed / _SETTLE))
+        for track, index in pairs:
+            self._follow(track, lanes[index], sampled[index], share, now)
+        taken = {index for _, index in pairs}
+        for index, lane in enumerate(lanes):
+            if index not in taken:
+                track = _Track(self._next, sampled[index], float(lane.points[-1, 1]), lane, lane.confidence, now, now)
+                track.vote(lane)
+                self._tracks.append(track)
+                self._next += 1
+        self._forget(now, down)
+        return self._given(now, rows, size, view)
+
+    def _match(self, sampled: list[Floats], down: Floats) -> list[tuple[_Track, int]]:
+        """Tracks with the found lines that continue them, the nearest pairs first."""
+        costs = []
+        for track in self._tracks:
+            for index, x in enumerate(sampled):
+                apart = np.abs(track.x - x) / down
+                common = ~np.isnan(apart)
+                if common.any():
+                    costs.append((float(np.median(apart[common])), track, index))
+        costs.sort(key=lambda cost: cost[0])
+        pairs: list[tuple[_Track, int]] = []
+        used: set[int] = set()
+        for cost, track, index in costs:
+            if cost > _NEAR:
+                break
+            if index not in used and all(track is not other for other, _ in pairs):
+                used.add(index)
+                pairs.append((track, index))
+        return pairs
+
+    def _follow(self, track: _Track, lane: Lane, x: Floats, share: float, now: float) -> None:
+        old = np.where(np.isnan(track.x), x, track.x)
+        track.x = old + share * (np.where(np.isnan(x), old, x) - old)
+        track.far += share * (float(lane.points[-1, 1]) - track.far)
+        track.confidence += share * (lane.confidence - track.confidence)
+        track.lane, track.seen = lane, now
+        track.vote(lane)
+
+    def _forget(self, now: float, down: Floats) -> None:
+        """Drop lines long unseen, lines that were never proved, and the younger of two that have become one."""
+        kept: list[_Track] = []
+        for track in sorted(self._tracks, key=lambda t: t.number):
+            unseen = now - track.seen
+            if unseen > (_KEEP if track.shown else 0.0):
+                continue
+            apart = [np.abs(track.x - other.x) / down for other in kept]
+            if any(float(np.nanmedian(a)) < _NEAR / 2 for a in apart if not np.isnan(a).all()):
+                continue
+            kept.append(track)
+        self._tracks = kept
+
+    def _given(self, now: float, rows: Floats, size: Size, view: Perspective | None) -> tuple[Lane, ...]:
+        at_start = self._start is not None and now - self._start < _PROVE / 2
+        out: list[tuple[_Track, Lane]] = []
+        for track in self._tracks:
+            track.shown |= at_start or track.seen - track.born >= _PROVE
+            points = _points(track, rows, size)
+            if not track.shown or len(points) < 2:
+                continue
+            fading = 2 ** (-(now - track.seen) / _FADE)
+            lane = replace(
+                track.lane,
+                points=points,
+                confidence=float(track.confidence * fading),
+                style=track.look("style"),  # type: ignore[arg-type]
+                color=track.look("color"),  # type: ignore[arg-type]
+                class_name=track.look("class_name") or track.lane.class_name,
+                id=track.number,
+            )
+            out.append((track, lane))
+        roles = self._roles(out, size, view)
+        ordered = sorted(zip(out, roles, strict=True), key=lambda item: foot(item[0][1].points, size[1]))
+        return tuple(replace(lane, role=role) for (_, lane), role in ordered)
+
+    def _roles(self, out: list[tuple[_Track, Lane]], size: Size, view: Perspective | None) -> list[Role | None]:
+        """As `lanecli.lanes.roles`, but a line changes sides only when it has clearly crossed the middle."""
+        middle = (size[0] - 1) / 2
+        scale = float(_down(np.array([size[1] - 1.0]), size, view)[0])
+        feet = [foot(lane.points, size[1]) for _, lane in out]
+        for (track, _), x in zip(out, feet, strict=True):
+            if track.side == 0 or abs(x - middle) > _CROSSED * scale:
+                track.side = -1 if x < middle else 1
+        roles: list[Role | None] = ["left" if track.side < 0 else "right" for track, _ in out]
+        centre = view.vx if view is not None and view.certain else middle
+        for side, role in ((-1, "ego-left"), (1, "ego-right")):
+            beside = [i for i, (track, _) in enumerate(out) if track.side == side]
+            if beside:
+                nearest = max(beside, key=lambda i: -side * feet[i])
+                if view is None or not view.certain or abs(feet[nearest] - centre) < NEXT * scale:
+                    roles[nearest] = role  # type: ignore[call-overload]
+        return roles
+
+    def _is_cut(self, frame: Frame) -> bool:
+        """Whether the picture changed as a whole, much more than from frame to frame before."""
+        luma = frame.y if frame.is_planar else frame.rgb()[..., 1]
+        height, width = luma.shape
+        small = luma[:: max(1, height // _THUMBNAIL[0]), :: max(1, width // _THUMBNAIL[1])].astype(float)
+        before, self._thumbnail = self._thumbnail, small
+        if before is None or before.shape != small.shape:
+            return False
+        change = float(np.abs(small - before).mean())
+        usual = self._change
+        if usual is not None and change > max(_CUT, _CUT_RATIO * usual):
+            return True
+        self._change = change if usual is None else usual + 0.2 * (change - usual)
+        return False
+
+
+def _down(rows: Floats, size: Size, view: Perspective | None) -> Floats:
+    """Rows below the horizon, which stand for a camera height's width there; a usual view where none is known."""
+    horizon = view.vy if view is not None and view.certain else 0.45 * size[1]
+    return np.maximum(rows - horizon, 0.02 * size[1])
+
+
+def _sample(lane: Lane, rows: Floats) -> Floats:
+    """x in `rows`, NaN above its far end; below its near end, beside the frame, as its nearest part points."""
+    x = lane.x_at(rows)
+    near = lane.points[: max(2, len(lane.points) // 4)]
+    rise = near[0, 1] - near[-1, 1]
+    slope = (near[0, 0] - near[-1, 0]) / max(rise, 1e-6)
+    below = rows > near[0, 1]
+    x[below] = near[0, 0] + slope * (rows[below] - near[0, 1])
+    return x
+
+
+def _points(track: _Track, rows: Floats, size: Size) -> Floats:
+    """The part of a track that lies in the frame, near to far, a point every so many rows as the found line has."""
+    known = ~np.isnan(track.x)
+    if known.sum() < 2:
+        return np.zeros((0, 2))
+    y, x = rows[known], track.x[known]
+    step = max(1.0, min(8.0, size[1] / 80))
+    far = float(np.clip(track.far, y[0], y[-1] - 1.0))
+    wanted = np.linspace(float(y[-1]), far, max(3, int((y[-1] - far) / step) + 2))
+    there = np.interp(wanted, y, x)
+    inside = np.flatnonzero((there >= -0.5) & (there <= size[0] - 0.5))
+    if len(inside) < 2:
+        return np.zeros((0, 2))
+    ends = np.flatnonzero(np.diff(inside, append=inside[-1] + 2) > 1)
+    starts = np.append(0, ends[:-1] + 1)
+    longest = int(np.argmax(ends - starts))
+    part = slice(int(inside[starts[longest]]), int(inside[ends[longest]]) + 1)
+    return np.stack([there[part], wanted[part]], axis=1)
