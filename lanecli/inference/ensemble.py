@@ -11,7 +11,8 @@ from lanecli.shipped import shipped_models
 from lanecli.textfiles import read_yaml
 
 _MOST_BYTES = 1 << 20
-_KEYS = ("members", "combine", "tta")
+_KEYS = ("members", "combine", "tta", "meta")
+_MEMBER_KEYS = {"model", "weight", "learner"}
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,16 @@ class Ensemble:
         combine: a registered rule, or None.
         weights: of the members, or None where the file gives none.
         tta: registered views.
+        learners: number of the learner each member belongs to.
+        meta: the meta-model's file, of a rule that is learnt.
     """
 
     models: tuple[str, ...]
     combine: str | None = None
     weights: tuple[float, ...] | None = None
     tta: str = "none"
+    learners: tuple[int, ...] = ()
+    meta: Path | None = None
 
 
 def read_ensemble(path: Path) -> Ensemble:
@@ -50,23 +55,28 @@ def read_ensemble(path: Path) -> Ensemble:
         raise InputError(f"{path}: an ensemble file has a list 'members' of model files")
     if unknown := [str(key) for key in data if key not in _KEYS]:
         raise InputError(f"{path}: unknown key '{unknown[0]}'; there are: {', '.join(_KEYS)}")
-    models, weights = [], []
+    models, weights, learners = [], [], []
     for number, member in enumerate(data["members"], start=1):
         entry = {"model": member} if isinstance(member, str) else member
         weight = entry.get("weight") if isinstance(entry, dict) else None
-        if not isinstance(entry, dict) or not isinstance(entry.get("model"), str) or set(entry) - {"model", "weight"}:
+        if not isinstance(entry, dict) or not isinstance(entry.get("model"), str) or set(entry) - _MEMBER_KEYS:
             raise InputError(f"{path}: member {number} is a model file, or {{model: FILE, weight: NUMBER}}")
         if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
             raise InputError(f"{path}: member {number}: weight is a number, not {weight!r}")
         models.append(_found(entry["model"], path.parent))
         weights.append(weight)
+        learners.append(entry.get("learner", number - 1))
+    if any(isinstance(one, bool) or not isinstance(one, int) for one in learners) or sorted(learners) != learners:
+        raise InputError(f"{path}: learner is a whole number, and members of one stand together")
     if any(weight is None for weight in weights) != all(weight is None for weight in weights):
         raise InputError(f"{path}: give every member a weight, or none")
-    combine, tta = data.get("combine"), data.get("tta", "none")
-    if not isinstance(combine, str | None) or not isinstance(tta, str):
-        raise InputError(f"{path}: combine and tta are names")
+    combine, tta, meta = data.get("combine"), data.get("tta", "none"), data.get("meta")
+    if not isinstance(combine, str | None) or not isinstance(tta, str) or not isinstance(meta, str | None):
+        raise InputError(f"{path}: combine and tta are names, meta is a file")
     given = tuple(float(weight) for weight in weights if weight is not None)
-    return Ensemble(tuple(models), combine, given or None, tta)
+    return Ensemble(
+        tuple(models), combine, given or None, tta, tuple(learners), path.parent / meta if meta is not None else None
+    )
 
 
 def _found(model: str, folder: Path) -> str:

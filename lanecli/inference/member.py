@@ -32,6 +32,7 @@ class Member:
         view: how the picture is shown.
         weight: share of this answer, of all members' one.
         seed: of dropout; None leaves dropout off.
+        learner: number of the learner it belongs to, for rules that tell them apart.
     """
 
     backend: Backend
@@ -40,6 +41,7 @@ class Member:
     view: View = AS_IT_IS
     weight: float = 1.0
     seed: int | None = None
+    learner: int = 0
 
     def place(self, frame: Frame) -> Placement:
         """Where the network's picture lies in a frame."""
@@ -97,14 +99,16 @@ class MemberAnswer:
     Everything is computed when it is asked for. Outside a model's crop the background has probability one.
     """
 
-    def __init__(self, member: Member, placement: Placement, found: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, member: Member, placement: Placement, found: Mapping[str, np.ndarray], frame: Frame) -> None:
         """Hold one answer.
 
         Args:
             member: who answered.
             placement: where its picture lay in the frame.
             found: the backend's outputs for this picture, without the batch dimension.
+            frame: the frame it was asked about.
         """
+        self.frame = frame
         self.member, self._placement, self._found = member, placement, found
 
     @property

@@ -228,7 +228,8 @@ class Predictor:
         taken = time.perf_counter()
         member = self.members[question.member]
         for number, (job, placement) in enumerate(zip(question.jobs, question.placements, strict=True)):
-            answer = MemberAnswer(member, placement, {name: values[number] for name, values in found.items()})
+            own = {name: values[number] for name, values in found.items()}
+            answer = MemberAnswer(member, placement, own, job.frame)
             job.fold.add(answer)
             for fold in job.measures:
                 fold.add(answer)

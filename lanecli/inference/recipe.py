@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lanecli.errors import InputError
 from lanecli.geometry import Size
 from lanecli.inference.backends import Backend, Load, open_backend
-from lanecli.inference.combiners import COMBINERS
+from lanecli.inference.combiners import COMBINERS, Combiner
 from lanecli.inference.ensemble import read_ensemble
 from lanecli.inference.measures import MEASURES, Measure
 from lanecli.inference.member import Member
@@ -41,6 +42,8 @@ class Recipe:
         steps: settings of each step asked for, by its registered name.
         backend, precision, device: what models run on.
         batch: how many frames a question to a backend holds.
+        learners: number of the learner each model belongs to; by default each is one.
+        meta: the meta-model's file, of a rule that is learnt.
 
     Example:
         >>> Recipe(models=("lane",), tta="flip").open().predict(frame).class_map  # doctest: +SKIP
@@ -57,6 +60,8 @@ class Recipe:
     precision: str = "auto"
     device: str = "auto"
     batch: int = 1
+    learners: tuple[int, ...] = ()
+    meta: Path | None = None
 
     def open(self, keep: Collection[str] = (), also: Sequence[Measure] = ()) -> Predictor:
         """Load everything.
@@ -74,7 +79,7 @@ class Recipe:
         keep = {*keep, *(need for step in steps for need in step.needs)}
         measures = [*recipe._measures(keep), *also]
         members, combiner = recipe._members(measures)
-        return Predictor(members, combiner(), measures=measures, steps=steps, keep=keep, batch=self.batch)
+        return Predictor(members, combiner, measures=measures, steps=steps, keep=keep, batch=self.batch)
 
     def files(self) -> list[Path]:
         """The files it is made of: an ensemble's own, and those of models. Raises InputError where one is missing."""
@@ -93,6 +98,8 @@ class Recipe:
             combine=self.combine or ensemble.combine,
             weights=self.weights or ensemble.weights,
             tta=self.tta if self.tta != "none" else ensemble.tta,
+            learners=ensemble.learners,
+            meta=ensemble.meta,
         )
 
     def _measures(self, keep: Collection[str]) -> list[Measure]:
@@ -113,7 +120,7 @@ class Recipe:
         ordered = sorted(names, key=lambda name: STEPS.entry(name).facts.get("order", 50))
         return [STEPS.get(name)(**self.steps.get(name, {})) for name in ordered]
 
-    def _members(self, measures: Sequence[Measure]) -> tuple[list[Member], type]:
+    def _members(self, measures: Sequence[Measure]) -> tuple[list[Member], Combiner]:
         """Every model in every view with every seed, and the rule that combines them."""
         shares = self._shares()
         views = views_of(self.tta)
@@ -121,16 +128,21 @@ class Recipe:
         seeds: list[int | None] = list(range(1, self.passes + 1)) if sampled else [None]
         alone = len(self.models) * len(views) * len(seeds) == 1
         # one answer alone is what every rule comes to
-        combiner = COMBINERS.get("mean" if alone else self._rule())
+        rule = self._rule()
+        learnt = COMBINERS.entry(rule).facts.get("meta", False)
+        kind: Any = COMBINERS.get("mean" if alone and not learnt else rule)
+        combiner: Combiner = kind(self.meta) if learnt else kind()
         wanted = {*combiner.needs, *(need for measure in measures for need in measure.needs)}
         load = Load(Path(), tuple(sorted(wanted)), self.precision, self.device, batch=self.batch)
         members: list[Member] = []
-        for model, share in zip(self.models, shares, strict=True):
+        learners = self.learners or tuple(range(len(self.models)))
+        for model, share, learner in zip(self.models, shares, learners, strict=True):
             backend = open_backend(model, backend=self.backend, samples=sampled, load=load)
             first = members[0].label_map if members else backend.spec.label_map
             weight = share / (len(views) * len(seeds))
             for view, seen in _at_scales(backend, views):
-                members += [Member(seen, seen.spec.geometry, first, view, weight, seed) for seed in seeds]
+                geometry = seen.spec.geometry
+                members += [Member(seen, geometry, first, view, weight, seed, learner) for seed in seeds]
         return members, combiner
 
     def _rule(self) -> str:

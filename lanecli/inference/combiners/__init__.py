@@ -51,6 +51,7 @@ class Combiner(Protocol):
 
 
 COMBINERS: Registry[type[Combiner]] = Registry("combination rule")
+"""Facts: ``weights``, whether members may have them; ``meta``, whether the rule is learnt and lies in a file."""
 COMBINERS.add("mean", "lanecli.inference.combiners.mean:Mean", summary="mean of probabilities")
 COMBINERS.add(
     "weighted", "lanecli.inference.combiners.mean:Mean", summary="weighted mean of probabilities", weights=True
@@ -67,6 +68,11 @@ COMBINERS.add(
     summary="normalised geometric mean of probabilities",
     weights=True,
 )
+for _name, _summary in (
+    ("stacking", "a small model fitted to out-of-fold answers; made by lanecli ensemble fit"),
+    ("blending", "the same, fitted to answers on a hold-out split"),
+):
+    COMBINERS.add(_name, "lanecli.inference.combiners.stacking:Stacking", summary=_summary, meta=True)
 COMBINERS.add(
     "vote",
     "lanecli.inference.combiners.vote:Vote",
