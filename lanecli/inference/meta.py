@@ -1,4 +1,4 @@
-"""The meta-model of a stacked ensemble: a small network over what the learners say of a pixel, applied without torch."""
+"""The meta-model of a stacked ensemble: a small network over what learners say of a pixel, applied without torch."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def test_rules_equal_their_definitions(data: st.DataObject, rule: str, members: 
     prediction = asked.predict(frames(1, SIZE)[0])
     expected, ties = reference(rule, logits, weights, several)
     assert prediction.probabilities is not None
-    np.testing.assert_allclose(prediction.probabilities, expected, atol=2e-6)
+    # logits to 6: the probability of "no" is as small as 1/400, known to 6e-8, so its logarithm to 2.4e-5 at the most
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=6e-6)
     if several:
         # of equal shares of yes and no the mean probability decides
         equal = np.abs(expected - 0.5) < 1e-6
@@ -116,7 +117,7 @@ def test_logit_mean_and_geometric_are_equal_on_one_grid(logits: np.ndarray, seve
     ]
     frame = frames(1, SIZE)[0]
     one, other = (predictor(backends, True, rule).predict(frame).planes for rule in ("logit_mean", "geometric"))
-    np.testing.assert_allclose(one, other, atol=2e-6)
+    np.testing.assert_allclose(one, other, atol=6e-6)  # as above
 
 
 def test_an_ensemble_of_one_is_the_model_bit_for_bit() -> None:
