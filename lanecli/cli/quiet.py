@@ -15,17 +15,17 @@ def silence_libraries() -> None:
     wrong comes back as an error too, and is said once, in our own line. `--debug` keeps their lines.
     """
     try:
-        if sys.stderr is not sys.__stderr__ or sys.stderr.fileno() != 2:
+        old = sys.__stderr__
+        if old is None or sys.stderr is not old or old.fileno() != 2:
             return  # captured by somebody, who decides
         ours = os.dup(2)
         nowhere = os.open(os.devnull, os.O_WRONLY)
     except (AttributeError, OSError, ValueError):
         return
     interruption.stderr = ours
-    sys.stderr.flush()
+    old.flush()
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    old = sys.stderr
-    sys.stderr = sys.__stderr__ = open(  # noqa: SIM115 - open as long as the process runs
+    sys.stderr = open(  # noqa: SIM115 - open as long as the process runs
         ours, "w", buffering=1, encoding=old.encoding, errors=old.errors, closefd=False
     )

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import cv2
@@ -168,8 +169,8 @@ def _write_labelme(
             {"label": line.label, "points": (line.points + 0.5).round(2).tolist(), "shape_type": "linestrip"}
             for line in picture.lines
         ]
-        common = {"group_id": None, "description": "", "flags": {}}
-        document = {
+        common: dict[str, Any] = {"group_id": None, "description": "", "flags": {}}
+        document: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
             "shapes": [common | shape for shape in shapes],
@@ -200,7 +201,8 @@ def _write_coco(
     folder: Path, pictures: Sequence[Annotation], labels: Sequence[str], colors: Sequence[tuple[int, int, int]]
 ) -> list[Path]:
     """``annotations/instances_default.json`` with run lengths; COCO has no lines."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, picture in enumerate(pictures, 1):
         width, height = picture.size
         images.append({"id": number, "file_name": picture.name, "width": width, "height": height})

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 
+Band = tuple[torch.Tensor, torch.Tensor]
+"""What :func:`band` gives."""
+
 BLOCK = 32
 """Outputs that share a window of inputs."""
 
 
-def band(
-    source: tuple[Any, Any], target: tuple[Any, Any], size: Any, device: torch.device | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def band(source: tuple[Any, Any], target: tuple[Any, Any], size: Any, device: torch.device | None = None) -> Band:
     """Where the outputs along one side come from.
 
     Args:
@@ -53,8 +54,9 @@ def band(
     return places, torch.where(inside, weights, torch.zeros(1, device=device))
 
 
-def along(values: torch.Tensor, places: torch.Tensor, weights: torch.Tensor, size: Any) -> torch.Tensor:
+def along(values: torch.Tensor, resized: Band, size: Any) -> torch.Tensor:
     """(N, L, M) of any type to (N, size, M) float32 along the middle side, by what :func:`band` gives."""
+    places, weights = resized
     batch, rest = values.shape[0], values.shape[2]
     blocks, window = places.shape
     taken = values.index_select(1, places.reshape(-1)).reshape(batch, blocks, window, rest)

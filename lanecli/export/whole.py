@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lanecli.export.resample import along, band, inside
+from lanecli.export.resample import Band, along, band, inside
 from lanecli.geometry import PAD_COLOR, SNAP, Geometry, Side, Size
 from lanecli.inference.backends.trim import SHOWN, inner_name
 from lanecli.labels import IGNORE_ID, LabelMap
@@ -50,7 +50,7 @@ class WholeModel(nn.Module):
                 self.register_buffer(f"{name}_weights", weights)
         self.fixed = fixed
 
-    def _bands(self, width: Any, height: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    def _bands(self, width: Any, height: Any) -> dict[str, Band]:
         """What resizes pictures of one size to the network's, and planes of its size back, along either side."""
         if getattr(self, "fixed", None) is not None:
             names = ("columns", "rows", "columns_back", "rows_back")
@@ -99,13 +99,13 @@ class WholeModel(nn.Module):
         inner = [found[name].float() for name in self.maps]
         return self._chosen(planes), self._probabilities(planes), logits, *maps, shown, *inner
 
-    def _shown(self, pictures: torch.Tensor, across: Side, down: Side, bands: Mapping[str, Any]) -> torch.Tensor:
+    def _shown(self, pictures: torch.Tensor, across: Side, down: Side, bands: Mapping[str, Band]) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, h, w, 3) float32 whole levels."""
         batch, height, width = pictures.shape[0], pictures.shape[1], pictures.shape[2]
         # plane by plane: runtimes transpose planes quickly and pixels of three bytes slowly
         values = pictures.permute(0, 3, 1, 2).reshape(batch * 3, height, width)
-        values = along(values, *bands["rows"], down.network).transpose(1, 2)
-        values = along(values, *bands["columns"], across.network).transpose(1, 2)
+        values = along(values, bands["rows"], down.network).transpose(1, 2)
+        values = along(values, bands["columns"], across.network).transpose(1, 2)
         if self.geometry.fit == "pad":
             filled = (
                 inside((down.content_start, down.content_length), down.network)[:, None]
@@ -115,14 +115,14 @@ class WholeModel(nn.Module):
         values = torch.round(torch.round(values * SNAP) / SNAP).reshape(batch, 3, down.network, across.network)
         return values.permute(0, 2, 3, 1)
 
-    def _back(self, planes: torch.Tensor, bands: Mapping[str, Any], height: Any, width: Any) -> torch.Tensor:
+    def _back(self, planes: torch.Tensor, bands: Mapping[str, Band], height: Any, width: Any) -> torch.Tensor:
         """(N, K, h, w) at the network's size to (N, K, H, W) at the picture's; zero outside the crop."""
         batch, count, rows_in, columns_in = planes.shape
         values = planes.transpose(2, 3).reshape(batch * count, columns_in, rows_in)
-        values = along(values, *bands["columns_back"], width).transpose(
+        values = along(values, bands["columns_back"], width).transpose(
             1, 2
         )  # across first: the fewer rows the less to do
-        return along(values, *bands["rows_back"], height).reshape(batch, count, height, width)
+        return along(values, bands["rows_back"], height).reshape(batch, count, height, width)
 
     def _planes(self, logits: torch.Tensor) -> torch.Tensor:
         """One plane of probabilities for each of `LabelMap.plane_classes`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -205,7 +205,7 @@ def with_maps(network: Network, spec: ModelSpec, names: str) -> tuple[Network, M
                 f"the model holds no statistics of features for '{measure}': add them with 'lanecli uncertainty fit'"
             )
         maps.append(name)
-    missing = {name: {} for name in maps if name not in spec.outputs}
+    missing: dict[str, dict[str, Any]] = {name: {} for name in maps if name not in spec.outputs}
     if missing:
         spec = replace(spec, outputs={**spec.outputs, **missing})
         fuller = build_network(spec).eval()
@@ -269,7 +269,8 @@ def _ranges(
     for cells, _ in _cells(network, spec, dataset, samples, step):
         for name, total in counts.items():
             with torch.inference_mode():
-                values = doubt(name, network.extra[name].of_cells(torch.from_numpy(cells[None])).numpy().ravel())
+                found = cast(Any, network.extra[name]).of_cells(torch.from_numpy(cells[None]))
+                values = doubt(name, found.numpy().ravel())
             total += histogram(values, np.zeros(values.size, np.int32), 1)[0]
     edges = lower_edges()
     ends = {}

@@ -13,8 +13,8 @@ import numpy as np
 
 from lanecli import atomic
 from lanecli.errors import InputError, reading
-from lanecli.inference.measures.entropy import entropy
 from lanecli.labels import LabelMap
+from lanecli.uncertainty.entropy import entropy
 
 KEY = "lanecli-meta"
 INPUTS = ("probabilities", "entropy", "picture")
@@ -136,7 +136,7 @@ def learner_inputs(planes: np.ndarray, label_map: LabelMap, inputs: Sequence[str
     """(F, H, W) float32 of one learner's (K, H, W) planes."""
     parts = [planes] if "probabilities" in inputs else []
     if "entropy" in inputs:
-        parts.append(entropy(planes, label_map)[None])
+        parts.append(entropy(planes, bernoulli=label_map.bernoulli)[None])
     return _with_context(np.concatenate(parts), context)
 
 

@@ -225,7 +225,7 @@ class _Work:
             interrupted = True
             try:
                 with (
-                    BackgroundSink(lambda prediction: self._write(sinks, prediction), QUEUE) as queue,
+                    BackgroundSink[Prediction](lambda prediction: self._write(sinks, prediction), QUEUE) as queue,
                     contextlib.closing(prefetch(reader, QUEUE)) as frames,
                 ):
                     for prediction in run.predictor.stream(frames, context):

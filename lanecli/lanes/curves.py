@@ -88,4 +88,5 @@ def fit_curves(seen: Observations, view: Perspective, height: int) -> Curves:
         weight = base / (1 + relative * relative)
     count = np.diff(first, append=len(seen.y))
     residual = np.sqrt(np.add.reduceat(np.minimum(error * error, 100.0), first) / count)
-    return Curves(view, scale, coefficients, residual, np.linalg.inv(normal))
+    inverse = np.asarray(np.linalg.inv(normal), np.float64)
+    return Curves(view, scale, np.asarray(coefficients, np.float64), residual, inverse)

@@ -161,8 +161,8 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     low, high = found.s_far[:, None], found.s_near[:, None]
     common_near, common_far = np.minimum(high, found.s_near), np.maximum(low, found.s_far)
     middle = (common_near + common_far) / 2
-    first = (found.r_near + found.slope * (middle - found.s_near))  # of column j at the common middle
-    second = (found.r_near[:, None] + found.slope[:, None] * (middle - high))
+    first = found.r_near + found.slope * (middle - found.s_near)  # of column j at the common middle
+    second = found.r_near[:, None] + found.slope[:, None] * (middle - high)
     apart = (first - second) / middle
     overlap = common_near - common_far
     beside = (overlap > 0.3 * np.minimum(high - low, found.s_near - found.s_far)) & (overlap >= 0)
@@ -187,15 +187,15 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     left, right = np.nonzero(beside)
     pairs = sorted(zip(left.tolist(), right.tolist(), strict=True), key=lambda pair: -overlap[pair])
     before = chain
-    for i, j in pairs:
-        half = apart[i, j] / 2
-        for one, sign in ((i, half), (j, -half)):
+    for near, far in pairs:
+        half = apart[near, far] / 2
+        for one, sign in ((near, half), (far, -half)):
             stripe = before == before[one]  # all its dashes: the other stripe may be solid, worn off or hidden
             if not side[one]:
                 side[stripe] = sign
-            beyond[stripe] = np.minimum(np.where(beyond[stripe] > 0, beyond[stripe], np.inf), common_far[i, j])
-        if chain[i] != chain[j]:
-            chain = np.where(chain == chain[j], chain[i], chain)
+            beyond[stripe] = np.minimum(np.where(beyond[stripe] > 0, beyond[stripe], np.inf), common_far[near, far])
+        if chain[near] != chain[far]:
+            chain = np.where(chain == chain[far], chain[near], chain)
     return chain, side, beyond
 
 
@@ -222,6 +222,10 @@ def _observe(
     shift = np.where(alone & (down >= beyond[one]), side[one] * down, 0.0)
     x = (start + stop - 1) * 0.5 + shift
     return Observations(
-        number[one], runs.row[taken[first]].astype(float), x, (stop - start).astype(float), side[one] != 0,
+        number[one],
+        runs.row[taken[first]].astype(float),
+        x,
+        (stop - start).astype(float),
+        side[one] != 0,
         int(number.max()) + 1,
     )

@@ -46,7 +46,7 @@ class Runs:
     @property
     def centre(self) -> Floats:
         """Middle columns."""
-        return (self.start + self.stop - 1) * 0.5
+        return np.asarray((self.start + self.stop - 1) * 0.5, np.float64)
 
     @property
     def width(self) -> Ints:

@@ -75,4 +75,4 @@ def _centroids(flat: NDArray[np.float32], best: NDArray[np.int64], reach: int) -
     weight = np.take_along_axis(flat, np.clip(columns, 0, flat.shape[1] - 1), axis=1) * inside
     weight = np.where(weight > 0.15, weight, 0)
     total = weight.sum(axis=1)
-    return best + np.where(total > 0, (weight * offsets).sum(axis=1) / np.maximum(total, 1e-6), 0.0)
+    return np.asarray(best + np.where(total > 0, (weight * offsets).sum(axis=1) / np.maximum(total, 1e-6), 0.0))

@@ -82,7 +82,8 @@ class AudioCopier:
             self._messages.append(f"audio stream {stream.index}: {name} cannot be copied ({error}), left out")
 
     def _clock(self, stream: AudioStream) -> Clock:
-        context, unit = stream.codec_context, stream.time_base
+        context = stream.codec_context
+        unit = stream.time_base or Fraction(1, context.sample_rate or 48_000)
         length = Fraction(context.frame_size or 1024, context.sample_rate or 48_000)
         origin = start_offset(self._input, "audio")
         return Clock(unit, round(length / unit), origin=round(origin / unit), may_step=clock_may_step(self._input))

@@ -127,7 +127,8 @@ def _starts_as_mp4(path: Path) -> bool:
 
 def clock_may_step(container: InputContainer) -> bool:
     """True for formats whose clock may go on from another time, such as transport streams joined end to end."""
-    return bool(container.format.flags & Flags.ts_discont.value) or _has_own_clock(container)
+    steps = int(container.format.flags) & Flags.ts_discont.value  # type: ignore[operator]
+    return bool(steps) or _has_own_clock(container)
 
 
 def _has_own_clock(container: InputContainer) -> bool:

@@ -70,11 +70,11 @@ class TusimpleScore:
             truth: its true lanes.
             size: of the picture the lanes are pixels of; both are scaled to 1280x720 first.
         """
-        sides = [
+        found, true = (
             [at_rows(lane, TUSIMPLE_ROWS) for lane in scaled(lanes, size, TUSIMPLE_SIZE)]
             for lanes in (predicted, truth)
-        ]
-        self.counts["sums"] = self.counts["sums"] + tusimple.count_picture(*sides, TUSIMPLE_ROWS)
+        )
+        self.counts["sums"] = self.counts["sums"] + tusimple.count_picture(found, true, TUSIMPLE_ROWS)
         self.counts["pictures"] = self.counts["pictures"] + 1
 
     def merge(self, other: TusimpleScore) -> None:
@@ -109,8 +109,10 @@ class CulaneScore:
     def update(self, predicted: Lanes, truth: Lanes, size: Size) -> None:
         """Count one picture; the arguments are those of :meth:`TusimpleScore.update`."""
         target = self.settings.size
-        sides = [[lane.astype(np.float32) for lane in scaled(lanes, size, target)] for lanes in (truth, predicted)]
-        counted = count_matches(similarities(*sides, self.settings.width, target), self.settings.iou)
+        true, found = (
+            [lane.astype(np.float32) for lane in scaled(lanes, size, target)] for lanes in (truth, predicted)
+        )
+        counted = count_matches(similarities(true, found, self.settings.width, target), self.settings.iou)
         self.counts = {name: value + getattr(counted, name) for name, value in self.counts.items()}
 
     def merge(self, other: CulaneScore) -> None:

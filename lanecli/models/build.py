@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from lanecli.modelfile import ModelSpec, read_spec, read_weights
 from lanecli.models.architecture import Architecture, enlarged
 from lanecli.models.dropout import check_rate
 from lanecli.models.norms import tolerate_single_values
-from lanecli.models.outputs import BASIC_OUTPUTS, OUTPUTS
+from lanecli.models.outputs import BASIC_OUTPUTS, OUTPUTS, Output
 from lanecli.models.registry import MODELS, default_encoder
 from lanecli.models.spectral import normalise_spectrum
 
@@ -79,7 +79,10 @@ class Network(nn.Module):
                 raise InputError(
                     f"model '{self.name}' has no output '{name}'; it has: {', '.join((*BASIC_OUTPUTS, *self.extra))}"
                 )
-        asked = {*outputs, *(need for name in outputs if name in self.extra for need in self.extra[name].needs)}
+        asked = set(outputs)
+        for name in outputs:
+            if name in self.extra:
+                asked.update(cast(Output, self.extra[name]).needs)
         prepared = self._prepared(pictures)
         found = self.architecture(prepared, asked & set(BASIC_OUTPUTS))
         if self.temperature != 1.0 and "logits" in found:
@@ -192,7 +195,7 @@ def _no_larger_than(state: Mapping[str, torch.Tensor], path: Path) -> Iterator[N
             if min(values, tensors) < 0:
                 raise InputError(f"{path}: its header asks for a model far larger than its weights")
 
-    handle = register_module_parameter_registration_hook(count)  # type: ignore[no-untyped-call]
+    handle = register_module_parameter_registration_hook(count)
     try:
         with reading(path, "as a model"):
             yield

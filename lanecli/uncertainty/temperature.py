@@ -59,7 +59,7 @@ class LogitSample:
             raise InputError("there is no labelled pixel to calibrate on")
         logits, truth = self._logits[:, :count].astype(np.float64), self._truth[:count]
         if self._label_map.multilabel:
-            bits = truth >> np.arange(len(logits), dtype=np.uint8)[:, None] & 1
+            bits = (truth >> np.arange(len(logits), dtype=np.uint8)[:, None] & 1).astype(np.uint8)
             # a label and its absence are two exclusive classes with logits z and 0
             logits = np.stack([np.zeros(logits.size), logits.ravel()])
             truth, per_pixel = bits.ravel(), len(bits)
