@@ -36,6 +36,7 @@ _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 # What libjpeg-turbo warns of although every pixel is there.
 _HARMLESS = ("Invalid SOS parameters", "Unknown Adobe color transform", "Inconsistent progression")
 _DEPTHS = (10, 12, 14)
+_TIFF_PACKINGS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}  # of other compressions an error is no sign of damage
 
 
 def decode(header: PictureHeader, path: str | Path, at_least: tuple[int, int] | None = None) -> np.ndarray:
@@ -134,7 +135,13 @@ def _opencv(header: PictureHeader, path: str | Path, flags: int) -> np.ndarray:
 
 def _pillow(header: PictureHeader, path: str | Path) -> np.ndarray:
     with open_with_pillow(header.data, path, header.kind) as picture:
-        picture.load()
+        try:
+            picture.load()
+        except OSError as error:
+            packing = getattr(picture, "tag_v2", {}).get(259, 1)
+            if packing not in _TIFF_PACKINGS:
+                raise InputError(f"{path}: TIFF of this kind (compression {packing}) is not supported") from error
+            raise
         says = _declared_bits(picture)
         mode = picture.mode
         if mode.startswith("I;16") or (mode == "I" and header.kind == "PPM"):
@@ -147,7 +154,7 @@ def _pillow(header: PictureHeader, path: str | Path) -> np.ndarray:
             deep = cv2.imdecode(np.frombuffer(header.data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
             if deep is not None and deep.dtype == np.uint16 and deep.shape == (picture.height, picture.width, 3):
                 return eight_bits(deep[..., ::-1], says)
-        return np.array(picture.convert("RGB"))
+        return np.array(picture if mode == "RGB" else picture.convert("RGB"))
 
 
 _PIXELS = {"I": "32-bit pixels", "F": "floating-point pixels", "LAB": "Lab colours", "HSV": "HSV colours"}

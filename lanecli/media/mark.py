@@ -15,7 +15,7 @@ OUTPUT_MARK = "lanecli output"
 _BYTES = OUTPUT_MARK.encode()
 _WINDOW = 1 << 16
 # What version 0.1.0 wrote, which had no mark.
-_NAME = re.compile(r".*\.overlay\.(png|mp4)|.*\.mask\.png", re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(r".*\.(overlay|uncertainty)\.(png|mp4)|.*\.mask\.png", re.IGNORECASE | re.DOTALL)
 _MASKS = re.compile(r".*\.masks", re.IGNORECASE | re.DOTALL)
 _NUMBERED = re.compile(r"\d{6,}\.png")
 

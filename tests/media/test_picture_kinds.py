@@ -384,3 +384,10 @@ def test_damaged_side_matters_of_a_png_are_nobodys_business(tmp_path, capfd, mak
     path.write_bytes(make(path.read_bytes()))
     np.testing.assert_array_equal(read_picture(path), expected)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("packing", [6, 32809, 34661])
+def test_old_style_jpeg_and_other_compressions_are_called_not_supported(tmp_path, packing):
+    (tmp_path / "a.tif").write_bytes(tiff(8, bytes(64), (8, 8), tags={259: ("H", (packing,))}))
+    with pytest.raises(InputError, match="not supported"):
+        read_picture(tmp_path / "a.tif")
