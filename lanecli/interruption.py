@@ -81,6 +81,8 @@ def leave_to_parent() -> None:
     from multiprocessing import connection
 
     _ignore()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # held back while this process was started
     parent = multiprocessing.parent_process()
     if parent is not None:
 

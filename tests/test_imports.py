@@ -17,7 +17,7 @@ HEAVY = ("torch", "cv2", "numpy", "av", "onnx", "onnxruntime", "openvino", "matp
 LAYERS = (
     (
         *("errors", "interruption", "ownership", "registry", "hardware", "labels", "geometry", "config", "atomic"),
-        *("overrides", "textfiles"),
+        *("overrides", "textfiles", "workers"),
     ),
     ("modelfile", "labelmaps", "shipped"),
     ("media", "draw", "losses", "models", "lanes", "postprocess"),

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,17 +13,15 @@ import numpy as np
 
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
 from lanecli.data.synth import SyntheticScene, render_clip, render_scene
-from lanecli.errors import InputError, LaneError
+from lanecli.errors import InputError
 from lanecli.geometry import Geometry, Size
-from lanecli.interruption import leave_to_parent
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, VideoSettings, VideoWriter, write_mask, write_picture
 from lanecli.media.outputs import write_atomically
 from lanecli.ownership import is_lock, owned
+from lanecli.workers import in_order, worker_pool
 
 FRAME_RATE = 25
-Render = Callable[[int], tuple[str, list[int]]]
-"""Renders and writes a scene by its number; its line of lanes.jsonl and its pixel counts come back."""
 
 
 def _one(number: int, folder: Path, size: Size, seed: int) -> tuple[str, list[int]]:
@@ -50,41 +42,7 @@ def _write(scene: SyntheticScene, number: int, folder: Path) -> tuple[str, list[
 
 
 def _start_worker() -> None:
-    leave_to_parent()
     cv2.setNumThreads(0)
-
-
-@contextmanager
-def _workers(count: int | None) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes, which are not waited for where the work is given up."""
-    before = multiprocessing.active_children()
-    with ProcessPoolExecutor(count, initializer=_start_worker) as pool:
-        try:
-            yield pool
-        except BaseException as error:
-            for process in multiprocessing.active_children():
-                if process not in before:
-                    process.kill()
-            if isinstance(error, BrokenProcessPool):
-                raise LaneError(
-                    "a worker process was killed, most likely because memory ran out; use fewer --workers"
-                ) from error
-            raise
-
-
-def _in_order(pool: ProcessPoolExecutor, render: Render, count: int) -> Iterator[tuple[str, list[int]]]:
-    """What `render` gives for each number; workers are a few dozen ahead.
-
-    Nothing is cancelled where this is given up (as the pool's own `map` does): the pool's thread, which finds its
-    workers killed, would fail on what is cancelled.
-    """
-    under_way: deque[Future[tuple[str, list[int]]]] = deque()
-    for number in range(count):
-        under_way.append(pool.submit(render, number))
-        if len(under_way) > 64:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
 
 
 def _drive(folder: Path, count: int, size: Size, seed: int, video: Path) -> Iterator[tuple[str, list[int]]]:
@@ -162,8 +120,8 @@ def _synthesise(
         take(_drive(folder, count, size, seed, target))
     else:
         render = partial(_one, folder=folder, size=size, seed=seed)
-        with _workers(workers or os.cpu_count()) as pool:
-            take(_in_order(pool, render, count))
+        with worker_pool(workers, begin=_start_worker) as pool:
+            take(in_order(pool, render, range(count)))
     write_atomically(folder / "lanes.jsonl", "".join(line + "\n" for line in lines).encode())
     lane = label_map("lane")
     counts = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}

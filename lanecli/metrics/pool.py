@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
+
+from lanecli.workers import in_order, worker_pool
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -44,20 +43,11 @@ def run_jobs(
             collect(function(chunk))
         return found
     # a fresh interpreter knows nothing of this one's threads (progress bar, OpenCV), which a fork would lock up on
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=fresh, initializer=_leave_interrupts_to_the_parent) as pool:
-        try:
-            for answers in pool.map(function, chunks):
-                collect(answers)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_pool(workers, fresh=True) as pool:
+        for answers in in_order(pool, function, chunks):
+            collect(answers)
     return found
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
