@@ -41,6 +41,9 @@ def evaluate(
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     crf: CrfOption = False,
+    lanes: Annotated[
+        bool, typer.Option("--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder that gets evaluation.json.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -69,7 +72,7 @@ def evaluate(
             recipe,
             data,
             split,
-            metrics=[] if recipe.uncertainty == "none" else ["uncertainty"],
+            metrics=[*(["uncertainty"] if recipe.uncertainty != "none" else []), *(["lanes"] if lanes else [])],
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if "uncertainty" in scores:
@@ -94,6 +97,13 @@ def _table(scores: dict[str, Any]) -> list[str]:
         lines.append("mIoU without background of each group:")
         lines += [f"  {_cell(each['miou_foreground'])}  {group}" for group, each in scores["groups"].items()]
     lines.append(f"NLL {_cell(scores['nll'])}, Brier {_cell(scores['brier'])}, ECE {_cell(scores['ece'])}")
+    if "lanes" in scores:
+        tusimple, culane = scores["lanes"]["tusimple"], scores["lanes"]["culane"]
+        lines.append(
+            f"lane lines: TuSimple accuracy {_cell(tusimple['accuracy'])}, FP {_cell(tusimple['fp'])}, "
+            f"FN {_cell(tusimple['fn'])}; CULane F1 {_cell(culane['f1'])}, precision {_cell(culane['precision'])}, "
+            f"recall {_cell(culane['recall'])}"
+        )
     ms = scores["ms"]
     lines.append(
         f"{scores['n_images']} pictures, {scores['ms_per_image']:.1f} ms each: {ms['preprocess']:.1f} before the "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from lanecli.data.rasterise import draw_line
+from lanecli.errors import InputError
 from lanecli.geometry import Size
 
 EXTRA = 255
@@ -49,3 +52,33 @@ def draw_lanes(mask: np.ndarray, lanes: Sequence[np.ndarray], values: Sequence[i
     for points, value in sorted(zip(lanes, values, strict=True), key=lambda lane: lane[1] != EXTRA):
         draw_line(mask, points, value, width)
     return mask
+
+
+def read_lane_lines(root: Path) -> dict[Path, tuple[np.ndarray, ...]]:
+    """The lane lines of a prepared dataset, (N, 2) x, y each in pixels of the prepared picture, by picture.
+
+    Args:
+        root: the dataset; its ``lanes.jsonl`` has a JSON object with ``image`` and ``lanes`` a line.
+
+    Raises:
+        InputError: there is none, or a line of it cannot be read.
+    """
+    path = root / "lanes.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{root}: has no lanes.jsonl, so its lane lines are not known; 'lanecli synth' and 'lanecli prepare' of "
+            "sets that have lane lines write one"
+        ) from error
+    found = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            lanes = [np.array(lane["points"], float).reshape(-1, 2) for lane in entry["lanes"]]
+            found[(root / entry["image"]).resolve()] = tuple(lanes)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} line {number}: no lane lines ({type(error).__name__}: {error})") from error
+    return found

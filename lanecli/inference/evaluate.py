@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lanecli.data.lanes import read_lane_lines
 from lanecli.data.manifest import DatasetInfo, read_dataset
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
@@ -94,6 +95,7 @@ def score(
             f"{dataset.root} has classes {', '.join(dataset.label_map.names)}; "
             f"the model knows {', '.join(label_map.names)}"
         )
+    lines = read_lane_lines(dataset.root) if any("lanes" in kind.needs for kind in kinds) else {}
     groups: dict[str, list[Metric]] = {}
     pooled: list[Metric] = [kind(label_map) for kind in kinds if kind.pooled]
     for number, sample in enumerate(samples):
@@ -106,7 +108,8 @@ def score(
         prediction = predictor.predict(frame)
         if sample.group not in groups:
             groups[sample.group] = [kind(label_map) for kind in kinds if not kind.pooled]
-        truth = Truth(mask, image=str(sample.image), group=sample.group)
+        lanes = lines.get(sample.image.resolve()) if lines else None
+        truth = Truth(mask, lanes, str(sample.image), sample.group)
         for metric in (*groups[sample.group], *pooled):
             metric.update(prediction, truth)
         progress(number + 1, len(samples))

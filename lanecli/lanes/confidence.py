@@ -20,7 +20,9 @@ Floats = NDArray[np.float64]
 NAMES = (
     "one", "painted", "residual", "extrapolated", "side", "certain", "reach", "start", "width", "narrow", "gaps", "bent", "crowded", "steep",
 )
-COEFFICIENTS = np.array([0.0445, 0.2082, -0.6477, 0.1380, -0.6399, 0.2687, 0.4583, 0.6075, -0.1882, 1.1471, 0.2960, -0.1763, -1.0674, 1.3091])
+COEFFICIENTS = np.array(
+    [0.1237, 0.2388, -0.6056, 0.1147, -0.6063, 0.2534, 0.4328, 0.5759, -0.2631, 1.2088, 0.3252, -0.2304, -0.8922, 1.2989]
+)
 
 
 def features(evidence: Evidence, curves: Curves, size: Size, kept: NDArray[np.bool_]) -> Floats:

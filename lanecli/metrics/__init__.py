@@ -89,3 +89,9 @@ METRICS.add(
     summary="how well the uncertainty knows where the prediction is wrong: PAvPU, AUROC, AURC, IoU over coverage",
     asked=True,
 )
+METRICS.add(
+    "lanes",
+    "lanecli.metrics.lanes:LaneScores",
+    summary="TuSimple's and CULane's scores of lane lines",
+    asked=True,
+)
