@@ -8,7 +8,9 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -50,13 +52,25 @@ def unpack(archive: Path, folder: Path) -> Path:
                 if target.is_file() and target.stat().st_size == entry.file_size:
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with atomic.file(target) as temporary, opened.open(entry) as packed, temporary.open("wb") as file:
-                    shutil.copyfileobj(packed, file)
+                with opened.open(entry) as packed, atomic.file(target) as temporary, temporary.open("wb") as file:
+                    file.writelines(_pieces(packed))
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as error:
         raise InputError(f"{archive}: not a zip that can be read ({error})") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{archive}: cannot be unpacked ({getattr(error, 'strerror', None) or error})") from error
     return folder
+
+
+def _pieces(packed: IO[bytes]) -> Iterator[bytes]:
+    """A packed file piece by piece; what cannot be read is the zip's fault, not that of the place it is written to."""
+    while True:
+        try:
+            piece = packed.read(1 << 20)
+        except OSError as error:
+            raise zipfile.BadZipFile(f"it leads to places that are not in it: {error.strerror or error}") from error
+        if not piece:
+            return
+        yield piece
 
 
 def inner_folder(folder: Path) -> Path:

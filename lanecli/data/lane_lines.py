@@ -46,6 +46,8 @@ def lanes_of_pair(plan: Plan, pair: Pair) -> dict[str, Any] | None:
 def within_rows(points: np.ndarray, height: int) -> np.ndarray:
     """The part of a line, (N, 2) x, y, that lies in the rows of a picture of `height`, cut where it leaves them."""
     top, bottom = -0.5, height - 0.5
+    if top <= points[:, 1].min(initial=top) and points[:, 1].max(initial=top) <= bottom:
+        return points
     kept: list[np.ndarray] = []
     for start, end in pairwise(points):
         span = end[1] - start[1]

@@ -6,7 +6,9 @@ Everything speaks of the upright picture: that is what `read_picture` gives and 
 from __future__ import annotations
 
 import io
+import os
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,13 @@ def upright_size(path: Path) -> tuple[Size, int]:
     Raises:
         InputError: as `read_picture`, as far as the header shows it.
     """
+    state = os.stat(path) if os.path.isfile(path) else None
+    return _upright_size(path, state.st_mtime_ns if state else 0, state.st_size if state else 0)
+
+
+@lru_cache(maxsize=1 << 16)
+def _upright_size(path: Path, _changed: int, _length: int) -> tuple[Size, int]:
+    """The answer for a file as it was last changed: it is asked for when labels are drawn, compared and written."""
     data = _beginning(path)
     try:
         header = check_picture(data, path, whole=False)

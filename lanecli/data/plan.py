@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def make_plan(layout: Layout, job: Job, out: Path) -> Plan:
     _check_names(layout.pairs)
     division = divide(layout, job.split, job.by, job.seed)
     geometry = Geometry(job.size, (0, job.crop_top, 0, 0))
-    inside = [pair.image.is_relative_to(out) for pair in division.pairs]
+    inside = [str(pair.image).startswith(f"{out}{os.sep}") for pair in division.pairs]
     return Plan(
         layout,
         division.pairs,

@@ -219,8 +219,11 @@ def _describe(plan: Plan, job: Job, request: Request, counts: Sequence[np.ndarra
     out = job.out or plan.out
     samples, per_split = [], dict[str, np.ndarray]()
 
+    unfinished = f"{plan.out}{os.sep}"
+
     def final(path: Path) -> Path:
-        return out / path.relative_to(plan.out) if path.is_relative_to(plan.out) else path
+        text = str(path)
+        return Path(f"{out}{os.sep}{text.removeprefix(unfinished)}") if text.startswith(unfinished) else path
 
     for pair, split, group, found in zip(plan.pairs, plan.splits, plan.groups, counts, strict=True):
         samples.append(Sample(final(plan.image_path(pair)), final(plan.mask_path(pair)), split, group))
@@ -272,4 +275,5 @@ def _finish(plan: Plan, info: DatasetInfo, job: Job) -> None:
 
 def _kept(info: DatasetInfo) -> bool:
     """Whether pictures of the dataset lie where a zip was unpacked."""
-    return any(sample.image.is_relative_to(info.root / UNPACKED) for sample in info.samples)
+    unpacked = f"{info.root / UNPACKED}{os.sep}"
+    return any(str(sample.image).startswith(unpacked) for sample in info.samples)
