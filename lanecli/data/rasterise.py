@@ -26,6 +26,11 @@ _FAR = 1e7
 """Points further out than this lie on it: no picture is near it, and differences stay exact enough."""
 
 
+def are_points(values: np.ndarray) -> bool:
+    """Whether numbers may be coordinates: finite, and nearer to a picture than any sum of them could overflow."""
+    return bool((np.abs(values) <= _FAR).all())
+
+
 def blank(size: Size, where: str) -> np.ndarray:
     """(H, W) uint8 zeros. Raises InputError when the declared size is not one of a picture."""
     width, height = size

@@ -11,7 +11,7 @@ import numpy as np
 
 from lanecli.data.layout import LaneLine, Layout, Pair, Request
 from lanecli.data.orientation import upright_size
-from lanecli.data.rasterise import blank, draw_line, fill_circle, fill_polygon, from_corners
+from lanecli.data.rasterise import are_points, blank, draw_line, fill_circle, fill_polygon, from_corners
 from lanecli.data.words import ids_of, is_background, is_ignored, map_of
 from lanecli.errors import InputError
 from lanecli.geometry import Size
@@ -73,8 +73,8 @@ def points_of(values: Any, where: str) -> np.ndarray:
         points = from_corners(values)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{where}: its points are no pairs of numbers") from error
-    if not np.isfinite(points).all():
-        raise InputError(f"{where}: its points are no finite numbers")
+    if not are_points(points):
+        raise InputError(f"{where}: its points are no finite numbers near a picture")
     return points
 
 

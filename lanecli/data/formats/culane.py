@@ -15,7 +15,7 @@ from lanecli.data.lanes import draw_lanes, slots
 from lanecli.data.layout import LaneLine, Layout, Pair, Request, files_below, load_mask
 from lanecli.data.orientation import upright_size
 from lanecli.data.paths import Finder
-from lanecli.data.rasterise import blank
+from lanecli.data.rasterise import are_points, blank
 from lanecli.data.shapes import from_near
 from lanecli.errors import InputError
 from lanecli.labels import LabelMap
@@ -116,7 +116,7 @@ def read_lines(path: Path) -> list[np.ndarray]:
             values = np.array(line.split(), float)
         except ValueError as error:
             raise InputError(f"{path} line {number}: a lane is numbers x y x y …: '{line:.60}'") from error
-        if len(values) % 2 or not np.isfinite(values).all():
+        if len(values) % 2 or not are_points(values):
             raise InputError(f"{path} line {number}: a lane is pairs of numbers x y")
         if len(values) > 2:
             lanes.append(values.reshape(-1, 2))

@@ -95,7 +95,7 @@ def _shapes(image: Element, where: str, tally: Tally) -> tuple[Shape, ...]:
 
 def _number(text: str, where: str) -> float:
     value = float(text)
-    if not np.isfinite(value):
+    if not abs(value) <= 1e7:
         raise InputError(f"{where}: is malformed ({text} is no number)")
     return value
 

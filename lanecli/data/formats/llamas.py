@@ -13,7 +13,7 @@ import numpy as np
 from lanecli.data.lanes import EXTRA, draw_lanes
 from lanecli.data.layout import LaneLine, Layout, Pair, Request, by_key, files_below, first_folder, match
 from lanecli.data.orientation import upright_size
-from lanecli.data.rasterise import blank
+from lanecli.data.rasterise import are_points, blank
 from lanecli.data.shapes import from_near
 from lanecli.errors import InputError
 from lanecli.labels import LabelMap
@@ -69,7 +69,7 @@ def read_lanes(path: Path) -> tuple[list[np.ndarray], list[int]]:
         for lane in read_json(path)["lanes"]:
             ends = [m[end] for m in lane["markers"] for end in ("pixel_start", "pixel_end")]
             points = np.array([(float(p["x"]), float(p["y"])) for p in ends]).reshape(-1, 2)
-            if not np.isfinite(points).all():
+            if not are_points(points):
                 raise ValueError("a point is no finite number")
             if len(points) > 1:
                 lanes.append(points[np.argsort(points[:, 1], kind="stable")])

@@ -18,7 +18,7 @@ from lanecli.data.lanes import draw_lanes, slots
 from lanecli.data.layout import LaneLine, Layout, Pair, Request, by_key, files_below, match, read_ids
 from lanecli.data.orientation import upright_size
 from lanecli.data.paths import Finder, portable
-from lanecli.data.rasterise import blank
+from lanecli.data.rasterise import are_points, blank
 from lanecli.data.shapes import from_near
 from lanecli.data.words import sequence_of
 from lanecli.errors import InputError
@@ -104,7 +104,7 @@ def _read_lines(path: Path, request: Request) -> tuple[list[Pair], list[str]]:
             named = str(label["raw_file"])
             if any(len(lane) != len(label["h_samples"]) for lane in label["lanes"]):
                 raise InputError(f"{where}: a lane has not as many points as h_samples")
-            if not all(np.isfinite(np.array(row, float)).all() for row in (*label["lanes"], label["h_samples"])):
+            if not all(are_points(np.array(row, float)) for row in (*label["lanes"], label["h_samples"])):
                 raise InputError(f"{where}: a point is no finite number")
             image = finder.find(label["raw_file"], where)
         except (AttributeError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
