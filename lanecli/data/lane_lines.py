@@ -18,9 +18,7 @@ from lanecli.data.layout import Pair
 from lanecli.data.orientation import turned_points, upright_size
 from lanecli.data.plan import Plan
 from lanecli.data.shapes import Drawing
-from lanecli.errors import InputError
 from lanecli.media.outputs import write_atomically
-from lanecli.textfiles import numbered_lines, parse_json
 
 LANES = "lanes.jsonl"
 
@@ -68,25 +66,3 @@ def write_lane_lines(root: Path, images: Sequence[str], found: Sequence[dict[str
     """Write `lanes.jsonl` of pictures, called as in the manifest, with what `lanes_of_pair` gave for each."""
     lines = [json.dumps({"image": image, **lanes}) for image, lanes in zip(images, found, strict=True)]
     write_atomically(root / LANES, "".join(f"{line}\n" for line in lines).encode())
-
-
-def read_lane_lines(root: Path) -> dict[str, list[np.ndarray]]:
-    """The lanes of each picture, (N, 2) x, y each, by the name the manifest gives it; empty where there is no file.
-
-    Raises:
-        InputError: a line that is malformed, named with its number.
-    """
-    path = root / LANES
-    found: dict[str, list[np.ndarray]] = {}
-    if not path.is_file():
-        return found
-    for number, line in numbered_lines(path):
-        entry = parse_json(line, f"{path} line {number}")
-        try:
-            lanes = [np.array(lane["points"], float).reshape(-1, 2) for lane in entry["lanes"]]
-            found[str(entry["image"])] = lanes
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(
-                f"{path} line {number}: no lanes of a picture ({type(error).__name__}: {error})"
-            ) from error
-    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from lanecli.data.manifest import pictures_folder, safe_relative
 from lanecli.data.rasterise import draw_line
 from lanecli.errors import InputError
 from lanecli.geometry import Size
+from lanecli.textfiles import numbered_lines, parse_json
 
 EXTRA = 255
 """The id of a lane beyond the slots: a lane in binary masks, ignored in slot-coded ones."""
@@ -58,27 +59,25 @@ def read_lane_lines(root: Path) -> dict[Path, tuple[np.ndarray, ...]]:
     """The lane lines of a prepared dataset, (N, 2) x, y each in pixels of the prepared picture, by picture.
 
     Args:
-        root: the dataset; its ``lanes.jsonl`` has a JSON object with ``image`` and ``lanes`` a line.
+        root: the dataset; each line of its ``lanes.jsonl`` has ``image``, as in the manifest, and ``lanes``.
 
     Raises:
         InputError: there is none, or a line of it cannot be read.
     """
     path = root / "lanes.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+    if not path.is_file():
         raise InputError(
             f"{root}: has no lanes.jsonl, so its lane lines are not known; 'lanecli synth' and 'lanecli prepare' of "
             "sets that have lane lines write one"
-        ) from error
+        )
+    base = pictures_folder(root)
     found = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
+        where = f"{path} line {number}"
         try:
-            entry = json.loads(line)
+            entry = parse_json(line, where)
             lanes = [np.array(lane["points"], float).reshape(-1, 2) for lane in entry["lanes"]]
-            found[(root / entry["image"]).resolve()] = tuple(lanes)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} line {number}: no lane lines ({type(error).__name__}: {error})") from error
+            found[(base / safe_relative(entry["image"])).resolve()] = tuple(lanes)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise InputError(f"{where}: no lane lines ({type(error).__name__}: {error})") from error
     return found

@@ -148,6 +148,15 @@ def write_dataset(info: DatasetInfo) -> None:
     write_atomically(info.root / DESCRIPTION, described.encode())
 
 
+def pictures_folder(root: Path) -> Path:
+    """The folder a dataset's names of pictures start from: the dataset, or where it was prepared from."""
+    if not (root / DESCRIPTION).is_file():
+        return root
+    data = read_yaml(root / DESCRIPTION)
+    source = data.get("source") if isinstance(data, dict) and data.get("pictures") == "source" else None
+    return Path(source) if isinstance(source, str) else root
+
+
 def cropped_by_prepare(picture: Path) -> tuple[Path, str] | None:
     """The dataset a picture was written into with its top or sides cut off, and what to say of it; None for any other.
 

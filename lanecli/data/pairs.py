@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from lanecli.data.layout import Pair
-from lanecli.data.orientation import turned, upright_size
+from lanecli.data.orientation import upright_size
 from lanecli.data.plan import Plan
 from lanecli.data.remap import encode, histogram
 from lanecli.errors import InputError, LaneError
@@ -82,8 +82,8 @@ def _upright(mask: np.ndarray, pair: Pair, where: str) -> np.ndarray:
     """
     shown, orientation = upright_size(pair.image)
     size = (mask.shape[1], mask.shape[0])
-    if size != shown and orientation >= 5 and size == shown[::-1]:
-        return turned(mask, orientation)
+    if size != shown and orientation.size(size) == shown:
+        return orientation.apply(mask)
     _check_size(shown, size, pair, where)
     return mask
 

@@ -175,7 +175,7 @@ def layout_of(
 def _size_of(pair: Pair) -> Size:
     """The size shapes are drawn at: the declared one, which must be the picture's, upright or as stored."""
     shown, orientation = upright_size(pair.image)
-    stored = shown[::-1] if orientation >= 5 else shown
+    stored = orientation.size(shown)
     declared: Size = pair.label.size or shown
     if declared not in (shown, stored):
         raise InputError(

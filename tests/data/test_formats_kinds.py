@@ -17,14 +17,16 @@ from miniatures import culane_tree, cvat_mask_export, tusimple_tree
 from PIL import Image
 
 from lanecli.data.job import Job
-from lanecli.data.lane_lines import read_lane_lines, within_rows
+from lanecli.data.lane_lines import within_rows
+from lanecli.data.lanes import read_lane_lines
 from lanecli.data.manifest import DatasetInfo, read_dataset
-from lanecli.data.orientation import turned, turned_points, upright_size
+from lanecli.data.orientation import turned_points, upright_size
 from lanecli.data.pairs import BrokenPairsError
 from lanecli.data.prepare import check_dataset, prepare_dataset
 from lanecli.data.words import sequence_of, split_of
 from lanecli.errors import InputError
 from lanecli.labelmaps.lane import reads_like_a_lane
+from lanecli.media.orientation import Orientation
 from lanecli.media.pictures import read_picture
 
 
@@ -36,6 +38,11 @@ def prepare(
 
 def masks(info: DatasetInfo) -> dict[str, np.ndarray]:
     return {s.mask.relative_to(info.root / "masks").with_suffix("").as_posix(): stored(s.mask) for s in info.samples}
+
+
+def lanes_of(info: DatasetInfo) -> dict[str, tuple[np.ndarray, ...]]:
+    """Lane lines by the last part of the picture's name."""
+    return {path.name: lanes for path, lanes in read_lane_lines(info.root).items()}
 
 
 def labelme_json(
@@ -247,10 +254,11 @@ def lying_picture(path: Path, orientation: int, size: tuple[int, int] = (40, 24)
 def test_turned_is_what_the_reader_of_pictures_does(tmp_path: Path, orientation: int) -> None:
     bright = lying_picture(tmp_path / "a.jpg", orientation)
     shown = read_picture(tmp_path / "a.jpg").mean(axis=2) > 127
-    assert upright_size(tmp_path / "a.jpg") == ((shown.shape[1], shown.shape[0]), orientation)
-    assert (turned(bright, orientation) == shown).mean() > 0.99
+    size, way = upright_size(tmp_path / "a.jpg")
+    assert size == (shown.shape[1], shown.shape[0])
+    assert (way.apply(bright) == shown).mean() > 0.99
     points = np.argwhere(bright)[:, ::-1].astype(float)
-    x, y = turned_points(points, (40, 24), orientation).T.astype(int)
+    x, y = turned_points(points, (40, 24), way).T.astype(int)
     assert shown[y, x].mean() > 0.99
     assert len(set(zip(x, y, strict=True))) == len(points)
 
@@ -262,7 +270,7 @@ def test_masks_of_either_orientation_are_taken(
     tmp_path: Path, orientation: int, as_stored: bool, size: tuple[int, int] | None
 ) -> None:
     bright = lying_picture(tmp_path / "src/images/a.jpg", orientation)
-    ids(tmp_path / "src/masks/a.png", bright if as_stored else turned(bright, orientation))
+    ids(tmp_path / "src/masks/a.png", bright if as_stored else Orientation.from_exif(orientation).apply(bright))
     info = prepare("folder", tmp_path / "src", tmp_path / "out", size=size)
     (sample,) = info.samples
     shown = read_picture(sample.image).mean(axis=2) > 127
@@ -284,7 +292,7 @@ def test_shapes_and_lanes_in_either_orientation(tmp_path: Path, orientation: int
     info = prepare("labelme", tmp_path / "src", tmp_path / "out", line_width=1)
     mask = stored(info.samples[0].mask)
     assert mask.shape == (shown[1], shown[0])
-    for points in read_lane_lines(info.root)["a.jpg"]:
+    for points in lanes_of(info)["a.jpg"]:
         for x, y in np.linspace(points[0], points[-1], 9)[1:-1]:
             assert mask[round(y), round(x)] == 1
 
@@ -557,7 +565,7 @@ def test_bdd100k_lanes_in_each_of_their_json_forms(tmp_path: Path) -> None:
         found.append(masks(info)["train/a-1"].tolist())
         assert info.splits == {"train": 1}
         assert info.pixel_counts["train"]["dashed"] == info.pixel_counts["train"]["lane line"] > 50
-        assert np.allclose(read_lane_lines(info.root)["images/100k/train/a-1.jpg"][0], np.array(line) - 0.5)
+        assert np.allclose(lanes_of(info)["a-1.jpg"][0], np.array(line) - 0.5)
     assert found[0] == found[1] == found[2]
 
 
@@ -587,9 +595,7 @@ def test_camvid_index_copy_of_fastai(tmp_path: Path) -> None:
 
 def test_lane_lines_are_in_pixels_of_the_prepared_picture(tmp_path: Path) -> None:
     info = prepare("tusimple", tusimple_tree(tmp_path / "src"), tmp_path / "out", crop_top=20, size=(64, 26))
-    found = read_lane_lines(info.root)
-    image = info.samples[0].image.relative_to(info.root).as_posix()
-    left, right, far = found[image]
+    left, right, far = read_lane_lines(info.root)[info.samples[0].image.resolve()]
     assert left[0].tolist() == [(32 + 0.5) / 2 - 0.5, (70 - 20 + 0.5) / 2 - 0.5]
     assert left[-1].tolist() == [(40 + 0.5) / 2 - 0.5, (30 - 20 + 0.5) / 2 - 0.5]
     assert len(right) == 5
@@ -613,14 +619,13 @@ def test_lanes_of_culane_stand_beside_its_masks(tmp_path: Path) -> None:
     text(clip / "00000.lines.txt", "11 7 11 0\n")
     info = prepare("culane", root, tmp_path / "out")
     found = read_lane_lines(info.root)
-    assert found[info.samples[0].image.relative_to(root).as_posix()][0].tolist() == [[11, 7], [11, 0]]
-    assert found[info.samples[1].image.relative_to(root).as_posix()] == []
+    assert found[info.samples[0].image.resolve()][0].tolist() == [[11, 7], [11, 0]]
+    assert found[info.samples[1].image.resolve()] == ()
 
 
 def test_sets_without_lines_have_no_lane_lines(tmp_path: Path) -> None:
     info = prepare("folder", folder_of(tmp_path / "src", [IDS]), tmp_path / "out")
     assert not (info.root / "lanes.jsonl").exists()
-    assert read_lane_lines(info.root) == {}
 
 
 # --- broken sets -----------------------------------------------------------------------------------------------------
