@@ -307,7 +307,7 @@ def decide(planes: np.ndarray, label_map: LabelMap, ties: np.ndarray | None = No
     """
     if label_map.bernoulli and not label_map.multilabel:
         above = _above(planes[0], threshold, None if ties is None else ties[0])
-        return Decision(cv2.min(above, 1.0, dst=above))
+        return Decision(np.bitwise_and(above, np.uint8(1), out=above))
     if not label_map.multilabel:
         return Decision(_highest(planes, ties)[0])
     best, _ = _highest(planes, ties)
@@ -322,7 +322,10 @@ def decide(planes: np.ndarray, label_map: LabelMap, ties: np.ndarray | None = No
 
 def _above(plane: np.ndarray, threshold: float, ties: np.ndarray | None) -> np.ndarray:
     """(H, W) uint8: 255 where `plane` is above `threshold`, or equal to it with a tie that is above it."""
-    above = cv2.compare(plane, threshold, cv2.CMP_GT)
+    if plane.size == 1:  # OpenCV takes a single pixel for a scalar
+        above = np.where(plane > threshold, np.uint8(255), np.uint8(0))
+    else:
+        above = cv2.compare(plane, threshold, cv2.CMP_GT)
     if ties is not None:
         equal = np.isclose(plane, threshold, rtol=0, atol=_EQUAL)
         above[equal] = np.where(ties[equal] > threshold, 255, 0)

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanecli.errors import InputError
-from lanecli.labels import IGNORE_ID, LabelClass, LabelMap, pack_color, unpack_color
+from lanecli.labelmaps import label_map
+from lanecli.labels import IGNORE_ID, LabelClass, LabelMap, decide, pack_color, unpack_color
 
 ROAD = LabelMap(
     "road",
@@ -253,3 +254,17 @@ def test_what_is_no_label_map_is_refused_in_one_line(data: Any) -> None:
     with pytest.raises(InputError, match="label map") as caught:
         LabelMap.from_dict(data)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 4), (4, 1), (3, 3)])
+@pytest.mark.parametrize("name", ["lane", "comma10k"])
+def test_mix_1x1_frames_of_few_pixels_are_decided_as_large_ones(shape: tuple[int, int], name: str) -> None:
+    """OpenCV takes an array of one pixel, or of four in a column, for a scalar."""
+    found = label_map(name)
+    count = 1 if found.bernoulli else len(found.names)
+    for winner in (0, 1):
+        planes = np.full((count, *shape), 0.1, np.float32)
+        planes[0 if count == 1 else winner] = 0.9 if count > 1 or winner else 0.2
+        class_map = decide(planes, found).class_map
+        assert class_map.shape == shape
+        assert (class_map == winner).all()

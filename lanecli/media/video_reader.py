@@ -30,6 +30,7 @@ from lanecli.media.container import (
 )
 from lanecli.media.frame import Frame
 from lanecli.media.orientation import UPRIGHT, Orientation
+from lanecli.media.picture_header import MAX_PIXELS
 
 _DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")  # Matroska's, of one stream
 _DEMUX_RETRIES = 8
@@ -108,6 +109,12 @@ class VideoReader:
             self._stream = _video_stream(self._container, self.source)
             self._context = self._stream.codec_context
             pixels = self._context.width * self._context.height
+            if pixels > MAX_PIXELS:
+                raise InputError(
+                    f"{self.source}: frames of {self._context.width}x{self._context.height} pixels are more than the "
+                    f"{MAX_PIXELS // 10**6} million allowed"
+                )
+            self._context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size on the way
             count = threads if threads is not None else (0 if pixels > _THREADED_PIXELS else 1)
             self._context.thread_count = count
             self._context.thread_type = "SLICE" if count == 1 else "AUTO"

@@ -54,7 +54,7 @@ def _exif() -> bytes:
 def _video(container: str, codec: str, pixels: str = "yuv420p", sound: str | None = None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "v"
-        with av.open(str(path), "w", format=container) as output:
+        with av.open(str(path), "w", format=container, container_options={"fflags": "+bitexact"}) as output:
             stream = output.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
             audio = output.add_stream(sound, rate=48_000, layout="mono") if sound else None

@@ -99,3 +99,15 @@ def test_a_heif_picture_named_as_a_video_is_refused(tmp_path, brand):
     path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + b"\0" * 100)
     with pytest.raises(InputError, match="HEIF or AVIF picture, not a video"):
         VideoReader(path)
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (65_535, 1600)])
+def test_frames_of_too_many_pixels_are_refused_from_the_header(tmp_path, make_video, size):
+    """The size is checked before a frame is allocated."""
+    path = make_video("a.avi", codec="ffv1", count=3)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"strf") + 8  # BITMAPINFOHEADER: its size, width, height
+    data[at + 4 : at + 12] = size[0].to_bytes(4, "little") + size[1].to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"pixels are more than|can be decoded|is not a video|cannot be opened"):
+        VideoReader(path)

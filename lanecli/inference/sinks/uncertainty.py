@@ -56,7 +56,7 @@ class Uncertainty(Sink):
         maps = {name: plane.astype(np.float32) for name, plane in prediction.maps.items()}
         np.savez_compressed(packed, **maps)  # type: ignore[arg-type]
         atomic.write(self._arrays, packed.getvalue())
-        write_picture(self.path, canvas.rgb())
+        write_picture(self.path, canvas.rgb(), output=True)
 
     def close(self, interrupted: bool = False) -> None:
         """Write the index, copy the sound, rename."""
