@@ -25,13 +25,14 @@ class TrainingData:
 
     Attributes:
         seen: samples of prepared datasets that are trained on.
+        fingerprint: which pictures those are, for the model's provenance; None for procedural scenes.
         held_out: those of the training split that are not, as `data.fold` says.
     """
 
     def __init__(self, config: Config) -> None:
         """Read the datasets `config.data` names. Raises InputError where they disagree."""
         self.label_map: LabelMap
-        self._fingerprint: dict[str, Any] | None = None
+        self.fingerprint: dict[str, Any] | None = None
         self.crop: tuple[float, float, float, float] = config.data.geometry.crop
         self.pixel_counts: list[int] | None = None
         self.training: list[Source] = []
@@ -83,6 +84,7 @@ class TrainingData:
                 f"data.weights has {len(config.data.weights)} values for {len(self.training)} training sets"
             )
         self.pixel_counts = counts
+        self.fingerprint = fingerprint(self.seen)
         self._refuse_background_alone(config, counts)
 
     def _refuse_background_alone(self, config: Config, counts: list[int]) -> None:
@@ -103,12 +105,6 @@ class TrainingData:
         places = fold_of(samples, folds)
         self.held_out += [sample for sample, place in zip(samples, places, strict=True) if place == number]
         return [sample for sample, place in zip(samples, places, strict=True) if place != number]
-
-    def fingerprint(self) -> dict[str, Any] | None:
-        """Which pictures are trained on, for the model's provenance; None for procedural scenes."""
-        if self._fingerprint is None and self.seen:
-            self._fingerprint = fingerprint(self.seen)
-        return self._fingerprint
 
     def network_geometry(self, config: Config) -> Geometry:
         """What prepared pictures still go through: the size and fit, the crop only if it was not done before."""

@@ -355,7 +355,7 @@ class Run:
             self._warn(watcher, advice(names, self.stage.config))
 
     def _provenance(self, scores: dict[str, Any]) -> dict[str, Any]:
-        return provenance(self.config, self.step, scores) | {"trained_on": self.stage.data.fingerprint()}
+        return provenance(self.config, self.step, scores) | {"trained_on": self.stage.data.fingerprint}
 
     def _draw_samples(self) -> None:
         """Write a sheet of samples, where one is due and its classes can be drawn."""
