@@ -55,7 +55,7 @@ def _concluded(error: BaseException) -> object:
 def _kept(error: BaseException | None) -> list[str]:
     """What an interruption on the way to `error` says is kept."""
     while error is not None:
-        if isinstance(error, interruption.Interrupted):
+        if isinstance(error, interruption.Interrupted) and str(error):
             return [str(error)]
         error = error.__cause__ or error.__context__
     return []

@@ -16,11 +16,11 @@ from lanecli.media import read_picture
     ("command", "limit"),
     [
         ("synth", 3000),
-        ("synth --video", 60_000),
-        ("prepare", 60),
+        pytest.param("synth --video", 60_000, marks=pytest.mark.slow),
+        pytest.param("prepare", 60, marks=pytest.mark.slow),
         ("predict", 100),
         ("predict video", 20_000),
-        ("predict masks", 100),
+        pytest.param("predict masks", 100, marks=pytest.mark.slow),
     ],
 )
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
