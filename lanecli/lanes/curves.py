@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.grouping import Observations
 from lanecli.lanes.perspective import Perspective
+from lanecli.lanes.runs import first_of, sizes_of
 
 Floats = NDArray[np.float64]
 
@@ -75,18 +76,18 @@ def fit_curves(seen: Observations, view: Perspective, height: int) -> Curves:
     loose = np.array([1e4, 5.0 * size, 5.0 * size, 14.0 * size])
     ridge = np.diag(loose**-2.0)
     spread = 0.6 + 0.05 * seen.width
-    first = np.flatnonzero(np.diff(seen.chain, prepend=-1))
+    first = first_of(seen.chain)
     weight = _CORRELATED / spread**2
     base = weight
-    products = (basis[:, :, None] * basis[:, None, :]).reshape(-1, 16)
+    columns = np.concatenate([(basis[:, :, None] * basis[:, None, :]).reshape(-1, 16), basis * target[:, None]], axis=1)
     for _ in range(_ROUNDS):
-        normal = np.add.reduceat(products * weight[:, None], first).reshape(lines, 4, 4) + ridge
-        side = np.add.reduceat(basis * (weight * target)[:, None], first)
-        coefficients = np.linalg.solve(normal, side[..., None])[..., 0]
+        sums = np.add.reduceat(columns * weight[:, None], first)
+        normal = sums[:, :16].reshape(lines, 4, 4) + ridge
+        coefficients = np.linalg.solve(normal, sums[:, 16:, None])[..., 0]
         error = target - (basis * coefficients[seen.chain]).sum(-1)
         relative = error / (2.5 * spread)
         weight = base / (1 + relative * relative)
-    count = np.diff(first, append=len(seen.y))
+    count = sizes_of(first, len(seen.y))
     residual = np.sqrt(np.add.reduceat(np.minimum(error * error, 100.0), first) / count)
     inverse = np.asarray(np.linalg.inv(normal), np.float64)
     return Curves(view, scale, np.asarray(coefficients, np.float64), residual, inverse)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.curves import Curves
 from lanecli.lanes.grouping import Observations
+from lanecli.lanes.runs import first_of, sizes_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -52,10 +53,11 @@ def weigh(seen: Observations, curves: Curves, step: int, support: Floats | None 
         step: rows of the mask between two that were looked at.
         support: probability at each observation, where it is known.
     """
-    first = np.flatnonzero(np.diff(seen.chain, prepend=-1))
-    count = np.diff(first, append=len(seen.y))
+    first = first_of(seen.chain)
+    count = sizes_of(first, len(seen.y))
     down = curves.view.down(seen.y)
-    starts = np.diff(seen.y, prepend=np.inf) < -_BROKEN * step
+    starts = np.empty(len(seen.y), bool)
+    np.greater(seen.y[:-1] - seen.y[1:], _BROKEN * step, out=starts[1:])
     starts[first] = True
     stretch = np.flatnonzero(starts)
     ends = np.append(stretch[1:], len(seen.y)) - 1
@@ -70,7 +72,7 @@ def weigh(seen: Observations, curves: Curves, step: int, support: Floats | None 
         seen.y[first],
         seen.y[first + count - 1],
         count * float(step),
-        np.diff(of_line, append=len(stretch)) - 1,
+        sizes_of(of_line, len(stretch)) - 1,
         np.maximum.reduceat(ratio, of_line),
         sums[0] / count,
         sums[1] / count,

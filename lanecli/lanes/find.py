@@ -180,7 +180,10 @@ def _polylines(
 
 def _rows(bottom: float, end: float, horizon: float) -> Floats:
     """Rows from the bottom up to before `end`: every eighth, nearer to the horizon, where lines bend, more."""
-    rows, row = [], bottom
+    dense = horizon + _MOST_STEP / _DENSITY
+    rows, row = np.arange(bottom, max(end, dense), -_MOST_STEP).tolist(), bottom
+    if rows:
+        row = rows[-1] - _MOST_STEP
     while row > end:
         rows.append(row)
         row -= min(_MOST_STEP, max(1.0, _DENSITY * (row - horizon)))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanecli.lanes.perspective import Perspective
-from lanecli.lanes.runs import Runs
+from lanecli.lanes.runs import Runs, first_of, sizes_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -212,10 +212,10 @@ def _observe(
     key = number[which] * (1 << 20) - runs.row[taken]
     order = np.argsort(key, kind="stable")
     taken, which, key = taken[order], which[order], key[order]
-    first = np.flatnonzero(np.diff(key, prepend=-(1 << 40)))
+    first = first_of(key)
     start = np.minimum.reduceat(runs.start[taken], first)
     stop = np.maximum.reduceat(runs.stop[taken], first)
-    alone = np.diff(first, append=len(taken)) == 1
+    alone = sizes_of(first, len(taken)) == 1
     one = which[first]
     down = s[taken[first]]
     # A stripe seen without its twin, before both run together, lies beside the line's middle.

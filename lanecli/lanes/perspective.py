@@ -17,16 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanecli.lanes.runs import Runs
+from lanecli.lanes.runs import Runs, first_of, sizes_of
 
 Floats = NDArray[np.float64]
 
 _PIECE = 0.07  # length of a piece as share of the picture's height: short enough to be straight in a bend
 _FEWEST_ROWS = 4  # of a piece that votes
-_MOST_PIECES = 48
+_MOST_PIECES = 40
 _HORIZONS = np.arange(-10, 9) / 30  # tried, in heights of the picture below the prior's row
-_COARSE = (60.0, 10.0, 4.0)
-_TOLERANCES = (100.0, 30.0, 10.0, 4.0, 4.0)  # squared residuals at which a piece counts half, narrowing
+_TOLERANCES = (60.0, 10.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
 _LOOSE = 0.05  # of slope: lines are not perfectly parallel, the road is not perfectly flat
 _LEAST = 0.012  # heights of the picture: nearer to the horizon a piece says nothing
@@ -102,8 +101,8 @@ def _pieces(runs: Runs, height: int) -> _Pieces:
     within = np.arange(len(runs.row)) - np.repeat(runs.first, runs.count)
     parts = -(-runs.count // length)  # of equal length, so that no stub remains
     part = within * np.repeat(parts, runs.count) // np.repeat(runs.count, runs.count)
-    first = np.flatnonzero((np.diff(runs.fragment, prepend=-1) != 0) | (np.diff(part, prepend=-1) != 0))
-    count = np.diff(first, append=len(runs.row))
+    first = first_of(runs.fragment * 1024 + part)
+    count = sizes_of(first, len(runs.row))
     kept = count >= _FEWEST_ROWS
     if kept.sum() > _MOST_PIECES:
         kept &= count >= np.partition(count, -_MOST_PIECES)[-_MOST_PIECES]
@@ -127,13 +126,13 @@ def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tup
     height = size[1]
     span = loose[1] / (0.1 * height)
     rows = start.vy + _HORIZONS * height * span
-    costs, found = _fit(pieces, rows, height, start, loose, _COARSE)
+    costs, found = _fit(pieces, rows, height, start, loose)
     step = float(rows[1] - rows[0])
     vy = float(rows[int(np.argmin(costs))])
     for finer in (1.0, 0.3, 0.08):
         if finer < 1:
             rows = vy + finer * step * np.array([-1.0, 0.0, 1.0])
-            costs, found = _fit(pieces, rows, height, start, loose, _TOLERANCES)
+            costs, found = _fit(pieces, rows, height, start, loose)
         best = int(np.argmin(costs))
         vy = float(rows[best])
         if 0 < best < len(rows) - 1 or finer < 1:
@@ -152,7 +151,6 @@ def _fit(
     height: int,
     start: Perspective,
     loose: tuple[float, float],
-    tolerances: tuple[float, ...],
 ) -> tuple[Floats, Floats]:
     """For each horizon in `rows`: the cost, and vx, bend and how many pieces' worth of support, (3, V)."""
     s = pieces.y - rows[:, None]  # (V, K)
@@ -168,7 +166,7 @@ def _fit(
     rows_of = np.stack([near, bent, target], axis=1)  # (V, 3, K)
     columns = rows_of.transpose(0, 2, 1)
     prior_vx, prior_bend = (3 / loose[0]) ** 2, 1.0
-    for tolerance in tolerances:
+    for tolerance in _TOLERANCES:
         products = (rows_of[:, :2] * weight[:, None]) @ columns  # (V, 2, 3)
         aa, ab, at = products[:, 0, 0] + prior_vx, products[:, 0, 1], products[:, 0, 2] + prior_vx * start.vx
         bb, bt = products[:, 1, 1] + prior_bend, products[:, 1, 2]

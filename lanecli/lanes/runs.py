@@ -22,6 +22,9 @@ _REACH = 10  # pixels between runs of neighbouring rows that may still be linked
 _CLOSE = 1  # a gap of so many pixels within a row is closed
 
 
+_ZERO = np.zeros(1, np.int64)
+
+
 @dataclass(frozen=True)
 class Runs:
     """Runs, sorted by fragment and within it from the highest row to the lowest; arrays of one length.
@@ -103,12 +106,28 @@ def _fragments(start: Ints, stop: Ints, pitch: int, step: int, left: int, top: i
     order = order[sizes[root[order]] > 1]
     start, stop, root = start[order], stop[order], root[order]
     row = start // pitch
-    new = np.flatnonzero(np.diff(root, prepend=-1))
-    counts = np.diff(new, append=len(root))
+    new = first_of(root)
+    counts = sizes_of(new, len(root))
     fragment = np.repeat(np.arange(len(new)), counts)
     offset = row * pitch
     offset -= left
     return Runs(row * step + top, start - offset, stop - offset, fragment, step, new, counts)
+
+
+def first_of(labels: NDArray[np.generic]) -> Ints:
+    """Where a new value begins in sorted or grouped `labels`."""
+    if not len(labels):
+        return np.zeros(0, np.int64)
+    return np.concatenate((_ZERO, np.flatnonzero(labels[1:] != labels[:-1]) + 1))
+
+
+def sizes_of(first: Ints, total: int) -> Ints:
+    """How many items each group has that begins at `first`, of `total` items."""
+    sizes = np.empty_like(first)
+    if len(first):
+        np.subtract(first[1:], first[:-1], out=sizes[:-1])
+        sizes[-1] = total - first[-1]
+    return sizes
 
 
 def _best(start: Ints, stop: Ints, low: Ints, high: Ints, pitch: int) -> Ints:

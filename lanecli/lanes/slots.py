@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.grouping import Observations
 from lanecli.lanes.perspective import Perspective, find_perspective
-from lanecli.lanes.runs import Runs
+from lanecli.lanes.runs import Runs, first_of, sizes_of
 
 Floats = NDArray[np.float64]
 
@@ -54,8 +54,8 @@ def find_slots(
     slot, anchor = np.nonzero(present)
     y, x, wide = rows[anchor], centre[present], np.maximum(thick[present], 1)
     number = np.cumsum(exists)[slot] - 1
-    first = np.flatnonzero(np.diff(number, prepend=-1))
-    counts = np.diff(first, append=len(number))
+    first = first_of(number)
+    counts = sizes_of(first, len(number))
     start = np.rint(x - (wide - 1) / 2).astype(np.int64)
     runs = Runs(y.astype(np.int64), start, start + wide, number, step, first, counts)
     view = find_perspective(runs, (width, height), prior)
