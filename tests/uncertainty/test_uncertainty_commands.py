@@ -72,7 +72,7 @@ def test_fitted_density_is_that_of_the_training_pixels(folder):
     everything = np.concatenate([gaussians.log_density(each).ravel() for each in cells])
     certain, doubtful = found["range"]
     assert certain == pytest.approx(np.median(everything), rel=0.01)
-    assert doubtful < np.percentile(everything, 0.1)
+    assert doubtful < np.percentile(everything, 1)
 
 
 def test_maps_of_every_measure(folder):
