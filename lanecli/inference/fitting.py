@@ -62,7 +62,7 @@ def fit_density(
     """Add the density of features, and their principal space (NECO), to a model file.
 
     One pass over the split's pictures gives the statistics; a second over some of them the values that maps are drawn
-    between: certain is the median of training pixels, doubtful twice as far from it as their most doubtful thousandth.
+    between: certain is the median of training pixels, doubtful twice as far from it as their most doubtful hundredth.
 
     Args:
         model: a model file.
@@ -275,7 +275,7 @@ def _ranges(
     edges = lower_edges()
     ends = {}
     for name, total in counts.items():
-        middle, high = edges[np.minimum(quantile_bins(total, np.array([0.5, 0.999])), BINS - 1)]
+        middle, high = edges[np.minimum(quantile_bins(total, np.array([0.5, 0.99])), BINS - 1)]
         sign = map_kind(name).sign
         ends[name] = (sign * float(middle), sign * float(2 * high - middle))
     return ends
