@@ -151,6 +151,43 @@ def cut_out(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> 
     mask[y : y + h, x : x + w] = IGNORE_ID
 
 
+def place_randomly(
+    picture: np.ndarray,
+    mask: np.ndarray,
+    placement: Placement,
+    config: AugmentConfig,
+    label_map: LabelMap,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A training pair at the network's size, moved at random: the weak half of :func:`augment`, with its arguments."""
+    change, flipped = random_matrix(config, placement.network, rng)
+    picture, mask = warp(picture, mask, change @ placement_matrix(placement), placement.network)
+    return picture, swap_classes(mask, label_map) if flipped else mask
+
+
+def change_looks(
+    picture: np.ndarray, mask: np.ndarray, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random levels, blur, noise and cut-outs, the strong half of :func:`augment`.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB, left as it is.
+        mask: (h, w) uint8 train ids, left as they are.
+        config: what may change and how much.
+        rng: the sample's own random stream.
+    """
+    if config.color:
+        picture = change_levels(picture, config.color, rng)
+    if rng.random() < config.blur:
+        picture = blur(picture, rng)
+    if rng.random() < config.noise:
+        picture = add_noise(picture, rng)
+    if rng.random() < config.cutout:
+        picture, mask = picture.copy(), mask.copy()
+        cut_out(picture, mask, rng)
+    return picture, mask
+
+
 def augment(
     picture: np.ndarray,
     mask: np.ndarray,
@@ -172,16 +209,4 @@ def augment(
     Returns:
         (h, w, 3) uint8 and (h, w) uint8 at the network's size.
     """
-    change, flipped = random_matrix(config, placement.network, rng)
-    picture, mask = warp(picture, mask, change @ placement_matrix(placement), placement.network)
-    if flipped:
-        mask = swap_classes(mask, label_map)
-    if config.color:
-        picture = change_levels(picture, config.color, rng)
-    if rng.random() < config.blur:
-        picture = blur(picture, rng)
-    if rng.random() < config.noise:
-        picture = add_noise(picture, rng)
-    if rng.random() < config.cutout:
-        cut_out(picture, mask, rng)
-    return picture, mask
+    return change_looks(*place_randomly(picture, mask, placement, config, label_map, rng), config, rng)
