@@ -15,7 +15,7 @@ import numpy as np
 
 from lanecli import interruption
 from lanecli.config import AugmentConfig
-from lanecli.data.augment import augment, change_looks, place_randomly
+from lanecli.data.augment import augment, change_looks, paint_classes, place_randomly
 from lanecli.data.manifest import Sample
 from lanecli.data.sampling import bootstrap, sample_weights
 from lanecli.data.unlabelled import UnlabelledSource
@@ -156,9 +156,14 @@ class TrainingSet:
             weights: each source's share of an epoch; None is by its size.
             unlabelled: pictures a teacher is asked about, or that come with its answers.
             unlabelled_share: their share of an epoch, above 0 and below 1; `weights` divide the rest.
+
+        Raises:
+            InputError: repainting is asked for, and the label map does not tell paint from road.
         """
         self.sources, self.geometry, self.augmentation, self.seed = list(sources), geometry, augmentation, seed
         self.label_map = self.sources[0].label_map
+        if augmentation is not None and augmentation.repaint:
+            paint_classes(self.label_map)  # says at once what does not fit
         sizes = np.array([len(s) for s in self.sources])
         shares = np.asarray(sizes if weights is None else weights, float)
         self.shares = shares / shares.sum()
