@@ -6,23 +6,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_SKY = 0.4  # share of the height above which no road is looked for
+_SKY = 0.3  # share of the height above which parts are no road, unless a line below them reaches as high
+_LINE = 3.0e-4  # of the picture's area: a part as large is taken for a lane line when the horizon is looked for
 _HORIZON = 0.45  # where depth is counted from
 _SPECK = 1.0e-4  # of the picture's area: a part smaller than this, at the bottom of the picture, far from others
 _DOT = 3.0e-5  # the same, wherever the others are
 _ALONE = 0.1  # of the height: how far others are from a part that stands alone
 _EDGE = 0.3  # change of log luminance within two rows of ninety that counts as an edge
 _STRIPS, _AGREE = 10, 8  # strips the picture is cut into, and how many of them must have the edge of a bonnet
-_HIGHEST_BONNET = 0.66
+_HIGHEST_BONNET = 0.7
+_STEEP = 0.06  # of the height: a line as tall that ends as far below the edge shows that it is no bonnet's
 _REFLECTION = 2.0e-4  # of the picture's area: what lies on the bonnet and is smaller is a reflection
 
 
 def clean(class_map: NDArray[np.uint8], rgb: NDArray[np.uint8], background: int = 0) -> NDArray[np.uint8]:
     """Take away the connected parts of the foreground that cannot be lane paint.
 
-    Removed are parts that lie wholly in the upper four tenths of the picture; specks, much smaller than paint would be
-    at their distance; and, where the picture shows the upper edge of the car's own bonnet or dashboard, slivers along
-    that edge and small parts below it. Everything else is left as it is: no part changes its shape.
+    Removed are parts in the upper three tenths of the picture and above every line; specks, much smaller than
+    paint would be at their distance; and, where the picture shows the upper edge of the car's own bonnet or dashboard,
+    slivers along that edge and small parts below it. Everything else is left as it is: no part changes its shape.
 
     Args:
         class_map: (H, W) uint8 train ids.
@@ -41,7 +43,9 @@ def clean(class_map: NDArray[np.uint8], rgb: NDArray[np.uint8], background: int 
     bottom, share = (top + high) / height, area / class_map.size
     depth = np.clip((bottom - _HORIZON) / (1 - _HORIZON), 0, 1)
     whole = (left > 0) & (left + wide < width) & (top + high < height)  # the border cuts nothing off
-    remove = bottom < _SKY
+    lines = share >= _LINE
+    highest = (top[lines & (bottom > _HORIZON)] / height).min(initial=1.0)
+    remove = bottom < min(_SKY, highest)
     remove |= whole & (share < _DOT * depth**3)
     small = np.flatnonzero(whole & ~remove & (share < _SPECK * depth**2))
     for part in small:
@@ -50,7 +54,7 @@ def clean(class_map: NDArray[np.uint8], rgb: NDArray[np.uint8], background: int 
         distance = np.hypot(*(centres[1:][larger] - centres[1:][part]).T)
         remove[part] = distance.min(initial=np.inf) > _ALONE * height
     edge = bonnet_edge(rgb)
-    if edge is not None:
+    if edge is not None and not (lines & (high > _STEEP * height) & (bottom > edge + _STEEP)).any():
         flat = (wide > 2.5 * high) & (high < 0.03 * height) & (bottom > edge - 0.03)
         below = (top / height > edge + 0.01) & (share < _REFLECTION)
         remove |= flat | below
