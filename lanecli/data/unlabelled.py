@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,17 +102,23 @@ class UnlabelledSource:
 
 
 def read_answer(path: Path, classes: int) -> np.ndarray:
-    """(C, H, W) float32 in 0..1 from a file of stored probabilities. Raises InputError naming it."""
+    """(C, H, W) float32 in 0..1 from a file of stored probabilities; its size is checked before any of it is unpacked.
+
+    Raises InputError naming it.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            planes = file["probabilities"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        with zipfile.ZipFile(path) as archive, archive.open("probabilities.npy") as file:
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, kind = header(file)
+        if len(shape) != 3 or shape[0] != classes or kind.kind != "f":
+            raise InputError(f"{path}: holds {kind} {shape}; {classes} planes of probabilities are expected")
+        if shape[1] * shape[2] > _LARGEST_PLANE or not shape[1] * shape[2]:
+            raise InputError(f"{path}: {shape[2]}x{shape[1]} pixels are none, or too many")
+        with np.load(path) as file:  # no objects: numpy refuses them unless it is told otherwise
+            return np.asarray(file["probabilities"], np.float32)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: not readable as stored probabilities ({error})") from error
-    if planes.ndim != 3 or planes.shape[0] != classes or planes.dtype.kind != "f":
-        raise InputError(f"{path}: holds {planes.dtype} {planes.shape}; {classes} planes of probabilities are expected")
-    if planes.shape[1] * planes.shape[2] > _LARGEST_PLANE:
-        raise InputError(f"{path}: {planes.shape[2]}x{planes.shape[1]} pixels are too many")
-    return planes.astype(np.float32)
 
 
 def sure_labels(planes: np.ndarray, label_map: LabelMap, confidence: float) -> np.ndarray:

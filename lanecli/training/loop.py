@@ -317,8 +317,10 @@ class Run:
 
     def _teach(self, pictures: Tensor) -> Tensor:
         """The teacher's logits."""
-        teacher = self.stage.teacher or (self.average and self.average.network)
-        assert teacher is not None  # the stage has seen to it
+        teacher = self.stage.teacher
+        if teacher is None:
+            assert self.average is not None  # the stage has seen to it
+            teacher = self.average.network
         with torch.no_grad(), self._autocast():
             return teacher.eval().logits(pictures)
 

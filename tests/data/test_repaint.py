@@ -155,7 +155,7 @@ def test_augmentation_paints_as_often_as_it_is_told() -> None:
 def test_a_label_map_that_does_not_tell_paint_is_refused() -> None:
     class Pictures:
         label_map: LabelMap = label_map("camvid-11")
-        weights = None
+        weights: np.ndarray | None = None
 
         def __len__(self) -> int:
             return 3

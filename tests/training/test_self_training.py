@@ -140,7 +140,9 @@ def test_stored_answers_are_labels_where_they_are_sure(scenes: Path, roads: Path
     assert stage.teacher is None
     picture, mask = stage.training.sources[-1].load(2)
     assert np.array_equal(mask, np.where(lane > 0.9, 1, np.where(lane > 0.5, 255, 0)))
-    assert np.array_equal(picture, cv2.imdecode(np.fromfile(roads / "später/ü.png", np.uint8), 1)[..., ::-1])
+    stored = cv2.imdecode(np.fromfile(roads / "später/ü.png", np.uint8), 1)
+    assert stored is not None
+    assert np.array_equal(picture, stored[..., ::-1])
     run.train(SilentWatcher())
 
 
@@ -149,7 +151,7 @@ def test_an_epoch_holds_the_share_asked_for(scenes: Path, roads: Path, tmp_path:
     training = run.stages[0].training
     labelled = len(training.sources[0])
     assert labelled == 12
-    plan = training.plan(0)
+    plan = training.draws(0)
     assert len(plan) == 16
     assert (plan[:, 0] == 1).sum() == 4
     assert sorted(plan[plan[:, 0] == 0, 1]) == list(range(12))
@@ -180,7 +182,8 @@ def test_what_does_not_fit_is_refused(scenes: Path, roads: Path, tmp_path: Path)
         (b"no archive", "not readable"),
         (np.zeros((3, 48, 72), np.float16), "2 planes"),
         (np.zeros((2, 48, 72), np.uint8), "2 planes"),
-        (np.array([{"a": 1}], object), "not readable"),
+        (np.array([{"a": 1}], object), "2 planes"),
+        (np.zeros((2, 0, 72), np.float32), "none, or too many"),
     ],
 )
 def test_a_bad_answer_is_named(scenes: Path, roads: Path, tmp_path: Path, content: Any, message: str) -> None:
