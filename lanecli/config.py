@@ -72,6 +72,8 @@ class AugmentConfig(Section):
     blur: float = Field(0.15, ge=0, le=1)
     noise: float = Field(0.15, ge=0, le=1)
     cutout: float = Field(0.0, ge=0, le=1)
+    repaint: float = Field(0.0, ge=0, le=1)
+    """Chance of painting new lane lines on the road of a real picture, the old ones partly removed."""
 
     @field_validator("scale")
     @classmethod
@@ -98,6 +100,12 @@ class DataConfig(Section):
     workers: int = Field(1, ge=0)
     fold: str | None = None
     """``2/5``: leave the second of five folds of the training split out, whole groups where there are enough."""
+    unlabelled: list[str] = Field(default_factory=list)
+    """Folders of pictures without labels, learned from where a teacher is sure: `teacher`, or the run's own average."""
+    unlabelled_share: float = Field(0.5, gt=0, lt=1)
+    """Share of an epoch that is drawn from `unlabelled`."""
+    confidence: float = Field(0.8, ge=0.5, lt=1)
+    """A teacher's answer on an unlabelled picture is learned from where its probability is at least this."""
 
     @field_validator("fold")
     @classmethod
@@ -108,7 +116,7 @@ class DataConfig(Section):
                 raise ValueError("a fold and how many there are, such as 2/5")
         return value
 
-    @field_validator("root", mode="before")
+    @field_validator("root", "unlabelled", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -207,7 +215,10 @@ class Config(Section):
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     teacher: str | None = None
-    """A model whose answers are learned from too: `loss` gains a kl term with weight 1 unless it has one."""
+    """A model whose answers are learned from too: `loss` gains a kl term with weight 1 unless it has one.
+
+    With `data.unlabelled` it may also be `ema`, the run's own averaged weights, as when it is left out, or a folder of
+    answers stored by ``lanecli predict --save probabilities``."""
     stages: list[dict[str, Any]] = Field(default_factory=list)
     """Trained one after the other, each from the last one's weights: the keys in which each differs from the rest."""
     _stages: tuple[Config, ...] = PrivateAttr(())

@@ -1,4 +1,4 @@
-"""Random changes of training pictures and their masks: one affine warp, then levels, then blur, noise and cut-outs."""
+"""Random changes of training pictures and their masks: new paint, one affine warp, levels, blur, noise, cut-outs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 from lanecli.config import AugmentConfig
+from lanecli.data.repaint import repaint
+from lanecli.errors import InputError
 from lanecli.geometry import Placement
 from lanecli.labels import IGNORE_ID, LabelMap
 
@@ -151,6 +153,57 @@ def cut_out(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> 
     mask[y : y + h, x : x + w] = IGNORE_ID
 
 
+def paint_classes(label_map: LabelMap) -> tuple[int, int]:
+    """Train ids of lane paint and of what is under it. Raises InputError for a label map that does not tell."""
+    background = label_map.background
+    if label_map.multilabel or len(label_map.classes) != 2 or background is None:
+        raise InputError(
+            f"data.augment.repaint needs two classes, a background and lane paint; label map '{label_map.name}' has "
+            f"{', '.join(label_map.names)}"
+        )
+    return 1 - background, background
+
+
+def place_randomly(
+    picture: np.ndarray,
+    mask: np.ndarray,
+    placement: Placement,
+    config: AugmentConfig,
+    label_map: LabelMap,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A training pair at the network's size, moved at random: the weak half of :func:`augment`, with its arguments."""
+    if config.repaint and rng.random() < config.repaint:
+        paint, background = paint_classes(label_map)
+        picture, mask = repaint(picture, mask, rng, paint=paint, background=background)
+    change, flipped = random_matrix(config, placement.network, rng)
+    picture, mask = warp(picture, mask, change @ placement_matrix(placement), placement.network)
+    return picture, swap_classes(mask, label_map) if flipped else mask
+
+
+def change_looks(
+    picture: np.ndarray, mask: np.ndarray, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random levels, blur, noise and cut-outs, the strong half of :func:`augment`.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB, left as it is.
+        mask: (h, w) uint8 train ids, left as they are.
+        config: what may change and how much.
+        rng: the sample's own random stream.
+    """
+    if config.color:
+        picture = change_levels(picture, config.color, rng)
+    if rng.random() < config.blur:
+        picture = blur(picture, rng)
+    if rng.random() < config.noise:
+        picture = add_noise(picture, rng)
+    if rng.random() < config.cutout:
+        picture, mask = picture.copy(), mask.copy()
+        cut_out(picture, mask, rng)
+    return picture, mask
+
+
 def augment(
     picture: np.ndarray,
     mask: np.ndarray,
@@ -172,16 +225,4 @@ def augment(
     Returns:
         (h, w, 3) uint8 and (h, w) uint8 at the network's size.
     """
-    change, flipped = random_matrix(config, placement.network, rng)
-    picture, mask = warp(picture, mask, change @ placement_matrix(placement), placement.network)
-    if flipped:
-        mask = swap_classes(mask, label_map)
-    if config.color:
-        picture = change_levels(picture, config.color, rng)
-    if rng.random() < config.blur:
-        picture = blur(picture, rng)
-    if rng.random() < config.noise:
-        picture = add_noise(picture, rng)
-    if rng.random() < config.cutout:
-        cut_out(picture, mask, rng)
-    return picture, mask
+    return change_looks(*place_randomly(picture, mask, placement, config, label_map, rng), config, rng)

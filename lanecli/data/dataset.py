@@ -15,11 +15,12 @@ import numpy as np
 
 from lanecli import interruption
 from lanecli.config import AugmentConfig
-from lanecli.data.augment import augment
+from lanecli.data.augment import augment, change_looks, paint_classes, place_randomly
 from lanecli.data.manifest import Sample
 from lanecli.data.sampling import bootstrap, sample_weights
+from lanecli.data.unlabelled import UnlabelledSource
 from lanecli.errors import InputError
-from lanecli.geometry import Geometry
+from lanecli.geometry import Geometry, Placement
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media.pictures import read_mask, read_picture
 
@@ -141,6 +142,8 @@ class TrainingSet:
         seed: int = 0,
         samples: int | None = None,
         weights: Sequence[float] | None = None,
+        unlabelled: UnlabelledSource | None = None,
+        unlabelled_share: float = 0.5,
     ) -> None:
         """Set up.
 
@@ -149,15 +152,29 @@ class TrainingSet:
             geometry: the model's.
             augmentation: random changes, or None for none.
             seed: of order and changes.
-            samples: an epoch's length; None is all samples once.
+            samples: an epoch's length; None is all labelled samples once, and unlabelled ones in their share.
             weights: each source's share of an epoch; None is by its size.
+            unlabelled: pictures a teacher is asked about, or that come with its answers.
+            unlabelled_share: their share of an epoch, above 0 and below 1; `weights` divide the rest.
+
+        Raises:
+            InputError: repainting is asked for, and the label map does not tell paint from road.
         """
         self.sources, self.geometry, self.augmentation, self.seed = list(sources), geometry, augmentation, seed
         self.label_map = self.sources[0].label_map
+        if augmentation is not None and augmentation.repaint:
+            paint_classes(self.label_map)  # says at once what does not fit
         sizes = np.array([len(s) for s in self.sources])
-        self.samples = samples or int(sizes.sum())
         shares = np.asarray(sizes if weights is None else weights, float)
         self.shares = shares / shares.sum()
+        self.samples = samples or int(sizes.sum())
+        self.asked: int | None = None
+        """Number of the source whose pictures a teacher is asked about; items are then as :meth:`views` gives them."""
+        if unlabelled is not None:
+            self.samples = samples or round(self.samples / (1 - unlabelled_share))
+            self.shares = np.append(self.shares * (1 - unlabelled_share), unlabelled_share)
+            self.asked = None if unlabelled.taught else len(self.sources)
+            self.sources.append(unlabelled)
 
     def __len__(self) -> int:
         return self.samples
@@ -181,16 +198,42 @@ class TrainingSet:
             parts.append(np.stack([np.full(count, number), order], axis=1))
         return rng.permutation(np.concatenate(parts))
 
-    def __getitem__(self, item: int) -> tuple[np.ndarray, np.ndarray]:
-        """(h, w, 3) uint8 RGB and (h, w) uint8 train ids at the network's size."""
-        epoch, place = divmod(int(item), self.samples)
-        number, index = _draws(self, epoch)[place]
-        picture, mask = self.sources[number].load(int(index))
-        placement = self.geometry.place((picture.shape[1], picture.shape[0]))
+    def __getitem__(self, item: int) -> tuple[np.ndarray, ...]:
+        """(h, w, 3) uint8 RGB and (h, w) uint8 train ids at the network's size; :meth:`views` where a teacher is asked.
+
+        Raises InputError for what a source cannot read.
+        """
+        if self.asked is not None:
+            return self.views(item)
+        (picture, mask), placement, rng, _ = self._load(item)
         if self.augmentation is None:
             return placement.picture(picture), placement.mask(mask)
-        rng = np.random.default_rng([self.seed, epoch, place])
         return augment(picture, mask, placement, self.augmentation, self.label_map, rng)
+
+    def views(self, item: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """A sample as the student and as the teacher see it: strong and weak augmentation as in FixMatch (2001.07685).
+
+        Returns:
+            The student's (h, w, 3) uint8 RGB; (h, w) uint8 train ids, of an unlabelled picture 0 where there is
+            something to see and 255 elsewhere; the teacher's (h, w, 3) uint8 RGB, moved alike, its looks unchanged;
+            and a bool, true for an unlabelled picture.
+        """
+        (picture, mask), placement, rng, number = self._load(item)
+        asked = np.array(number == self.asked)
+        if self.augmentation is None:
+            picture, mask = placement.picture(picture), placement.mask(mask)
+            return picture, mask, picture, asked
+        calm, mask = place_randomly(picture, mask, placement, self.augmentation, self.label_map, rng)
+        picture, mask = change_looks(calm, mask, self.augmentation, rng)
+        return picture, mask, calm, asked
+
+    def _load(self, item: int) -> tuple[tuple[np.ndarray, np.ndarray], Placement, np.random.Generator, int]:
+        """The pair as it lies on disk, its placement and random stream, and the number of its source."""
+        epoch, place = divmod(int(item), self.samples)
+        number, index = _draws(self, epoch)[place]
+        pair = self.sources[number].load(int(index))
+        placement = self.geometry.place((pair[0].shape[1], pair[0].shape[0]))
+        return pair, placement, np.random.default_rng([self.seed, epoch, place]), int(number)
 
 
 @lru_cache(maxsize=2)

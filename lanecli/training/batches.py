@@ -50,16 +50,18 @@ class Share:
         return self.items[min(place * self.processes.size + self.processes.rank, len(self.items) - 1)]
 
 
-def collate(items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures (N, h, w, 3) uint8 and targets (N, h, w) uint8."""
-    pictures, masks = zip(*items, strict=True)
-    return torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(masks))
+def collate(items: list[tuple[np.ndarray, ...]]) -> tuple[torch.Tensor, ...]:
+    """Pictures (N, h, w, 3) uint8 and targets (N, h, w) uint8; where a teacher is asked, its pictures and which ones.
+
+    See :meth:`lanecli.data.dataset.TrainingSet.views`.
+    """
+    return tuple(torch.from_numpy(np.stack(parts)) for parts in zip(*items, strict=True))
 
 
 def batches(
     items: Any, size: int, workers: int, *, sampler: StepSampler | None = None, pin: bool = False
 ) -> Iterator[list[torch.Tensor]]:
-    """Pictures (N, h, w, 3) and masks (N, h, w), uint8.
+    """Pictures (N, h, w, 3) and masks (N, h, w), uint8; and what else the items hold.
 
     Args:
         items: a TrainingSet or EvaluationSet.

@@ -10,6 +10,7 @@ from lanecli.config import Config
 from lanecli.data.dataset import PreparedSource, Source, SyntheticSource
 from lanecli.data.fingerprint import fingerprint
 from lanecli.data.manifest import Sample, read_dataset
+from lanecli.data.unlabelled import UnlabelledSource, is_answers
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
@@ -18,6 +19,8 @@ from lanecli.training.folds import fold_of, parse_fold
 SYNTHETIC_SCENES = 2000
 SYNTHETIC_VALIDATION = 64
 _VALIDATION_SEED = 1_000_000_000  # far from any training scene's seed
+OWN_AVERAGE = "ema"
+"""What `teacher` says for the run's own averaged weights."""
 
 
 class TrainingData:
@@ -27,6 +30,7 @@ class TrainingData:
         seen: samples of prepared datasets that are trained on.
         fingerprint: which pictures those are, for the model's provenance; None for procedural scenes.
         held_out: those of the training split that are not, as `data.fold` says.
+        unlabelled: pictures without labels, where `data.unlabelled` names some.
     """
 
     def __init__(self, config: Config) -> None:
@@ -39,6 +43,16 @@ class TrainingData:
         self.validation: list[Source] = []
         self.seen: list[Sample] = []
         self.held_out: list[Sample] = []
+        self.unlabelled: UnlabelledSource | None = None
+        self._find(config)
+        if config.data.unlabelled:
+            teacher = config.teacher
+            answers = teacher if teacher and teacher != OWN_AVERAGE and is_answers(teacher) else None
+            self.unlabelled = UnlabelledSource(
+                config.data.unlabelled, self.label_map, answers, config.data.confidence
+            )
+
+    def _find(self, config: Config) -> None:
         if not config.data.root:
             self.training = [SyntheticSource(config.data.samples or SYNTHETIC_SCENES, config.train.seed * 10_000_019)]
             self.validation = [SyntheticSource(SYNTHETIC_VALIDATION, _VALIDATION_SEED)]

@@ -64,7 +64,7 @@ class EnsembleTeacher:
             pixels = first[0][0][..., 0].numel()
             more = _MOST_BYTES // (4 * pixels * len(self.label_map.classes)) - 1
             window = [*first, *itertools.islice(read, max(0, min(more, _WINDOW - 1)))]
-            sums = self._sums([batch[0] for batch in window], device)
+            sums = self._sums([_seen(batch) for batch in window], device)
             yield from ([*batch, self._logits(total)] for batch, total in zip(window, sums, strict=True))
 
     @torch.no_grad()
@@ -100,3 +100,8 @@ class EnsembleTeacher:
             total = total.exp()
         total = total.clamp(_LEAST, 1 - _LEAST)
         return (total / (1 - total)).log() if self.label_map.multilabel else total.log()
+
+
+def _seen(batch: list[Tensor]) -> Tensor:
+    """The pictures of a batch as a teacher sees them: without the student's changes of looks, where both are there."""
+    return batch[2] if len(batch) > 2 else batch[0]

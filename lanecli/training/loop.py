@@ -30,6 +30,7 @@ from lanecli.training.optim import build_optimiser, freeze_encoder
 from lanecli.training.parallel import Parallel, spread_weights
 from lanecli.training.processes import join
 from lanecli.training.provenance import provenance, versions
+from lanecli.training.pseudo_labels import pseudo_labels
 from lanecli.training.random_state import random_state, set_random_state
 from lanecli.training.run_folder import a_whole_state, check_resumed
 from lanecli.training.samme import boosted_loss
@@ -251,20 +252,32 @@ class Run:
         self.step += 1
         return total
 
-    def _loss(self, outputs: list[Tensor], pictures: Tensor, masks: Tensor, *, taught: Tensor | None = None) -> Tensor:
+    def _loss(
+        self,
+        outputs: list[Tensor],
+        pictures: Tensor,
+        masks: Tensor,
+        calm: Tensor | None = None,
+        asked: Tensor | None = None,
+        *,
+        taught: Tensor | None = None,
+    ) -> Tensor:
         """The loss of the logits, and of auxiliary heads with their weight; over all processes where they share it.
 
         Args:
             outputs: logits (N, C, h, w), those of auxiliary heads behind them.
             pictures: (N, h, w, 3) they answer.
             masks: (N, h, w), the truth.
+            calm: the pictures as a teacher sees them, where there are some without labels.
+            asked: (N,) bool, which have a teacher's answers for labels.
             taught: an ensemble's logits, where one teaches.
         """
         stage, config = self.stage, self.stage.config.train
         criterion = stage.criterion
-        if stage.teacher is not None:
-            with torch.no_grad(), self._autocast():
-                taught = stage.teacher.logits(pictures)
+        if taught is None and criterion.needs_teacher:
+            taught = self._teach(pictures if calm is None else calm)
+        if calm is not None and asked is not None:
+            masks = self._label(masks, calm, asked, taught)
         targets = targets_of(masks, stage.label_map)
         weights = None
         if stage.forerunners is not None:
@@ -285,6 +298,31 @@ class Run:
         for logits in outputs[1:]:
             loss = loss + self.network.auxiliary_weight * criterion(logits, targets, taught)
         return loss
+
+    def _label(self, masks: Tensor, calm: Tensor, asked: Tensor, taught: Tensor | None) -> Tensor:
+        """`masks` in which the pictures `asked` about have what the teacher is sure of; `taught` is its answer to all.
+
+        Weights spread over processes are put together in each pass, so that all processes must take part.
+        """
+        if taught is not None or self.parallel.sharded:
+            answers = (self._teach(calm) if taught is None else taught)[asked]
+        elif asked.any():
+            answers = self._teach(calm[asked])
+        else:
+            return masks
+        labels = pseudo_labels(answers, masks[asked], self.stage.label_map, self.stage.config.data.confidence)
+        masks = masks.clone()
+        masks[asked] = labels
+        return masks
+
+    def _teach(self, pictures: Tensor) -> Tensor:
+        """The teacher's logits."""
+        teacher = self.stage.teacher
+        if teacher is None:
+            assert self.average is not None  # the stage has seen to it
+            teacher = self.average.network
+        with torch.no_grad(), self._autocast():
+            return teacher.eval().logits(pictures)
 
     def _of_all(self, loss: Tensor) -> Tensor:
         """The mean over processes of a loss each has taken on its own; `loss` where they took it together."""

@@ -11,7 +11,7 @@ from typing import Any
 from lanecli import __version__
 from lanecli.config import Config
 
-_PATHS = ("model", "weights", "encoder_weights", "teacher", "weigh_errors_of", "root")
+_PATHS = ("model", "weights", "encoder_weights", "teacher", "weigh_errors_of", "root", "unlabelled")
 
 
 def _without_folders(value: Any, key: str = "") -> Any:

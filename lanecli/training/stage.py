@@ -8,6 +8,7 @@ import torch
 
 from lanecli.config import Config, LossTerm
 from lanecli.data.dataset import EvaluationSet, Source, TrainingSet
+from lanecli.data.unlabelled import is_answers
 from lanecli.errors import InputError, nearest
 from lanecli.labels import LabelMap
 from lanecli.losses import LOSSES, build_loss
@@ -16,7 +17,7 @@ from lanecli.models.build import Network, network_from_file
 from lanecli.shipped import find_model
 from lanecli.training.batches import StepSampler
 from lanecli.training.boosting import error_weights
-from lanecli.training.data import TrainingData
+from lanecli.training.data import OWN_AVERAGE, TrainingData
 from lanecli.training.ensemble_teacher import EnsembleTeacher, is_ensemble
 from lanecli.training.optim import build_schedule
 from lanecli.training.processes import Processes
@@ -68,6 +69,8 @@ class Stage:
             seed=config.train.seed + _APART * number,
             samples=config.data.samples,
             weights=config.data.weights,
+            unlabelled=self._data.unlabelled,
+            unlabelled_share=config.data.unlabelled_share,
         )
         self.validation = [EvaluationSet(source, geometry) for source in self._data.validation]
         together = config.train.batch * config.train.accumulate * processes.size
@@ -83,7 +86,16 @@ class Stage:
         self.first_step: int = before.first_step + before.steps if before else 0
         self.first_epoch: int = before.last_epoch if before else 0
         self.last_epoch: int = self.first_epoch + config.train.epochs
-        self.loss_terms = _with_teacher(config)
+        self.loss_terms = _with_teacher(
+            config, stored=self._data.unlabelled is not None and self._data.unlabelled.taught
+        )
+        self.asks_average = self.training.asked is not None and config.teacher in (None, OWN_AVERAGE)
+        """Whether the run's own averaged weights are the teacher."""
+        if self.asks_average and config.train.ema is None:
+            raise InputError(
+                "data.unlabelled is labelled by the run's own averaged weights: set train.ema (0.99, say), or name "
+                "another teacher=MODEL"
+            )
         self.criterion = build_loss(
             self.loss_terms,
             classes=len(self.spec.label_map.classes),
@@ -91,7 +103,7 @@ class Stage:
             pixel_counts=self._data.pixel_counts,
             background=self.spec.label_map.background,
         )
-        if self.criterion.needs_teacher and self.criterion.teacher is None:
+        if self.criterion.needs_teacher and self.criterion.teacher is None and not self.asks_average:
             raise InputError("a kl loss follows a teacher: teacher=MODEL")
         self.teacher: Network | None = None
         self.ensemble_teacher: EnsembleTeacher | None = None
@@ -113,7 +125,8 @@ class Stage:
     @property
     def sources(self) -> list[Source]:
         """All pictures it reads, for training and validation."""
-        return [*self._data.training, *self._data.validation]
+        unlabelled = [self._data.unlabelled] if self._data.unlabelled is not None else []
+        return [*self._data.training, *self._data.validation, *unlabelled]
 
     def sampler(self, done: int) -> StepSampler:
         """Items of this process from `done` steps of the stage to its end."""
@@ -170,9 +183,16 @@ def _data_keys(config: Config) -> dict[str, object]:
     }
 
 
-def _with_teacher(config: Config) -> list[LossTerm]:
-    """The loss, in which a kl term follows the teacher named at the configuration's top."""
-    if config.teacher is None:
+def _with_teacher(config: Config, stored: bool) -> list[LossTerm]:
+    """The loss, in which a kl term follows the model named as teacher at the configuration's top.
+
+    Stored answers are labels like others, and the run's own average need not be followed beyond those it gives.
+    """
+    if config.teacher is None or stored:
+        return config.loss
+    if config.teacher == OWN_AVERAGE or is_answers(config.teacher):
+        if not config.data.unlabelled:
+            raise InputError(f"teacher={config.teacher} labels pictures: name their folder, data.unlabelled=DIR")
         return config.loss
     terms = [
         term.model_copy(update={"args": {"teacher": config.teacher, **term.args}})

@@ -15,6 +15,7 @@ from lanecli.data.synth.canvas import Canvas
 from lanecli.data.synth.distractors import draw_shapes, draw_trace, draw_word
 from lanecli.data.synth.lines import FOREVER
 from lanecli.data.synth.markings import PaintLayer, line_points, paint_lines
+from lanecli.data.synth.nuisances import draw_in_front
 from lanecli.data.synth.road import VIEW, GroundMap, RoadView
 from lanecli.data.synth.scene import LaneLine, SyntheticScene
 from lanecli.data.synth.sensor import draw_bonnet, expose
@@ -68,7 +69,8 @@ def render(world: World, size: tuple[int, int], pose: Pose) -> SyntheticScene:
     mask = np.zeros((size[1], size[0]), np.uint8)
     mask[ground.top :] = label & (canvas.cover[ground.top :] == 0)
     if world.sensor.bonnet:
-        draw_bonnet(lit, mask, world.sensor)
+        draw_bonnet(lit, mask, world.sensor, world.nuisances)
+    draw_in_front(lit, mask, world.nuisances)
     image = expose(lit, world.sensor, world.light, _sun_position(world, view), rng)
     lanes = []
     for line in world.layout.lines:
@@ -127,7 +129,7 @@ def _add_damage(world: World, view: RoadView, ground: GroundMap, colour: NDArray
     for dark in (True, False):
         layer = np.zeros(shape, np.uint8)
         patches = [p for p in things.patches if (p.strength > 0) == dark]
-        traces = [t for t in things.traces if (t.darkness > 0) == dark]
+        traces = [t for t in (*things.traces, *world.nuisances.traces) if (t.darkness > 0) == dark]
         if not patches and not traces:
             continue
         draw_shapes(view, patches, layer)

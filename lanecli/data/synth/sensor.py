@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lanecli.data.synth.canvas import fill
 from lanecli.data.synth.light import Light
+from lanecli.data.synth.nuisances import Nuisances, draw_on_bonnet
 from lanecli.data.synth.textures import TILE, noise
 
 _QUANTILES = 256
@@ -93,8 +94,10 @@ def make_sensor(rng: np.random.Generator, light: Light, plain: bool = False) -> 
     )
 
 
-def draw_bonnet(lit: NDArray[np.float32], mask: NDArray[np.uint8], sensor: Sensor) -> None:
-    """Cover the picture's lower end with the own car, in the picture and in the mask."""
+def draw_bonnet(
+    lit: NDArray[np.float32], mask: NDArray[np.uint8], sensor: Sensor, things: Nuisances | None = None
+) -> None:
+    """Cover the picture's lower end with the own car and what is seen on it, in the picture and in the mask."""
     height, width = mask.shape
     curve, shift, tone, mirror = sensor.bonnet_shape
     x = np.linspace(-0.02, 1.02, 40)
@@ -115,6 +118,8 @@ def draw_bonnet(lit: NDArray[np.float32], mask: NDArray[np.uint8], sensor: Senso
     alpha = (cover[first:] * np.float32(1 / 255))[..., None]
     part += (own - part) * alpha
     mask[cover > 127] = 0
+    if things is not None:
+        draw_on_bonnet(lit, cover, things)
 
 
 def expose(

@@ -12,6 +12,7 @@ from lanecli.data.synth.distractors import Distractors, make_distractors, mirror
 from lanecli.data.synth.layout import Layout, choose_region, make_layout, mirrored
 from lanecli.data.synth.light import Light, make_light
 from lanecli.data.synth.markings import Paint
+from lanecli.data.synth.nuisances import Nuisances, make_nuisances
 from lanecli.data.synth.road import RoadShape
 from lanecli.data.synth.scenery import Scenery, make_scenery, mirrored_scenery
 from lanecli.data.synth.sensor import Sensor, make_sensor
@@ -53,6 +54,7 @@ class World:
     mount: Mount
     sensor: Sensor
     speed: float
+    nuisances: Nuisances
 
 
 def stream(seed: int, name: str, *more: int) -> np.random.Generator:
@@ -76,13 +78,18 @@ def make_world(seed: int, length: float = _STILL_LENGTH, clip: bool = False) -> 
     distractors = make_distractors(stream(seed, "distractors"), layout, surface, plain=clip)
     if layout.sign < 0:
         layout, scenery, distractors = mirrored(layout), mirrored_scenery(scenery), mirrored_distractors(distractors)
+    ground = make_ground(stream(seed, "ground"), layout)
+    paint = _paint(stream(seed, "paint"), light, clip)
+    nuisances = Nuisances() if clip else make_nuisances(stream(seed, "nuisances"), layout, scenery, light)
+    if ground.joints:  # concrete: old paint on it is hardly brighter than the road
+        paint = replace(paint, opacity=paint.opacity * nuisances.fade)
     return World(
         seed=seed,
         layout=layout,
         shape=_shape(stream(seed, "shape"), region, clip),
         light=light,
-        ground=make_ground(stream(seed, "ground"), layout),
-        paint=_paint(stream(seed, "paint"), light, clip),
+        ground=ground,
+        paint=paint,
         backdrop=make_backdrop(stream(seed, "backdrop"), region),
         scenery=scenery,
         distractors=distractors,
@@ -90,6 +97,7 @@ def make_world(seed: int, length: float = _STILL_LENGTH, clip: bool = False) -> 
         mount=_mount(stream(seed, "mount"), layout, clip),
         sensor=make_sensor(stream(seed, "sensor"), light, plain=clip),
         speed=speed,
+        nuisances=nuisances,
     )
 
 
