@@ -10,6 +10,7 @@ import typer
 
 from lanecli.cli.options import (
     BackendOption,
+    CleanOption,
     CombineOption,
     CrfOption,
     DeviceOption,
@@ -41,6 +42,7 @@ def evaluate(
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     crf: CrfOption = False,
+    clean: CleanOption = False,
     lanes: Annotated[
         bool, typer.Option("--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.")
     ] = False,
@@ -62,6 +64,7 @@ def evaluate(
         uncertainty=uncertainty,
         passes=passes,
         crf=crf,
+        clean=clean,
         backend=backend,
         precision=precision,
         device=device,
@@ -82,6 +85,7 @@ def evaluate(
         "data": str(data),
         "split": split,
         "crf": crf,
+        "clean": clean,
         **scores,
     }
     if target is not None:

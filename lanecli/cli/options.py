@@ -29,6 +29,9 @@ BatchOption = Annotated[int, typer.Option(min=1, help="Frames a question to the 
 CrfOption = Annotated[
     bool, typer.Option("--crf", help="Refine class borders on the picture's edges; some 0.1 s a frame.")
 ]
+CleanOption = Annotated[
+    bool, typer.Option("--clean", help="Take specks and the car's own bonnet out of class maps: what is no paint.")
+]
 
 
 def recipe_of(
@@ -40,6 +43,7 @@ def recipe_of(
     uncertainty: str,
     passes: int,
     crf: bool,
+    clean: bool = False,
     smooth: float = 0.0,
     certain: float | None = None,
     backend: str,
@@ -54,6 +58,8 @@ def recipe_of(
     steps: dict[str, dict[str, object]] = {}
     if crf:
         steps["crf"] = {}
+    if clean:
+        steps["clean"] = {}
     if smooth:
         steps["smooth"] = {"half_life": smooth}
     if certain is not None:

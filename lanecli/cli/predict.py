@@ -14,6 +14,7 @@ from lanecli import __version__
 from lanecli.cli.options import (
     BackendOption,
     BatchOption,
+    CleanOption,
     CombineOption,
     CrfOption,
     DeviceOption,
@@ -62,6 +63,7 @@ def predict(
         float, typer.Option(min=0, help="Smooth probabilities along a video: half-life in seconds, 0 is off.")
     ] = 0.0,
     crf: CrfOption = False,
+    clean: CleanOption = False,
     certain: Annotated[
         float | None,
         typer.Option(help="Leave pixels undecided (255, hatched) whose uncertainty is above this, in the map's unit."),
@@ -91,6 +93,7 @@ def predict(
         uncertainty=uncertainty,
         passes=passes,
         crf=crf,
+        clean=clean,
         smooth=smooth,
         certain=certain,
         backend=backend,

@@ -17,7 +17,7 @@ from lanecli.lanes.clutter import without_clutter
 from lanecli.lanes.confidence import confidences
 from lanecli.lanes.curves import Curves, fit_curves
 from lanecli.lanes.evidence import Evidence, weigh
-from lanecli.lanes.grouping import Observations, group
+from lanecli.lanes.grouping import group
 from lanecli.lanes.lane import Lane
 from lanecli.lanes.perspective import Perspective, find_perspective
 from lanecli.lanes.roles import roles

@@ -19,7 +19,7 @@ _STEEP = 0.06  # of the height: a line as tall that ends as far below the edge s
 _REFLECTION = 2.0e-4  # of the picture's area: what lies on the bonnet and is smaller is a reflection
 
 
-def clean(class_map: NDArray[np.uint8], rgb: NDArray[np.uint8], background: int = 0) -> NDArray[np.uint8]:
+def clean(class_map: NDArray[np.uint8], picture: NDArray[np.uint8], background: int = 0) -> NDArray[np.uint8]:
     """Take away the connected parts of the foreground that cannot be lane paint.
 
     Removed are parts in the upper three tenths of the picture and above every line; specks, much smaller than
@@ -28,7 +28,7 @@ def clean(class_map: NDArray[np.uint8], rgb: NDArray[np.uint8], background: int 
 
     Args:
         class_map: (H, W) uint8 train ids.
-        rgb: (H, W, 3) uint8, the frame they belong to.
+        picture: (H, W, 3) RGB or (H, W) luma, uint8, the frame they belong to.
         background: the class that removed parts are given.
 
     Returns:
@@ -53,7 +53,7 @@ def clean(class_map: NDArray[np.uint8], rgb: NDArray[np.uint8], background: int 
         larger[part] = False
         distance = np.hypot(*(centres[1:][larger] - centres[1:][part]).T)
         remove[part] = distance.min(initial=np.inf) > _ALONE * height
-    edge = bonnet_edge(rgb)
+    edge = bonnet_edge(picture)
     if edge is not None and not (lines & (high > _STEEP * height) & (bottom > edge + _STEEP)).any():
         flat = (wide > 2.5 * high) & (high < 0.03 * height) & (bottom > edge - 0.03)
         below = (top / height > edge + 0.01) & (share < _REFLECTION)
@@ -66,17 +66,18 @@ def clean(class_map: NDArray[np.uint8], rgb: NDArray[np.uint8], background: int 
     return cleaned
 
 
-def bonnet_edge(rgb: NDArray[np.uint8]) -> float | None:
+def bonnet_edge(picture: NDArray[np.uint8]) -> float | None:
     """Where the car's own bonnet or dashboard begins, as a share of the picture's height; None where none is seen.
 
     It is the row at which most of ten strips beside one another change their brightness.
 
     Args:
-        rgb: (H, W, 3) uint8.
+        picture: (H, W, 3) RGB or (H, W) luma, uint8.
     """
     rows = 90
-    small = cv2.resize(rgb, (16 * _STRIPS, rows), interpolation=cv2.INTER_AREA)
-    light = np.log(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) + 8)
+    small = cv2.resize(picture, (16 * _STRIPS, rows), interpolation=cv2.INTER_AREA)
+    grey = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    light = np.log(grey.astype(np.float32) + 8)
     strips = np.median(light.reshape(rows, _STRIPS, 16), axis=2)
     edges = (np.abs(strips[2:] - strips[:-2]) > _EDGE).astype(np.uint8)
     votes = cv2.dilate(edges, np.ones((3, 1), np.uint8)).sum(1)  # of rows 1 to 88

@@ -102,3 +102,17 @@ def test_no_torch(bright: Path, stripe_picture: Path, tmp_path: Path) -> None:
     line = run_line("predict", str(stripe_picture), "--model", str(bright), "--out", str(tmp_path / "o"), "--crf")
     assert loaded(line, ("torch", "scipy", "onnx")) == set()
     assert (tmp_path / "o" / "stripe.overlay.png").is_file()
+
+
+def test_cleaning_takes_specks_out_of_masks_only_where_it_is_asked_for(cli: Cli, bright: Path, tmp_path: Path) -> None:
+    picture = np.zeros((360, 640, 3), np.uint8)
+    picture[200:, 300:312] = 255  # a line
+    picture[10:20, 40:60] = 255  # a lamp in the sky
+    write_picture(tmp_path / "p.png", picture)
+    for flags, sky in (((), True), (("--clean",), False)):
+        done = cli("predict", tmp_path / "p.png", "--model", bright, "--save", "masks", "--out", tmp_path / "o",
+                   "--precision", "fp32", "--overwrite", *flags)  # fmt: skip
+        assert done.code == 0, done.err
+        mask = read_mask(tmp_path / "o" / "p.mask.png")
+        assert mask[250:, 300:312].mean() > 0.5
+        assert mask[:100].any() == sky

@@ -48,6 +48,7 @@ class Step(Protocol):
 
 STEPS: Registry[Any] = Registry("step")
 """Facts: ``order``, low ones come first."""
+STEPS.add("clean", "lanecli.inference.steps.clean:Clean", summary="specks and the bonnet taken out", order=40)
 STEPS.add("crf", "lanecli.inference.steps.crf:DenseCrf", summary="dense CRF on the picture's edges", order=10)
 STEPS.add("smooth", "lanecli.inference.steps.smooth:Smooth", summary="probabilities smoothed along a video", order=20)
 STEPS.add("lanes", "lanecli.inference.steps.lanes:LaneLines", summary="lane lines, followed along a video", order=80)
