@@ -61,7 +61,7 @@ def is_flat(seen: list[int], allowed: int = 40) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-@pytest.mark.parametrize("frames", [1500, pytest.param(200_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frames", [1500, pytest.param(200_000, marks=pytest.mark.long)])
 def test_memory_is_flat_over_a_long_video(frames: int, bright: Path, tmp_path: Path) -> None:
     source = repeated(
         write_video(tmp_path / "short.mp4", frames=500, size=(160, 96)), tmp_path / "long.mp4", frames // 500
@@ -72,7 +72,7 @@ def test_memory_is_flat_over_a_long_video(frames: int, bright: Path, tmp_path: P
     assert is_flat(seen)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_is_flat_over_many_pictures(bright: Path, tmp_path: Path) -> None:
     picture = np.zeros((96, 160, 3), np.uint8)
     for number in range(20_000):
@@ -84,7 +84,7 @@ def test_memory_is_flat_over_many_pictures(bright: Path, tmp_path: Path) -> None
     assert is_flat(seen, 100)  # a report for each
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_8k_video(bright: Path, tmp_path: Path) -> None:
     source = tmp_path / "clip.mp4"
     with VideoWriter(source, (7680, 4320), 25, crf=40) as writer:
