@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from lanecli.media.clock import Clock
-from lanecli.media.container import clock_may_step, open_container, start_offset
+from lanecli.media.container import DAMAGE, clock_may_step, open_container, start_offset
 
 # What browsers and players take inside MP4; other codecs are encoded to AAC.
 _PLAYABLE_IN_MP4 = {"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"}
@@ -155,8 +155,8 @@ class AudioCopier:
         while self._next is None:
             try:
                 packet = next(self._packets, None)
-            except av.error.FFmpegError as error:
-                self._messages.append(f"sound ends early: {error.strerror}")
+            except DAMAGE as error:
+                self._messages.append(f"sound ends early ({getattr(error, 'strerror', None) or error})")
                 self._packets = iter(())
                 return None
             if packet is None:

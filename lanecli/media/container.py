@@ -28,6 +28,8 @@ _FILE_FORMATS = (
     "mxf,nut,dv,yuv4mpegpipe,wtv,vob,rm,swf,apng"
 )
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+DAMAGE = (av.error.FFmpegError, LookupError, ValueError, ArithmeticError)
+"""What reading a damaged file raises: FFmpeg's errors, and PyAV's own where a file contradicts itself."""
 _ENCRYPTED = "is encrypted: it can only be read where its key is; decrypt it first"
 _LARGEST_INDEX = 64 << 20
 _SAME_CLOCK = 10  # seconds

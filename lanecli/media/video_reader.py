@@ -20,6 +20,7 @@ from lanecli.errors import InputError
 from lanecli.media.clock import Clock
 from lanecli.media.colour import RANGE_FULL, UNSPECIFIED, Colour
 from lanecli.media.container import (
+    DAMAGE,
     clock_may_step,
     interruptible,
     is_url,
@@ -131,6 +132,8 @@ class VideoReader:
             self._container.close()
             if isinstance(error, av.error.FFmpegError):
                 raise InputError(f"{self.source}: {reason(self.source, error)}") from error
+            if isinstance(error, DAMAGE):
+                raise InputError(f"{self.source}: is damaged ({type(error).__name__}: {error})") from error
             raise
         unit = self.info.time_base
         self.clock = Clock(
@@ -165,12 +168,17 @@ class VideoReader:
             duration = native.duration or None
             pts = self.clock.mend(native.pts, duration)
             if number % self.every == 0:
-                frame = Frame.from_native(
-                    _as_i420(native, self.info), number // self.every, colour=self.info.colour
-                ).upright(self.info.orientation)
-                frame.pts, frame.time_base = pts, self.info.time_base
-                frame.duration = duration and duration * self.every
-                yield frame
+                try:
+                    planar = _as_i420(native, self.info)
+                except DAMAGE:  # a size or format no picture has
+                    planar = None
+                    self.skipped_frames += 1
+                if planar is not None:
+                    frame = Frame.from_native(planar, number // self.every, colour=self.info.colour)
+                    frame = frame.upright(self.info.orientation)
+                    frame.pts, frame.time_base = pts, self.info.time_base
+                    frame.duration = duration and duration * self.every
+                    yield frame
             number += 1
             with self._lock:
                 native = None if self._closed else next(self._decoded, None)
@@ -209,7 +217,7 @@ class VideoReader:
                     end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
+            except DAMAGE:
                 self.skipped_frames += 1
                 continue
             for native in frames:
@@ -253,7 +261,7 @@ class VideoReader:
                     failures = 0
                     yield packet
                 return
-            except av.error.FFmpegError:
+            except DAMAGE:
                 failures += 1
                 if failures > _DEMUX_RETRIES:
                     self.truncated = True
