@@ -47,7 +47,7 @@ def validate(
         processes: those that share the sets; each gets the scores of all.
 
     Returns:
-        ``val/loss``, the mean over pictures of their batches' loss, without what is learnt from a teacher;
+        ``val/loss``, the mean of each picture's own loss, without what is learnt from a teacher;
         ``val/miou``, ``val/miou_foreground``, ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and
         ``val/recall``, means over the foreground classes (a class without a ratio counts 0); ``val/iou/CLASS``.
         Empty without sets.
@@ -68,9 +68,11 @@ def validate(
             masks[~torch.tensor(own)] = IGNORE_ID  # what another process counts
             with autocast:
                 logits = network.logits(pictures.to(device))
-            if any(own) and criterion is not None:
-                loss = criterion(logits, targets_of(masks.to(device), label_map))
-                losses += sum(own) * torch.tensor([float(loss), 1.0])
+            if criterion is not None:  # picture by picture: losses over regions depend on what is in a batch
+                targets = targets_of(masks.to(device), label_map)
+                for number in (number for number, keep in enumerate(own) if keep):
+                    picture = slice(number, number + 1)
+                    losses += torch.tensor([float(criterion(logits[picture], targets[picture])), 1.0])
             found = answers(logits, label_map)
             if label_map.multilabel:
                 labels = np.stack([decision.labels for decision in found if decision.labels is not None])
