@@ -155,7 +155,7 @@ def _owner(descriptor: int) -> str:
     try:
         found = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {int(found['pid'])} ({str(found['command'])[:200]})"
-    except (OSError, ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return "another lanecli"
 
 

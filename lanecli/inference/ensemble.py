@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lanecli.errors import InputError
+from lanecli.errors import InputError, reading
 from lanecli.shipped import shipped_models
 from lanecli.textfiles import read_yaml
 
@@ -50,7 +50,12 @@ def read_ensemble(path: Path) -> Ensemble:
         raise InputError(f"no such ensemble file: {path}")
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(f"{path}: an ensemble file is a few lines of YAML, this one has {path.stat().st_size} bytes")
-    data: Any = read_yaml(path)
+    data = read_yaml(path)
+    with reading(path, "as an ensemble"):
+        return _ensemble(data, path)
+
+
+def _ensemble(data: Any, path: Path) -> Ensemble:
     if not isinstance(data, dict) or not isinstance(data.get("members"), list) or not data["members"]:
         raise InputError(f"{path}: an ensemble file has a list 'members' of model files")
     if unknown := [str(key) for key in data if key not in _KEYS]:

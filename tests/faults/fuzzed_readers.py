@@ -56,7 +56,7 @@ def _config(folder: Path) -> Made:
 
 
 def _sweep(folder: Path) -> Made:
-    from lanecli.training.sweep import read_sweep
+    from lanecli.training.sweep_file import read_sweep
 
     path = folder / "sweep.yaml"
     path.write_text("base: {train: {epochs: 2}}\nvariants:\n  one: [loss=ce]\n  two: [loss=dice, optim.lr=0.1]\n")
