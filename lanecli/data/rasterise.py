@@ -24,6 +24,8 @@ _MAX_CROSSINGS = 1 << 28
 """Crossings of a shape's outline with the picture's rows beyond which it is refused: it would take minutes."""
 _FAR = 1e7
 """Points further out than this lie on it: no picture is near it, and differences stay exact enough."""
+_SHORTEST = 1e-9
+"""Pixels of a line: what is shorter has no direction, and dividing by it would overflow."""
 
 
 def are_points(values: np.ndarray) -> bool:
@@ -77,10 +79,11 @@ def draw_line(mask: np.ndarray, points: np.ndarray, value: int, width: float) ->
     points = np.clip(points[np.isfinite(points).all(axis=1)], -_FAR, _FAR)
     along = np.diff(points, axis=0)
     length = np.hypot(along[:, 0], along[:, 1])
-    start, end = points[:-1][length > 0], points[1:][length > 0]
+    long_enough = length > _SHORTEST
+    start, end = points[:-1][long_enough], points[1:][long_enough]
     if not len(start):
         return
-    across = along[length > 0][:, ::-1] * [-1, 1] * (width / 2 / length[length > 0])[:, None]
+    across = along[long_enough][:, ::-1] * [-1, 1] * (width / 2 / length[long_enough])[:, None]
     # All outlines turn the same way, so that a pixel inside any has a winding number that is not zero.
     outlines = [np.stack([start + across, end + across, end - across, start - across], axis=1)]
     if len(start) > 1:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lanecli.data import rasterise
@@ -161,6 +161,7 @@ def test_sizes_are_checked_before_anything_is_allocated() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-9, 40), st.floats(-9, 30)), min_size=3, max_size=9), st.integers(1, 40))
+@example(points=[(0.0, 0.0), (0.0, 0.0), (2.2250738585e-313, 0.0)], band=1)
 def test_shapes_drawn_in_bands_are_those_drawn_at_once(points: list[tuple[float, float]], band: int) -> None:
     outline = np.array(points)
     at_once, banded = np.zeros((24, 32), np.uint8), np.zeros((24, 32), np.uint8)
