@@ -6,8 +6,8 @@ On a flat road lines a constant way apart run, in the picture, as
 
 where vy is the horizon's row, (vx, vy) where the road under the car points to, u how far right of the camera a line
 lies (in camera heights, a constant of the line) and k the road's curvature (times the focal length squared), which all
-lines share. Nothing of the camera has to be known: vx, vy and k follow from where the pieces of the markings lie and how
-they slant, by a robust fit over a range of horizons.
+lines share. Nothing of the camera has to be known: vx, vy and k follow from where the pieces of the markings lie and
+how they slant, by a robust fit over a range of horizons.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.runs import Runs, first_of, sizes_of
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _PIECE = 0.07  # length of a piece as share of the picture's height: short enough to be straight in a bend
 _FEWEST_ROWS = 4  # of a piece that votes
