@@ -9,6 +9,7 @@ import numpy as np
 
 from lanecli.draw.overlay import OverlayPainter, OverlayStyle
 from lanecli.lanes.lane import Lane
+from lanecli.lanes.roles import foot
 from lanecli.media.frame import Frame
 
 NAMES = ("own lane", "ego-left", "ego-right", "left", "right")
@@ -45,25 +46,34 @@ class LanePainter:
             left, right = ego
             top = max(left[-1, 1], right[-1, 1])
             left, right = left[left[:, 1] >= top - 1], right[right[:, 1] >= top - 1]
-            cv2.fillPoly(self._ids, [_fixed(np.concatenate([left, right[::-1]]))], 1, shift=_SHIFT)
+            # A line that leaves the frame at its side goes on beside it.
+            area = [_at_bottom(left, height), left, right[::-1], _at_bottom(right, height)]
+            cv2.fillPoly(self._ids, [_fixed(np.concatenate(area))], 1, shift=_SHIFT)
         for lane in lanes:
             number = 1 + NAMES.index(lane.role) if lane.role else len(NAMES)
             cv2.polylines(self._ids, [_fixed(lane.points)], False, number, thick, shift=_SHIFT)
-        region = _region(lanes, thick, frame.size)
+        region = _region(lanes, thick, frame.size, to_bottom=len(ego) == 2)
         self._painter.paint(frame, self._ids, region)
         x, y, w, h = region
         self._ids[y : y + h, x : x + w] = 0
+
+
+def _at_bottom(points: np.ndarray, height: int) -> np.ndarray:
+    """(1, 2) where a line, or its continuation, meets the bottom row."""
+    return np.array([[foot(points, height), height - 1.0]])
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
     return np.round(points * (1 << _SHIFT)).astype(np.int32)
 
 
-def _region(lanes: Sequence[Lane], thick: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _region(lanes: Sequence[Lane], thick: int, size: tuple[int, int], to_bottom: bool) -> tuple[int, int, int, int]:
     """(x, y, width, height) that holds all that is drawn."""
     if not lanes:
         return 0, 0, 1, 1
     points = np.concatenate([lane.points for lane in lanes])
     left, top = np.maximum(np.floor(points.min(0)).astype(int) - thick - 1, 0)
     right, bottom = np.minimum(np.ceil(points.max(0)).astype(int) + thick + 2, size)
+    if to_bottom:
+        left, (right, bottom) = 0, size
     return int(left), int(top), max(1, int(right - left)), max(1, int(bottom - top))

@@ -19,10 +19,11 @@ from lanecli.lanes.lane import Color, Style
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _THROUGH_GAPS = ("tusimple-binary",)  # labels drawn through the gaps between dashes do not show the style
 _SOLID = 2.6  # an unbroken stretch whose far end is so many times as far as its near one is no dash
+_WHOLE, _LONG = 0.75, 1.7  # nor one whose paint fills such a share of its rows, if it reaches so far
 _DOUBLE = 0.3  # share of rows with two stripes
 _SAMPLES = 24  # of a line's colour
 _YELLOW = 5.0  # levels of Cb below the road beside it
@@ -62,11 +63,18 @@ def styles(evidence: Evidence, label_map: LabelMap, names: dict[int, str]) -> di
     for line, name in names.items():
         if evidence.double[line] > _DOUBLE or re.search(r"\bdouble\b|^(ds|sb|db)_", name):
             found[line] = "double"
-        elif evidence.longest[line] > _SOLID or re.search(r"\bsolid\b|^s_", name):
+        elif _is_unbroken(evidence, line) or re.search(r"\bsolid\b|^s_", name):
             found[line] = "solid"
         else:
             found[line] = "dashed"
     return found
+
+
+def _is_unbroken(evidence: Evidence, line: int) -> bool:
+    """Whether a line shows more paint in one stretch than a dash does, or hardly any gap."""
+    span = evidence.near[line] - evidence.far[line] + 1
+    whole = evidence.painted[line] > _WHOLE * span and evidence.longest[line] > _LONG
+    return bool(whole or evidence.longest[line] > _SOLID)
 
 
 def colors(

@@ -9,8 +9,12 @@ import numpy as np
 
 from lanecli.labels import LabelMap
 
-_LINES = re.compile(r"\b(lanes?|lines?|markings?|lanemkgs\w*|dividing|guiding|single|double|solid|dashed|yellow|white)\b")
-_APOLLOSCAPE = re.compile(r"^(s|ds|sb|b|db) [wy] (d[no]?|g)$")  # its codes: single or double, colour, dividing or guiding
+_LINES = re.compile(
+    r"\b(lanes?|lines?|markings?|lanemkgs\w*|dividing|guiding|single|double|solid|dashed|yellow|white)\b"
+)
+_APOLLOSCAPE = re.compile(
+    r"^(s|ds|sb|b|db) [wy] (d[no]?|g)$"
+)  # its codes: single or double, colour, dividing or guiding
 _OTHER = re.compile(
     r"\b(stop\w*|cross\w*|zebra|arrows?|areas?|drivable|words?|text|parking|background|not|curbs?|kerbs?|across|"
     r"road|direct|alternative)\b"
@@ -33,7 +37,9 @@ def line_classes(label_map: LabelMap) -> tuple[int, ...]:
     if is_slot_coded(label_map):
         return tuple(ids)
     names = [name.lower().replace("_", " ").replace("-", " ") for name in label_map.names]
-    return tuple(i for i in ids if _APOLLOSCAPE.match(names[i]) or (_LINES.search(names[i]) and not _OTHER.search(names[i])))
+    return tuple(
+        i for i in ids if _APOLLOSCAPE.match(names[i]) or (_LINES.search(names[i]) and not _OTHER.search(names[i]))
+    )
 
 
 @lru_cache(maxsize=16)

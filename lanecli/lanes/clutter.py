@@ -9,7 +9,7 @@ from lanecli.lanes.curves import Curves
 from lanecli.lanes.evidence import Evidence
 from lanecli.lanes.grouping import DOUBLE
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _LEAST_PAINT = 0.012  # heights of the picture
 _SPECK = 1.07  # a line none of whose dashes ends so many times as far away as it begins

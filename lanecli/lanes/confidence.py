@@ -1,9 +1,9 @@
 """Confidence: the expected IoU of a line with the true one.
 
 The IoU is that of both polylines drawn 30 pixels wide in a picture 1640 pixels wide, as CULane's score draws them, or
-in proportion; a line that is none has an IoU near zero. The expectation is a logistic formula of ten things the fit knows
-of a line. Its coefficients were fitted (`lanecli.bench.lanes`) on lines found in procedural scenes with exact, damaged
-and predicted masks.
+in proportion; a line that is none has an IoU near zero. The expectation is a logistic formula of what the fit knows
+of a line. Its coefficients were fitted by cross-entropy on lines found in procedural scenes with exact, damaged and
+predicted masks; docs/lanes.md says how, and how well it holds on other scenes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,41 @@ from lanecli.geometry import Size
 from lanecli.lanes.curves import Curves
 from lanecli.lanes.evidence import Evidence
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 NAMES = (
-    "one", "painted", "residual", "extrapolated", "side", "certain", "reach", "start", "width", "narrow", "gaps", "bent", "crowded", "steep",
+    "one",
+    "painted",
+    "residual",
+    "extrapolated",
+    "side",
+    "certain",
+    "reach",
+    "start",
+    "width",
+    "narrow",
+    "gaps",
+    "bent",
+    "crowded",
+    "steep",
 )
 COEFFICIENTS = np.array(
-    [0.1237, 0.2388, -0.6056, 0.1147, -0.6063, 0.2534, 0.4328, 0.5759, -0.2631, 1.2088, 0.3252, -0.2304, -0.8922, 1.2989]
+    [
+        0.1237,
+        0.2388,
+        -0.6056,
+        0.1147,
+        -0.6063,
+        0.2534,
+        0.4328,
+        0.5759,
+        -0.2631,
+        1.2088,
+        0.3252,
+        -0.2304,
+        -0.8922,
+        1.2989,
+    ]
 )
 
 

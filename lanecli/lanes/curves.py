@@ -16,7 +16,7 @@ from lanecli.lanes.grouping import Observations
 from lanecli.lanes.perspective import Perspective
 from lanecli.lanes.runs import first_of, sizes_of
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _ROUNDS = 3
 _CORRELATED = 0.25  # weight of a row: neighbouring rows err alike

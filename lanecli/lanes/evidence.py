@@ -11,7 +11,7 @@ from lanecli.lanes.curves import Curves
 from lanecli.lanes.grouping import Observations
 from lanecli.lanes.runs import first_of, sizes_of
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
 _BROKEN = 2.5  # looked-at rows without paint make a gap

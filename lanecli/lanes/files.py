@@ -74,7 +74,9 @@ def tusimple_entry(raw_file: str, lanes: Iterable[Lane], size: Size, run_time: f
     return {
         "raw_file": raw_file,
         "lanes": [
-            [_ABSENT if np.isnan(value) else round(float(value), 2) for value in x] for x in found if not np.isnan(x).all()
+            [_ABSENT if np.isnan(value) else round(float(value), 2) for value in x]
+            for x in found
+            if not np.isnan(x).all()
         ],
         "h_samples": list(TUSIMPLE_ROWS),
         "run_time": round(run_time, 3),

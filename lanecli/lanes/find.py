@@ -27,7 +27,7 @@ from lanecli.lanes.slots import find_slots
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 LEAST_CONFIDENCE = 0.35
 """Lines that are less likely to be one are not given."""
@@ -107,7 +107,16 @@ def survey(
     tints = colors(picture, seen, evidence, order, (width, height), names)
     places = roles([lines[k] for k in order], [float(curves.offset[k]) for k in order], view, size)
     lanes = tuple(
-        Lane(lines[k], float(confidence[k]), role, names[k], looks[k], tints[k], _width(evidence.width[k], lines[k], view, (width, height), size), n)
+        Lane(
+            lines[k],
+            float(confidence[k]),
+            role,
+            names[k],
+            looks[k],
+            tints[k],
+            _width(evidence.width[k], lines[k], view, (width, height), size),
+            n,
+        )
         for n, (k, role) in enumerate(zip(order, places, strict=True))
     )
     return Survey(lanes, view if view.certain or prior is None else prior)

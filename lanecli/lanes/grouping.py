@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lanecli.lanes.perspective import Perspective
 from lanecli.lanes.runs import Runs, first_of, sizes_of
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
 # Lengths on the ground are in camera heights, some 1.4 m in a car.
@@ -187,15 +187,15 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     left, right = np.nonzero(beside)
     pairs = sorted(zip(left.tolist(), right.tolist(), strict=True), key=lambda pair: -overlap[pair])
     before = chain
-    for near, far in pairs:
-        half = apart[near, far] / 2
-        for one, sign in ((near, half), (far, -half)):
-            stripe = before == before[one]  # all its dashes: the other stripe may be solid, worn off or hidden
-            if not side[one]:
+    for one, other in pairs:
+        half = apart[one, other] / 2
+        for member, sign in ((one, half), (other, -half)):
+            stripe = before == before[member]  # all its dashes: the other stripe may be solid, worn off or hidden
+            if not side[member]:
                 side[stripe] = sign
-            beyond[stripe] = np.minimum(np.where(beyond[stripe] > 0, beyond[stripe], np.inf), common_far[near, far])
-        if chain[near] != chain[far]:
-            chain = np.where(chain == chain[far], chain[near], chain)
+            beyond[stripe] = np.minimum(np.where(beyond[stripe] > 0, beyond[stripe], np.inf), common_far[one, other])
+        if chain[one] != chain[other]:
+            chain = np.where(chain == chain[other], chain[one], chain)
     return chain, side, beyond
 
 

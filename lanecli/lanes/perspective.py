@@ -6,8 +6,8 @@ On a flat road lines a constant way apart run, in the picture, as
 
 where vy is the horizon's row, (vx, vy) where the road under the car points to, u how far right of the camera a line
 lies (in camera heights, a constant of the line) and k the road's curvature (times the focal length squared), which all
-lines share. Nothing of the camera has to be known: vx, vy and k follow from where the pieces of the markings lie and how
-they slant, by a robust fit over a range of horizons.
+lines share. Nothing of the camera has to be known: vx, vy and k follow from where the pieces of the markings lie and
+how they slant, by a robust fit over a range of horizons.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.runs import Runs, first_of, sizes_of
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _PIECE = 0.07  # length of a piece as share of the picture's height: short enough to be straight in a bend
 _FEWEST_ROWS = 4  # of a piece that votes
 _MOST_PIECES = 40
-_HORIZONS = np.arange(-10, 9) / 30  # tried, in heights of the picture below the prior's row
+_HORIZONS = np.arange(-8, 15) / 30  # tried, in heights of the picture below the prior's row
 _TOLERANCES = (60.0, 10.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
 _LOOSE = 0.05  # of slope: lines are not perfectly parallel, the road is not perfectly flat
@@ -180,6 +180,8 @@ def _fit(
     fits = np.where(valid, squared / (squared + 4), 1.0)
     share = np.sqrt(pieces.loose**2 / pieces.variance)
     costs = (fits * share).sum(1)
-    costs = costs + 0.15 * (((rows - start.vy) / loose[1]) ** 2 + ((vx - start.vx) / loose[0]) ** 2 + 0.3 * k * k)
+    # Marks above the horizon, on lamps and their reflections, are commoner than a road that ends far above its paint.
+    aside = (rows - start.vy) / np.where(rows > start.vy, 4.0, 1.0) / loose[1]
+    costs = costs + 0.15 * (aside**2 + ((vx - start.vx) / loose[0]) ** 2 + 0.3 * k * k)
     support = ((1 - fits) * share).sum(1)
     return costs, np.stack([vx, k * unit, support])

@@ -11,7 +11,7 @@ from lanecli.geometry import Size
 from lanecli.lanes.lane import Role
 from lanecli.lanes.perspective import Perspective
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 NEXT = 3.4
 """Camera heights, some 4.5 m: a line farther to the side does not bound the lane that the camera is in."""

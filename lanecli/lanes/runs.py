@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
-_MOST_ROWS = 800  # of a mask that are looked at: every row of a network's picture, every second or third of a large frame
+_MOST_ROWS = (
+    800  # of a mask that are looked at: every row of a network's picture, every second or third of a large frame
+)
 _MOST_RUNS = 6000  # clouds of specks have more; the rows nearest to the camera are kept
 _REACH = 10  # pixels between runs of neighbouring rows that may still be linked
 _CLOSE = 1  # a gap of so many pixels within a row is closed
@@ -49,7 +51,8 @@ class Runs:
     @property
     def centre(self) -> Floats:
         """Middle columns."""
-        return np.asarray((self.start + self.stop - 1) * 0.5, np.float64)
+        centre: Floats = (self.start + self.stop - 1) * np.float64(0.5)
+        return centre
 
     @property
     def width(self) -> Ints:
@@ -66,7 +69,9 @@ def find_runs(mask: NDArray[np.uint8]) -> Runs:
     top = max(top, step // 2)
     looked_at = mask[top : top + rows + 2 * step : step, left : left + width]
     rows, width = looked_at.shape
-    pitch = width + 2 * _REACH + 2  # wide enough that no run reaches into the next row, not even with the tolerance below
+    pitch = (
+        width + 2 * _REACH + 2
+    )  # wide enough that no run reaches into the next row, not even with the tolerance below
     padded = np.zeros(rows * pitch + 1, np.bool_)
     padded[1:].reshape(rows, pitch)[:, :width] = looked_at
     edges = np.flatnonzero(padded[1:] != padded[:-1])

@@ -14,7 +14,7 @@ from lanecli.lanes.grouping import Observations
 from lanecli.lanes.perspective import Perspective, find_perspective
 from lanecli.lanes.runs import Runs, first_of, sizes_of
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _ANCHORS = 96  # rows that are looked at
 _PRESENT = 0.3  # probability of a point, of SCNN's decoding
@@ -61,7 +61,11 @@ def find_slots(
     view = find_perspective(runs, (width, height), prior)
     order = np.lexsort((-y, number))
     seen = Observations(
-        number[order], y[order].astype(float), x[order], wide[order].astype(float), np.zeros(len(order), bool),
+        number[order],
+        y[order].astype(float),
+        x[order],
+        wide[order].astype(float),
+        np.zeros(len(order), bool),
         int(exists.sum()),
     )
     return seen, view, step, None if hard else trust[present][order].astype(float)
@@ -75,4 +79,5 @@ def _centroids(flat: NDArray[np.float32], best: NDArray[np.int64], reach: int) -
     weight = np.take_along_axis(flat, np.clip(columns, 0, flat.shape[1] - 1), axis=1) * inside
     weight = np.where(weight > 0.15, weight, 0)
     total = weight.sum(axis=1)
-    return np.asarray(best + np.where(total > 0, (weight * offsets).sum(axis=1) / np.maximum(total, 1e-6), 0.0))
+    aside = np.where(total > 0, (weight * offsets).sum(axis=1) / np.maximum(total, 1e-6), 0.0)
+    return (best + aside).astype(np.float64)

@@ -19,7 +19,7 @@ from lanecli.lanes.roles import NEXT, foot
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _ROWS = 64  # in which lines are compared and smoothed
 _SETTLE = 0.08  # seconds in which a line follows two thirds of a step
@@ -122,7 +122,9 @@ class LaneTracker:
             self._size = size
             self._begin()
         last = self._time
-        now = time if time is not None and (last is None or time > last) else (0.0 if last is None else last + self._step)
+        now = (
+            time if time is not None and (last is None or time > last) else (0.0 if last is None else last + self._step)
+        )
         passed = self._step if last is None else now - last
         self._time = now
         if self._start is None:

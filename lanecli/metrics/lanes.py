@@ -26,8 +26,8 @@ class LaneScores(Metric):
     needs: ClassVar[frozenset[str]] = frozenset({"lanes"})
     definitions: ClassVar[dict[str, str]] = {
         "lanes": "tusimple: accuracy, fp and fn as `lanecli score tusimple` defines them, in a picture of 1280x720; "
-        "culane: f1, precision and recall at an IoU of 0.5 of lines 30 px thick in a picture of 1640x590, counts summed "
-        "over all pictures first"
+        "culane: f1, precision and recall at an IoU of 0.5 of lines 30 px thick in a picture of 1640x590, counts "
+        "summed over all pictures first"
     }
 
     def __init__(self, label_map: LabelMap) -> None:

@@ -14,7 +14,16 @@ from lanecli.errors import InputError
 from lanecli.lanes import Lane
 from lanecli.lanes.files import culane_text, lanes_line, nearest_lanes, read_lanes, tusimple_entry
 
-LINE = Lane(np.array([[100.0, 719.0], [400.0, 419.0], [500.0, 300.0]]), 0.8, "ego-left", "lane marking", "solid", "white", 9.0, 3)
+LINE = Lane(
+    np.array([[100.0, 719.0], [400.0, 419.0], [500.0, 300.0]]),
+    0.8,
+    "ego-left",
+    "lane marking",
+    "solid",
+    "white",
+    9.0,
+    3,
+)
 
 
 def test_a_line_has_the_keys_of_the_contract() -> None:
@@ -41,7 +50,9 @@ lane_lines = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(lane_lines, max_size=5), st.integers(0, 10**6), st.none() | st.floats(0, 1e6))
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, lanes: list[Lane], frame: int, time: float | None) -> None:
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, lanes: list[Lane], frame: int, time: float | None
+) -> None:
     path = tmp_path_factory.mktemp("lanes") / "x.lanes.jsonl"
     path.write_text(lanes_line(frame, time, (640, 352), lanes) + "\n\n", encoding="utf-8")
     [(number, size, read)] = read_lanes(path)

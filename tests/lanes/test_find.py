@@ -214,7 +214,12 @@ def test_the_perspective_is_found() -> None:
 
 @pytest.mark.parametrize(
     "scores",
-    [np.zeros((4, 4), np.int32), np.zeros((2, 3, 4, 4), np.float32), np.zeros(4, np.uint8), np.zeros((5, 9, 9), np.float32)],
+    [
+        np.zeros((4, 4), np.int32),
+        np.zeros((2, 3, 4, 4), np.float32),
+        np.zeros(4, np.uint8),
+        np.zeros((5, 9, 9), np.float32),
+    ],
 )
 def test_what_is_no_class_map_and_no_planes_is_refused(scores: np.ndarray) -> None:
     with pytest.raises(LaneError, match=r"lane lines|planes"):
