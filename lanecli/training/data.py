@@ -48,9 +48,7 @@ class TrainingData:
         if config.data.unlabelled:
             teacher = config.teacher
             answers = teacher if teacher and teacher != OWN_AVERAGE and is_answers(teacher) else None
-            self.unlabelled = UnlabelledSource(
-                config.data.unlabelled, self.label_map, answers, config.data.confidence
-            )
+            self.unlabelled = UnlabelledSource(config.data.unlabelled, self.label_map, answers, config.data.confidence)
 
     def _find(self, config: Config) -> None:
         if not config.data.root:
