@@ -13,8 +13,8 @@ import numpy as np
 
 from lanecli import atomic
 from lanecli.errors import InputError, reading
-from lanecli.inference.measures.entropy import entropy
 from lanecli.labels import LabelMap
+from lanecli.uncertainty.entropy import entropy
 
 KEY = "lanecli-meta"
 INPUTS = ("probabilities", "entropy", "picture")
@@ -121,7 +121,7 @@ class MetaModel:
         wanted = self.learners * self.width * self.repeats + pictures
         hidden = len(self.bias)
         shapes = (self.first.shape, self.second.shape, self.offset.shape)
-        if set(self.inputs) - set(INPUTS) or shapes != ((hidden, wanted), (self.planes, hidden), (self.planes,)):
+        if not self.inputs or set(self.inputs) - set(INPUTS) or shapes != ((hidden, wanted), (self.planes, hidden), (self.planes,)):
             raise InputError(f"{path}: the parts of this meta-model do not belong together")
         if not all(np.isfinite(tensor).all() for tensor in (self.first, self.bias, self.second, self.offset)):
             raise InputError(f"{path}: holds values that are not finite")
@@ -136,7 +136,7 @@ def learner_inputs(planes: np.ndarray, label_map: LabelMap, inputs: Sequence[str
     """(F, H, W) float32 of one learner's (K, H, W) planes."""
     parts = [planes] if "probabilities" in inputs else []
     if "entropy" in inputs:
-        parts.append(entropy(planes, label_map)[None])
+        parts.append(entropy(planes, bernoulli=label_map.bernoulli)[None])
     return _with_context(np.concatenate(parts), context)
 
 
