@@ -46,6 +46,7 @@ def fit(
     json: JsonOption = False,
 ) -> None:
     """Fit how models are combined, on pictures none of them has seen; the file written is a MODEL."""
+    from lanecli.atomic import prepare_target
     from lanecli.errors import InputError
 
     if method not in _METHODS:
@@ -54,8 +55,7 @@ def fit(
         raise InputError(f"{out}: an ensemble file ends in .yaml")
     learnt = method != "weights"
     for target in (out, *([out.with_suffix(".meta.safetensors")] if learnt else [])):
-        if target.exists() and not overwrite:
-            raise InputError(f"{target}: exists already; add --overwrite to replace it")
+        prepare_target(target, overwrite=overwrite)
 
     with progress_bar() as bar:
         task = bar.add_task("pictures")
@@ -119,10 +119,9 @@ def soup(
     json: JsonOption = False,
 ) -> None:
     """Average the weights of models of one architecture into one model."""
-    from lanecli.errors import InputError
+    from lanecli.atomic import prepare_target
 
-    if out.exists() and not overwrite:
-        raise InputError(f"{out}: exists already; add --overwrite to replace it")
+    prepare_target(out, overwrite=overwrite)
 
     from lanecli.training.soup import make_soup
 

@@ -12,12 +12,12 @@ import yaml
 from fakes import Fake, classes, fixed, predictor, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_roads import plain_roads
 from samples import Outcome
 from scipy.optimize import minimize
 
 from lanecli.data.fingerprint import fingerprint, joined, share_seen
 from lanecli.data.manifest import Sample, read_dataset
-from lanecli.data.synthesise import synthesise
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.inference.ensemble import read_ensemble
@@ -35,10 +35,8 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture(scope="module")
 def roads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six small procedural scenes, three of them for validation."""
-    folder = tmp_path_factory.mktemp("roads") / "scenes"
-    synthesise(folder, count=6, size=(96, 64), seed=5, val=0.5, workers=1)
-    return folder
+    """Six small pictures, three of them for validation."""
+    return plain_roads(tmp_path_factory.mktemp("roads") / "set")
 
 
 def saved(path: Path, seed: int, **provenance: object) -> str:
