@@ -95,7 +95,7 @@ class WholeEnsemble(nn.Module):
 def export_ensemble(
     path: Path, out: Path, *, precision: str = "fp32", static: bool = False
 ) -> tuple[Parity, ModelSpec]:
-    """Write an ensemble file's members and rule as one graph, and compare it with torch; one that disagrees is not kept.
+    """Write an ensemble file as one graph and compare it with torch; one that disagrees is not kept.
 
     The graph takes ``pictures`` (N, H, W, 3) uint8 RGB of any size and gives ``class_map`` (N, H, W) uint8 and
     ``probabilities`` (N, C, H, W) float32 at their size.
@@ -125,7 +125,9 @@ def export_ensemble(
     with atomic.file(out) as temporary:
         temporary.write_bytes(model.SerializeToString())
         parity = compare(whole, session(temporary), [(1, size)] if static else [(1, size), (2, COMPARED)])
-        near_ties = spec.arguments["combine"] == "vote" or any(p.network.architecture.pools_by_index for p in whole.parts)
+        near_ties = spec.arguments["combine"] == "vote" or any(
+            p.network.architecture.pools_by_index for p in whole.parts
+        )
         parity.check(near_ties)
     return parity, spec
 

@@ -22,6 +22,7 @@ values are equal up to rounding, another runtime may well find the other one fir
 _LEAST_SPAN = 1e-2
 """Of a map's values: where a network is sure of everything, its entropy spans nothing."""
 
+
 class Whole(Protocol):
     """A module from pictures (N, H, W, 3) uint8 to the values of `outputs`, in their order."""
 

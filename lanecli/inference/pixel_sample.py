@@ -43,9 +43,7 @@ class PixelSample:
 
     def only(self, kept: np.ndarray) -> PixelSample:
         """The pixels where `kept`, (n,) bool, holds."""
-        return PixelSample(
-            self.values[..., kept], self.shown[:, kept], self.truth[kept], self.pictures[kept]
-        )
+        return PixelSample(self.values[..., kept], self.shown[:, kept], self.truth[kept], self.pictures[kept])
 
 
 class Gathering:

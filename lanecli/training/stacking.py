@@ -224,7 +224,12 @@ def _descend(
     def drawn(rows: int, columns: int) -> torch.Tensor:
         return torch.randn(rows, columns, generator=generator, dtype=torch.float64) * (2 / columns) ** 0.5
 
-    weights = [drawn(hidden, x.shape[1]), torch.zeros(hidden).double(), drawn(planes, hidden), torch.zeros(planes).double()]
+    weights = [
+        drawn(hidden, x.shape[1]),
+        torch.zeros(hidden).double(),
+        drawn(planes, hidden),
+        torch.zeros(planes).double(),
+    ]
     for weight in weights:
         weight.requires_grad_(True)
     steps = torch.optim.LBFGS(weights, max_iter=5, history_size=20, line_search_fn="strong_wolfe")

@@ -63,7 +63,10 @@ def written(folder: Path, rule: str, classes: LabelMap) -> Path:
     )
     for number, known in enumerate((classes, turned)):
         saved(folder / f"{number}.safetensors", number, known, GEOMETRIES[number])
-    tree: dict = {"members": [{"model": f"{n}.safetensors", "weight": w} for n, w in enumerate((0.6, 0.4))], "combine": rule}
+    tree: dict = {
+        "members": [{"model": f"{n}.safetensors", "weight": w} for n, w in enumerate((0.6, 0.4))],
+        "combine": rule,
+    }
     if rule in ("mean", "stacking"):
         for member in tree["members"]:
             del member["weight"]

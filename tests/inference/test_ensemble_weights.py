@@ -18,7 +18,6 @@ from scipy.optimize import minimize
 
 from lanecli.data.fingerprint import fingerprint, joined, share_seen
 from lanecli.data.manifest import Sample, read_dataset
-from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.inference.ensemble import read_ensemble
 from lanecli.inference.ensemble_weights import best_iou, foreground_iou, likelihoods, most_likely
@@ -103,7 +102,9 @@ def test_likelihoods_by_hand(count: int, several: bool) -> None:
     found = likelihoods(planes, truth, known)
     for m in range(2):
         if several:
-            wanted = [planes[m, k, i] if truth[i] >> k & 1 else 1 - planes[m, k, i] for k in range(count) for i in range(5)]
+            wanted = [
+                planes[m, k, i] if truth[i] >> k & 1 else 1 - planes[m, k, i] for k in range(count) for i in range(5)
+            ]
         elif count == 2:
             wanted = [planes[m, 0, i] if truth[i] else 1 - planes[m, 0, i] for i in range(5)]
         else:
@@ -170,13 +171,18 @@ def test_fitted_weights_are_a_model(cli: Cli, roads: Path, tmp_path: Path) -> No
     assert figures["nll"] <= min(figures["nll_equal"], *figures["nll_members"]) + 1e-9
     written = read_ensemble(out)
     assert written.combine == "weighted"
-    assert [entry["model"] for entry in yaml.safe_load(out.read_text())["members"]] == ["0.safetensors", "1.safetensors"]
+    assert [entry["model"] for entry in yaml.safe_load(out.read_text())["members"]] == [
+        "0.safetensors",
+        "1.safetensors",
+    ]
     assert written.weights == pytest.approx(figures["weights"], abs=1e-6)
     sample = read_dataset(roads).of_split("val")[0]
     frame = Frame.from_rgb(read_picture(sample.image))
     one = Recipe((str(out),)).open({"planes"}).predict(frame)
     alone = [Recipe((model,)).open({"planes"}).predict(frame).planes for model in models]
-    np.testing.assert_allclose(one.planes, sum(w * p for w, p in zip(figures["weights"], alone, strict=True)), atol=1e-5)
+    np.testing.assert_allclose(
+        one.planes, sum(w * p for w, p in zip(figures["weights"], alone, strict=True)), atol=1e-5
+    )
     scored = cli("evaluate", out, "--data", roads, "--json")
     assert scored.code == 0, scored.err
     again = cli("ensemble", "fit", *models, "--data", roads, "--out", out)

@@ -32,7 +32,9 @@ def roads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def saved(path: Path, seed: int, classes: str = "lane", size: tuple[int, int] = (64, 32), **more: object) -> Path:
     torch.manual_seed(seed)
-    spec = ModelSpec("erfnet", {"width": 0.25, "dropout": 0.5, **more.pop("args", {})}, label_map(classes), Geometry(size), **more)
+    spec = ModelSpec(
+        "erfnet", {"width": 0.25, "dropout": 0.5, **more.pop("args", {})}, label_map(classes), Geometry(size), **more
+    )
     network = build_network(spec)
     network.train()(torch.randint(0, 255, (4, 32, 64, 3)).to(torch.uint8))
     write_safetensors(path, network.state_dict(), spec)

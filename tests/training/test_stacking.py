@@ -45,7 +45,9 @@ def sampled(planes: np.ndarray, truth: np.ndarray, known: LabelMap, inputs: tupl
     return PixelSample(np.stack(values), np.zeros((0, truth.size), np.float32), truth, pictures)
 
 
-def combined(rule: str, planes: np.ndarray, known: LabelMap, weights: np.ndarray | None = None, **more: object) -> np.ndarray:
+def combined(
+    rule: str, planes: np.ndarray, known: LabelMap, weights: np.ndarray | None = None, **more: object
+) -> np.ndarray:
     """(K, n) planes of a registered rule on (learners, K, n) planes; n is the size of a frame."""
     n = SIZE[0] * SIZE[1]
     shares = np.full(len(planes), 1 / len(planes)) if weights is None else weights
@@ -109,7 +111,10 @@ def test_learners_right_on_different_classes_beat_every_fixed_rule(tmp_path: Pat
     planes = np.stack(planes)
     half = n // 2
     meta, _ = fit_meta(
-        sampled(planes[..., :half], truth[:half], known, ("probabilities",)), np.arange(8), known, inputs=("probabilities",)
+        sampled(planes[..., :half], truth[:half], known, ("probabilities",)),
+        np.arange(8),
+        known,
+        inputs=("probabilities",),
     )
     meta.write(tmp_path / "m.safetensors")
     unseen, wanted = planes[..., half:], truth[half:]
@@ -129,7 +134,9 @@ def test_learners_right_on_different_classes_beat_every_fixed_rule(tmp_path: Pat
 def test_the_same_arguments_give_the_same_weights() -> None:
     known = classes(2)
     rng = np.random.default_rng(0)
-    sample = sampled(rng.uniform(size=(2, 1, 400)).astype(np.float32), rng.integers(0, 2, 400).astype(np.uint8), known, ("entropy",))
+    sample = sampled(
+        rng.uniform(size=(2, 1, 400)).astype(np.float32), rng.integers(0, 2, 400).astype(np.uint8), known, ("entropy",)
+    )
     one, other = (fit_meta(sample, np.arange(8), known, inputs=("entropy",), hidden=4, seed=3)[0] for _ in range(2))
     for name in ("first", "bias", "second", "offset"):
         assert np.array_equal(getattr(one, name), getattr(other, name))
@@ -145,7 +152,7 @@ def test_units_are_held_out_whole_and_one_is_too_few() -> None:
         fit_meta(sample, units * 0, known, inputs=("probabilities",))
 
 
-# --- commands ----------------------------------------------------------------------------------------------------------
+# --- commands --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +162,9 @@ def roads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def saved(path: Path, seed: int, geometry: Geometry | None = None, **provenance: object) -> str:
     torch.manual_seed(seed)
-    spec = ModelSpec("erfnet", {"width": 0.25}, label_map("lane"), geometry or Geometry((64, 32)), provenance=provenance)
+    spec = ModelSpec(
+        "erfnet", {"width": 0.25}, label_map("lane"), geometry or Geometry((64, 32)), provenance=provenance
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_safetensors(path, build_network(spec).state_dict(), spec)
     return str(path)
@@ -260,7 +269,9 @@ def test_answers_to_other_pictures_are_refused(cli: Cli, roads: Path, tmp_path: 
     assert "none of its pictures has an answer" in done.err
     manifest = folder / "out-of-fold" / "manifest.csv"
     rows = list(csv.reader(io.StringIO(manifest.read_text())))
-    manifest.write_text("\n".join(",".join([*row[:3], "../" + row[3]]) if n else ",".join(row) for n, row in enumerate(rows)))
+    manifest.write_text(
+        "\n".join(",".join([*row[:3], "../" + row[3]]) if n else ",".join(row) for n, row in enumerate(rows))
+    )
     done = cli("ensemble", "fit", folder, "--data", roads, *words)
     assert done.code == 2
     assert "not a relative path" in done.err
