@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lanecli import __version__
-from lanecli.cli import export, score, uncertainty
+from lanecli.cli import ensemble, export, score, uncertainty
 from lanecli.cli.bench import bench
 from lanecli.cli.calibrate import calibrate
 from lanecli.cli.evaluate import evaluate
@@ -57,6 +57,7 @@ app.add_typer(score.app, name="score", short_help="Score files as the benchmarks
 app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
 app.command(short_help="Make probabilities honest: one temperature.")(calibrate)
 app.add_typer(uncertainty.app, name="uncertainty", short_help="Statistics of features; a study of the measures.")
+app.add_typer(ensemble.app, name="ensemble", short_help="Fit how models are combined; average weights.")
 app.command(short_help="Choose the frames most worth labelling next.")(select)
 app.command(short_help="Turn a public layout into one dataset.")(prepare)
 app.command(short_help="Render procedural road scenes.")(synth)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lanecli.cli.output import JsonOption, emit
+
+if TYPE_CHECKING:
+    from lanecli.export.parity import Parity
 
 app = typer.Typer(help="Write a model as one deployable file, run and compared before it is called exported.")
 
@@ -19,7 +22,7 @@ def export() -> None:
 
 @app.command()
 def onnx(
-    model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
+    model: Annotated[str, typer.Argument(help="A model file, run folder, shipped name or ensemble file.")],
     out: Annotated[Path | None, typer.Option(help="The .onnx file; default: beside the model.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 to store weights in half the size.")] = "fp32",
     uncertainty: Annotated[
@@ -34,7 +37,8 @@ def onnx(
     from lanecli.errors import InputError
     from lanecli.shipped import find_model, models_folder
 
-    source = find_model(model, prefer=".safetensors")
+    several = Path(model).suffix.lower() in (".yaml", ".yml")
+    source = Path(model).expanduser() if several else find_model(model, prefer=".safetensors")
     inside = source.parent == models_folder()
     target = out or (Path(f"{source.stem}.onnx") if inside else source.with_suffix(".onnx"))
     if precision not in ("fp32", "fp16"):
@@ -44,16 +48,7 @@ def onnx(
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already; add --overwrite to replace it")
 
-    from lanecli.export.onnx import export_onnx
-    from lanecli.models.build import network_from_file
-
-    network, spec = network_from_file(source)
-    maps = None
-    if uncertainty is not None:
-        from lanecli.inference.fitting import with_maps
-
-        network, spec, maps = with_maps(network, spec, uncertainty)
-    parity = export_onnx(network, spec, target, precision=precision, static=static, maps=maps)
+    parity = _written(source, target, several, precision, uncertainty, static)
     megabytes = target.stat().st_size / 1e6
     document = {
         "file": str(target),
@@ -64,10 +59,35 @@ def onnx(
     sizes = ", ".join(f"{count} of {width}x{height}" for count, width, height in parity.sizes)
     lines = [
         f"{target}  ({megabytes:.1f} MB, {precision})",
-        f"against torch, on pictures ({sizes}): largest difference {parity.largest_difference:.2g} of logits up to "
+        f"against torch, on pictures ({sizes}): largest difference {parity.largest_difference:.2g} of "
+        f"{'probabilities' if several else 'logits'} up to "
         f"{parity.largest_logit:.3g}, "
         f"equal pixels {100 * parity.equal_pixels:.4f} % of {parity.pixels}",
         f"next:   lanecli predict VIDEO --model {target}",
         f"        lanecli show {target}   (inputs, outputs, and a script that runs it)",
     ]
     emit(document, lines, json)
+
+
+def _written(
+    source: Path, target: Path, several: bool, precision: str, uncertainty: str | None, static: bool
+) -> Parity:
+    """Write the .onnx file of a model, or of an ensemble file's."""
+    from lanecli.errors import InputError
+
+    if several:
+        from lanecli.export.ensemble import export_ensemble
+
+        if uncertainty not in (None, "none"):
+            raise InputError("a file of several models gives class maps and probabilities: leave out --uncertainty")
+        return export_ensemble(source, target, precision=precision, static=static)[0]
+    from lanecli.export.onnx import export_onnx
+    from lanecli.models.build import network_from_file
+
+    network, spec = network_from_file(source)
+    maps = None
+    if uncertainty is not None:
+        from lanecli.inference.fitting import with_maps
+
+        network, spec, maps = with_maps(network, spec, uncertainty)
+    return export_onnx(network, spec, target, precision=precision, static=static, maps=maps)

@@ -44,3 +44,24 @@ def share_seen(trained_on: Any, samples: Sequence[Sample]) -> float:
     whole = trained_on.get("pictures") == len(known)
     comparable = [h for h in map(sample_hash, samples) if whole or h <= max(known, default="")]
     return sum(h in known for h in comparable) / len(comparable) if comparable else 0.0
+
+
+def joined(fingerprints: Iterable[Any]) -> dict[str, Any] | None:
+    """The fingerprint of everything that any of several was trained on; None where one of them says nothing.
+
+    Args:
+        fingerprints: as :func:`fingerprint` gives them, out of models' provenance.
+    """
+    known: set[str] = set()
+    largest = 0
+    bound: str | None = None  # beyond the least of the largest kept hashes, nothing is known of all
+    for each in fingerprints:
+        if not isinstance(each, dict) or not isinstance(each.get("smallest"), list):
+            return None
+        own = {str(name) for name in each["smallest"]}
+        known |= own
+        largest = max(largest, int(each.get("pictures", 0)))
+        if each.get("pictures") != len(own) and own:
+            bound = max(own) if bound is None else min(bound, max(own))
+    kept = sorted(name for name in known if bound is None or name <= bound)
+    return {"pictures": max(largest, len(known)), "smallest": kept[:_KEPT]}

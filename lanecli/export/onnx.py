@@ -26,7 +26,7 @@ INPUT = "pictures"
 _EXAMPLE = (229, 293)
 """(height, width) the graph is traced on: no stride divides it, two windows of Swin's deepest stage fit in either way,
 and the batch is above one. Otherwise the exporter fixes padding, windows or batch without a word."""
-_COMPARED = (261, 241)
+COMPARED = (261, 241)
 """(width, height) of a comparison at yet another size."""
 _WRAPPER = "network."
 """What the whole model puts before the network's own names; files keep the latter."""
@@ -62,20 +62,20 @@ def export_onnx(
         LaneError: the exporter fails, or the file disagrees by more than the tolerance.
     """
     network, spec = folded(network), plain_spec(spec)
-    halved = _round_weights(network) if precision == "fp16" else set()
+    halved = round_weights(network) if precision == "fp16" else set()
     wanted = tuple(spec.outputs) if maps is None else tuple(maps)
     size = (spec.geometry.frame if static else None) or spec.geometry.size or FALLBACK_SIZE
     whole = WholeModel(network, spec.label_map, spec.geometry, wanted, size if static else None).eval()
-    model = _exported(whole, spec.architecture, size if static else None)
-    _tidy(model, whole, static)
+    model = exported(whole, spec.architecture, size if static else None)
+    tidy(model, whole, static)
     if halved:
-        _store_half(model, halved)
+        store_half(model, halved)
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, spec.to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        sizes = [(1, size)] if static else [(1, size), (3, size), (2, _COMPARED)]
+        sizes = [(1, size)] if static else [(1, size), (3, size), (2, COMPARED)]
         parity = compare(whole, session(temporary), sizes)
         parity.check(network.architecture.pools_by_index)
     return parity
@@ -96,7 +96,7 @@ def session(path: Path) -> Any:
     return answer
 
 
-def _exported(whole: WholeModel, name: str, size: tuple[int, int] | None) -> Any:
+def exported(whole: Any, name: str, size: tuple[int, int] | None) -> Any:
     """The graph as an onnx ModelProto; for pictures of `size` alone where it is given."""
     example = torch.zeros((1, size[1], size[0], 3) if size else (2, *_EXAMPLE, 3), dtype=torch.uint8)
     dimension = torch.export.Dim.DYNAMIC
@@ -120,7 +120,7 @@ def _exported(whole: WholeModel, name: str, size: tuple[int, int] | None) -> Any
     return program.model_proto
 
 
-def _tidy(model: Any, whole: WholeModel, static: bool) -> None:
+def tidy(model: Any, whole: Any, static: bool) -> None:
     """Inner values are named but not given; weights have the network's own names; nothing of the export is left."""
     inner = [output for output in model.graph.output if output.name in whole.outputs[3 + len(whole.maps) :]]
     for output in inner:
@@ -164,7 +164,7 @@ def _rename(model: Any, old: str, new: str) -> None:
                 node.input[number] = new
 
 
-def _round_weights(network: Network) -> set[str]:
+def round_weights(network: Network) -> set[str]:
     """Round weights of two or more dimensions to half precision in place; their names come back.
 
     Torch and the file then hold the same numbers. Biases and batch norm are small and stay as they are, and so do the
@@ -179,7 +179,7 @@ def _round_weights(network: Network) -> set[str]:
     return halved
 
 
-def _store_half(model: Any, names: set[str]) -> None:
+def store_half(model: Any, names: set[str]) -> None:
     """Store the weights `names` as float16, each behind a Cast back to float32."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 
 from lanecli.errors import LaneError
-from lanecli.export.whole import WholeModel
 from lanecli.geometry import Size
 
 TOLERANCE = 1e-3
@@ -22,6 +21,18 @@ values are equal up to rounding, another runtime may well find the other one fir
 
 _LEAST_SPAN = 1e-2
 """Of a map's values: where a network is sure of everything, its entropy spans nothing."""
+
+
+class Whole(Protocol):
+    """A module from pictures (N, H, W, 3) uint8 to the values of `outputs`, in their order."""
+
+    maps: tuple[str, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    def __call__(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]: ...
+
 
 Answer = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
@@ -76,11 +87,11 @@ class Parity:
         return {**self.__dict__, "map_difference": dict(self.map_difference)}
 
 
-def compare(whole: WholeModel, answer: Answer, sizes: Sequence[tuple[int, Size]], seed: int = 0) -> Parity:
+def compare(whole: Whole, answer: Answer, sizes: Sequence[tuple[int, Size]], seed: int = 0) -> Parity:
     """Show the same pictures to the exported file and to torch, at several batch and picture sizes.
 
     Args:
-        whole: in eval mode, float32, on the CPU.
+        whole: in eval mode, float32, on the CPU. Where it gives no logits, its probabilities stand for them.
         answer: the exported file: (N, H, W, 3) uint8 pictures to its outputs by name.
         sizes: batch and (width, height) of each comparison.
         seed: of the pictures: smooth noise, so that deep layers see more than grey.
@@ -92,21 +103,22 @@ def compare(whole: WholeModel, answer: Answer, sizes: Sequence[tuple[int, Size]]
     difference = largest = 0.0
     equal = pixels = differing = logits = 0
     maps = dict.fromkeys(whole.maps, 0.0)
+    scores = "logits" if "logits" in whole.outputs else "probabilities"
     for batch, size in sizes:
         coarse = rng.integers(0, 256, (batch, 9, 16, 3), np.uint8)
         pictures = np.stack([cv2.resize(p, size, interpolation=cv2.INTER_CUBIC) for p in coarse])
         theirs = answer(pictures)
         with torch.inference_mode():
             ours = {n: v.numpy() for n, v in zip(whole.outputs, whole(torch.from_numpy(pictures)), strict=True)}
-        for name in ("class_map", "probabilities", "logits", *whole.maps):
+        for name in dict.fromkeys(("class_map", "probabilities", scores, *whole.maps)):
             if theirs[name].shape != ours[name].shape or not np.isfinite(theirs[name].astype(np.float32)).all():
                 raise LaneError(
                     f"the exported file gives {name} of {theirs[name].shape} where torch gives {ours[name].shape}, "
                     "or it is not finite"
                 )
-        gap = np.abs(theirs["logits"] - ours["logits"])
-        difference, largest = max(difference, float(gap.max())), max(largest, float(np.abs(ours["logits"]).max()))
-        differing += int((gap.max(1) > TOLERANCE * np.abs(ours["logits"]).max()).sum())
+        gap = np.abs(theirs[scores] - ours[scores])
+        difference, largest = max(difference, float(gap.max())), max(largest, float(np.abs(ours[scores]).max()))
+        differing += int((gap.max(1) > TOLERANCE * np.abs(ours[scores]).max()).sum())
         logits += gap[:, 0].size
         equal += int((theirs["class_map"] == ours["class_map"]).sum())
         pixels += ours["class_map"].size

@@ -11,6 +11,7 @@ from torch import nn
 from lanecli.export.resample import Band, along, band, inside
 from lanecli.geometry import PAD_COLOR, SNAP, Geometry, Side, Size
 from lanecli.inference.backends.trim import SHOWN, inner_name
+from lanecli.inference.member import CERTAIN_LOGIT
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.models.build import Network
 from lanecli.uncertainty.maps import map_kind
@@ -80,24 +81,53 @@ class WholeModel(nn.Module):
             the network's size; each map (N, H, W) float32.
         """
         height, width = pictures.shape[1], pictures.shape[2]
-        across, down = self.geometry.side(0, width, height), self.geometry.side(1, height, width)
         bands = self._bands(width, height)
-        shown = self._shown(pictures, across, down, bands)
-        found = self.network(shown, ("logits", *self.maps))
+        found, shown, within = self._asked(pictures, bands)
         logits = found["logits"].float()
-        planes = self._back(self._planes(logits), bands, height, width)
-        within = inside((down.start, down.length), height)[:, None] & inside((across.start, across.length), width)
-        cropped = any(self.geometry.crop)
-        if cropped:
-            planes = torch.where(within, planes, self._beyond(planes))
+        planes = self._placed(self._planes(logits), self._beyond((0.0, 1.0)), bands, within)
         maps = []
         for name in self.maps:
             plane = found[name].float()
             surest = (plane.amin if map_kind(name).sign > 0 else plane.amax)((1, 2), keepdim=True)
             grown = self._back(plane[:, None], bands, height, width)[:, 0]
-            maps.append(torch.where(within, grown, surest) if cropped else grown)
+            maps.append(torch.where(within, grown, surest) if any(self.geometry.crop) else grown)
         inner = [found[name].float() for name in self.maps]
-        return self._chosen(planes), self._probabilities(planes), logits, *maps, shown, *inner
+        chosen, probabilities = chosen_classes(planes, self.label_map), all_probabilities(planes, self.label_map)
+        return chosen, probabilities, logits, *maps, shown, *inner
+
+    def scores(self, pictures: torch.Tensor, *, logits: bool = False) -> torch.Tensor:
+        """(N, K, H, W) float32 at the pictures' size: probabilities, or logits scaled back as such.
+
+        Args:
+            pictures: (N, H, W, 3) uint8 RGB.
+            logits: which; of two exclusive classes' logits it is the one plane of differences.
+        """
+        bands = self._bands(pictures.shape[2], pictures.shape[1])
+        found, _, within = self._asked(pictures, bands)
+        values = found["logits"].float()
+        if not logits:
+            return self._placed(self._planes(values), self._beyond((0.0, 1.0)), bands, within)
+        if self.label_map.bernoulli and not self.label_map.multilabel:
+            values = values[:, 1:] - values[:, :1]
+        low = -CERTAIN_LOGIT if self.label_map.bernoulli else 0.0
+        return self._placed(values, self._beyond((low, CERTAIN_LOGIT)), bands, within)
+
+    def _asked(
+        self, pictures: torch.Tensor, bands: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], torch.Tensor, torch.Tensor]:
+        """What the network says, the pictures as it saw them, and (H, W) bool: which pixels it saw."""
+        height, width = pictures.shape[1], pictures.shape[2]
+        across, down = self.geometry.side(0, width, height), self.geometry.side(1, height, width)
+        shown = self._shown(pictures, across, down, bands)
+        within = inside((down.start, down.length), height)[:, None] & inside((across.start, across.length), width)
+        return self.network(shown, ("logits", *self.maps)), shown, within
+
+    def _placed(
+        self, planes: torch.Tensor, beyond: torch.Tensor, bands: Mapping[str, Any], within: torch.Tensor
+    ) -> torch.Tensor:
+        """Planes at the picture's size, with `beyond` outside the crop."""
+        planes = self._back(planes, bands, within.shape[0], within.shape[1])
+        return torch.where(within, planes, beyond) if any(self.geometry.crop) else planes
 
     def _shown(self, pictures: torch.Tensor, across: Side, down: Side, bands: Mapping[str, Band]) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, h, w, 3) float32 whole levels."""
@@ -130,21 +160,25 @@ class WholeModel(nn.Module):
             return logits.sigmoid()
         return (logits[:, 1:] - logits[:, :1]).sigmoid() if self.label_map.bernoulli else logits.softmax(1)
 
-    def _beyond(self, planes: torch.Tensor) -> torch.Tensor:
-        """(K, 1, 1): the planes outside the crop, where the background is certain."""
-        values = [float(number == self.label_map.background) for number in self.label_map.plane_classes]
-        return torch.tensor(values, dtype=planes.dtype)[:, None, None]
+    def _beyond(self, ends: tuple[float, float]) -> torch.Tensor:
+        """(K, 1, 1): the planes outside the crop, where the background is certain; `ends`, of other classes and it."""
+        values = [ends[number == self.label_map.background] for number in self.label_map.plane_classes]
+        return torch.tensor(values, dtype=torch.float32)[:, None, None]
 
-    def _probabilities(self, planes: torch.Tensor) -> torch.Tensor:
-        single = self.label_map.bernoulli and not self.label_map.multilabel
-        return torch.cat([1 - planes, planes], 1) if single else planes
 
-    def _chosen(self, planes: torch.Tensor) -> torch.Tensor:
-        if self.label_map.bernoulli and not self.label_map.multilabel:
-            return (planes[:, 0] > _CERTAIN).to(torch.uint8)
-        highest, best = planes.max(1)
-        if self.label_map.multilabel:
-            background = self.label_map.background
-            none = IGNORE_ID if background is None else background
-            best = torch.where(highest > _CERTAIN, best, torch.full((1,), none, dtype=best.dtype))
-        return best.to(torch.uint8)
+def all_probabilities(planes: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
+    """(N, K, H, W) planes of probabilities to (N, C, H, W): one for every class."""
+    single = label_map.bernoulli and not label_map.multilabel
+    return torch.cat([1 - planes, planes], 1) if single else planes
+
+
+def chosen_classes(planes: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
+    """(N, K, H, W) planes of probabilities to (N, H, W) uint8 train ids (`lanecli.labels.decide`)."""
+    if label_map.bernoulli and not label_map.multilabel:
+        return (planes[:, 0] > _CERTAIN).to(torch.uint8)
+    highest, best = planes.max(1)
+    if label_map.multilabel:
+        background = label_map.background
+        none = IGNORE_ID if background is None else background
+        best = torch.where(highest > _CERTAIN, best, torch.full((1,), none, dtype=best.dtype))
+    return best.to(torch.uint8)

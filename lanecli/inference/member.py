@@ -11,13 +11,13 @@ import numpy as np
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry, Placement
 from lanecli.inference.backends.base import Backend
-from lanecli.inference.network_input import network_picture, place
+from lanecli.inference.network_input import network_picture
 from lanecli.inference.views import AS_IT_IS, View
 from lanecli.labels import LabelMap, planes_of
 from lanecli.media.frame import Frame
 from lanecli.uncertainty.maps import map_kind
 
-_CERTAIN_LOGIT = 15.0
+CERTAIN_LOGIT = 15.0
 """Logit of the background outside a model's crop, where it is certain: a probability of 1 - 3e-7."""
 
 
@@ -45,7 +45,7 @@ class Member:
 
     def place(self, frame: Frame) -> Placement:
         """Where the network's picture lies in a frame."""
-        return place(self.geometry, frame.size, self.backend.size)
+        return self.backend.place(self.geometry, frame.size)
 
     def picture(self, frame: Frame, placement: Placement) -> np.ndarray:
         """(h, w, 3) uint8 RGB: the frame as the network is to see it."""
@@ -124,8 +124,8 @@ class MemberAnswer:
         """(K, H, W) float32 logits scaled back to the frame; of two exclusive classes the one plane of differences."""
         own = self.member.backend.spec.label_map
         found = planes_of(self._found["logits"], own, logits=True)
-        low = -_CERTAIN_LOGIT if own.bernoulli else 0.0
-        return self._scores(found, (low, _CERTAIN_LOGIT), logits=True)
+        low = -CERTAIN_LOGIT if own.bernoulli else 0.0
+        return self._scores(found, (low, CERTAIN_LOGIT), logits=True)
 
     def map(self, name: str) -> np.ndarray:
         """(H, W) float32 of a further output; outside the crop its least doubtful value in the picture."""

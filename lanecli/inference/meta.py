@@ -121,7 +121,11 @@ class MetaModel:
         wanted = self.learners * self.width * self.repeats + pictures
         hidden = len(self.bias)
         shapes = (self.first.shape, self.second.shape, self.offset.shape)
-        if set(self.inputs) - set(INPUTS) or shapes != ((hidden, wanted), (self.planes, hidden), (self.planes,)):
+        if (
+            not self.inputs
+            or set(self.inputs) - set(INPUTS)
+            or shapes != ((hidden, wanted), (self.planes, hidden), (self.planes,))
+        ):
             raise InputError(f"{path}: the parts of this meta-model do not belong together")
         if not all(np.isfinite(tensor).all() for tensor in (self.first, self.bias, self.second, self.offset)):
             raise InputError(f"{path}: holds values that are not finite")

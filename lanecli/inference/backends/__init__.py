@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lanecli.errors import InputError
 from lanecli.inference.backends.base import Answer, Backend, Load
+from lanecli.inference.backends.trim import ENSEMBLE
+from lanecli.modelfile import read_spec
 from lanecli.registry import Registry
 from lanecli.shipped import find_model
 
@@ -79,6 +81,12 @@ def open_backend(
     if load.precision not in PRECISIONS:
         raise InputError(f"unknown precision '{load.precision}'; there are: {', '.join(PRECISIONS)}")
     path = find_model(model, prefer=".safetensors" if backend == "torch" or samples else ".onnx")
+    if path.suffix == ".onnx" and read_spec(path).architecture == ENSEMBLE:
+        if samples or backend not in ("auto", "onnxruntime"):
+            raise InputError(f"{path} holds several models and runs on onnxruntime alone: give the ensemble's YAML")
+        from lanecli.inference.backends.whole import WholeFileBackend
+
+        return WholeFileBackend(replace(load, path=path))
     name = pick_backend(backend, path, load.device, samples)
     facts = BACKENDS.entry(name).facts
     if not installed(name):

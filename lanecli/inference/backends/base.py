@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from lanecli.errors import InputError, LaneError, reading, reason
-from lanecli.geometry import Size
+from lanecli.geometry import Geometry, Placement, Size
+from lanecli.inference.network_input import place
 from lanecli.labels import LabelMap
 from lanecli.modelfile import ModelSpec
 
@@ -86,6 +87,10 @@ class Backend(ABC):
             seed: with dropout on, drawn from this seed; None is without.
         """
 
+    def place(self, geometry: Geometry, frame: Size) -> Placement:
+        """Where the picture it takes lies in a frame of that size."""
+        return place(geometry, frame, self.size)
+
     def check_sampling(self) -> None:
         """Raise InputError where dropout cannot be sampled."""
         raise InputError(
@@ -120,9 +125,9 @@ class Ready:
 class Checked:
     """An answer that is held to what the model file promised."""
 
-    def __init__(self, answer: Answer, backend: Backend, count: int) -> None:
-        """Args: answer: of `backend` to `count` pictures."""
-        self._answer, self._backend, self._count = answer, backend, count
+    def __init__(self, answer: Answer, backend: Backend, count: int, size: Size | None = None) -> None:
+        """Args: answer: of `backend` to `count` pictures of `size`, by default its own."""
+        self._answer, self._backend, self._count, self._size = answer, backend, count, size or backend.size
 
     def result(self) -> dict[str, np.ndarray]:
         """The outputs by name. Raises LaneError where the runtime fails, InputError where they are of other shapes."""
@@ -132,7 +137,7 @@ class Checked:
         except Exception as error:
             raise LaneError(f"{path}: {self._backend.name} cannot run it: {reason(error)}") from error
         for name, values in found.items():
-            _check(path, self._backend.spec.label_map, name, values.shape, (self._count, self._backend.size))
+            _check(path, self._backend.spec.label_map, name, values.shape, (self._count, self._size))
             if values.dtype != np.float32:
                 raise InputError(f"{path}: its output '{name}' is {values.dtype}, not float32; export it again")
         return found

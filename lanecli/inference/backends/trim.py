@@ -10,6 +10,9 @@ SHOWN = "network_pictures"
 WHOLE_SINCE = 2
 """Format version since which a file holds the whole model; older ones hold the network alone."""
 
+ENSEMBLE = "ensemble"
+"""What stands for an architecture in the header of a file that holds several models and the rule between them."""
+
 
 def inner_name(output: str) -> str:
     """The value of an output at the network's size."""

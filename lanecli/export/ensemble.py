@@ -1,0 +1,173 @@
+"""An ensemble file as one .onnx file: every member with its own preprocessing, and the rule, in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lanecli import atomic
+from lanecli.data.fingerprint import joined
+from lanecli.errors import InputError
+from lanecli.export.combine import RULES, Rule, Said, Stacked, untied
+from lanecli.export.onnx import COMPARED, exported, round_weights, session, store_half, tidy
+from lanecli.export.parity import Parity, compare
+from lanecli.export.whole import WholeModel, all_probabilities, chosen_classes
+from lanecli.geometry import Geometry
+from lanecli.inference.backends.base import FALLBACK_SIZE
+from lanecli.inference.backends.trim import ENSEMBLE
+from lanecli.inference.combiners import COMBINERS
+from lanecli.inference.ensemble import read_ensemble
+from lanecli.inference.member import class_order
+from lanecli.inference.meta import MetaModel
+from lanecli.labels import LabelMap
+from lanecli.modelfile import KEY, ModelSpec
+from lanecli.models.build import network_from_file
+from lanecli.models.spectral import folded, plain_spec
+from lanecli.shipped import find_model
+
+
+@dataclass(frozen=True)
+class Place:
+    """A member's place in the ensemble.
+
+    Attributes:
+        order: its own train id of each of the ensemble's classes.
+        share: of all members' one.
+        learner: its number.
+    """
+
+    order: tuple[int, ...]
+    share: float
+    learner: int
+
+
+class WholeEnsemble(nn.Module):
+    """Every member's whole model, combined at the picture's own size, and the class chosen there."""
+
+    maps: tuple[str, ...] = ()
+    outputs = ("class_map", "probabilities")
+
+    def __init__(
+        self, parts: Sequence[WholeModel], places: Sequence[Place], rule: Rule, *, logits: bool, label_map: LabelMap
+    ) -> None:
+        """Set up.
+
+        Args:
+            parts: the members, in eval mode.
+            places: theirs, in order.
+            rule: that combines them.
+            logits: whether it takes logits, not probabilities.
+            label_map: the classes of the ensemble.
+        """
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.places, self.rule, self.logits, self.label_map = tuple(places), rule, logits, label_map
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The values of `outputs`.
+
+        Args:
+            pictures: (N, H, W, 3) uint8 RGB.
+
+        Returns:
+            ``class_map`` (N, H, W) uint8; ``probabilities`` (N, C, H, W) float32.
+        """
+        said = []
+        for part, place in zip(self.parts, self.places, strict=True):
+            scores = part.scores(pictures, logits=self.logits)  # type: ignore[operator]
+            said.append(Said(self._ordered(scores, place.order), place.share, place.learner))
+        planes, ties = self.rule(said, pictures, self.label_map)
+        decided = planes if ties is None else untied(planes, ties, self.label_map)
+        return chosen_classes(decided, self.label_map), all_probabilities(planes, self.label_map)
+
+    def _ordered(self, scores: torch.Tensor, order: tuple[int, ...]) -> torch.Tensor:
+        if order == tuple(range(len(order))):
+            return scores
+        if scores.shape[1] == 1:  # of two classes the other one
+            return -scores if self.logits else 1 - scores
+        return scores[:, list(order)]
+
+
+def export_ensemble(
+    path: Path, out: Path, *, precision: str = "fp32", static: bool = False
+) -> tuple[Parity, ModelSpec]:
+    """Write an ensemble file as one graph and compare it with torch; one that disagrees is not kept.
+
+    The graph takes ``pictures`` (N, H, W, 3) uint8 RGB of any size and gives ``class_map`` (N, H, W) uint8 and
+    ``probabilities`` (N, C, H, W) float32 at their size.
+
+    Args:
+        path: of the ensemble file.
+        out: of the .onnx file.
+        precision: ``"fp32"``, or ``"fp16"`` to store weights in half precision.
+        static: fix batch 1 and one size, that of the frames the first member was made for or else its network's.
+
+    Raises:
+        InputError: the file asks for views of a picture, or names what does not go together.
+        LaneError: the exporter fails, or the file disagrees by more than the tolerance.
+    """
+    whole, spec, size = _whole(path, static)
+    halved = set()
+    if precision == "fp16":
+        for number, part in enumerate(whole.parts):
+            halved |= {f"parts.{number}.network.{name}" for name in round_weights(part.network)}
+    model = exported(whole, str(path), size if static else None)
+    tidy(model, whole, static)
+    if halved:
+        store_half(model, halved)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, spec.to_json()
+    atomic.prepare_target(out)
+    with atomic.file(out) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        parity = compare(whole, session(temporary), [(1, size)] if static else [(1, size), (2, COMPARED)])
+        near_ties = spec.arguments["combine"] == "vote" or any(
+            p.network.architecture.pools_by_index for p in whole.parts
+        )
+        parity.check(near_ties)
+    return parity, spec
+
+
+def _whole(path: Path, static: bool) -> tuple[WholeEnsemble, ModelSpec, tuple[int, int]]:
+    ensemble = read_ensemble(path)
+    if ensemble.tta != "none":
+        raise InputError(f"{path}: asks for '{ensemble.tta}', and a file of several models has no views: remove tta")
+    name = COMBINERS.canonical(ensemble.combine or ("weighted" if ensemble.weights else "mean"))
+    learnt = bool(COMBINERS.entry(name).facts.get("meta"))
+    weights = ensemble.weights or (1.0,) * len(ensemble.models)
+    if not (all(weight >= 0 for weight in weights) and sum(weights) > 0):
+        raise InputError(f"{path}: weights are numbers from 0 up, not all 0")
+    opened = [network_from_file(find_model(model, prefer=".safetensors")) for model in ensemble.models]
+    nets = [(folded(network), plain_spec(spec)) for network, spec in opened]
+    first = nets[0][1]
+    size = (first.geometry.frame if static else None) or first.geometry.size or FALLBACK_SIZE
+    parts, places = [], []
+    for (network, spec), weight, learner in zip(nets, weights, ensemble.learners, strict=True):
+        if weight or learnt:  # what counts for nothing is left out
+            parts.append(WholeModel(network, spec.label_map, spec.geometry, (), size if static else None))
+            places.append(Place(class_order(first.label_map, spec.label_map), weight / sum(weights), learner))
+    rule: Rule = RULES[name] if name in RULES else _stacked(path, ensemble.meta, places, first.label_map)
+    whole = WholeEnsemble(parts, places, rule, logits=name == "logit_mean", label_map=first.label_map).eval()
+    provenance = {
+        "members": [Path(model).name for model in ensemble.models],
+        "trained_on": joined([spec.provenance.get("trained_on") for _, spec in nets]),
+    }
+    arguments = {"combine": name, "members": len(parts)}
+    return whole, ModelSpec(ENSEMBLE, arguments, first.label_map, Geometry(), provenance=provenance), size
+
+
+def _stacked(path: Path, file: Path | None, places: Sequence[Place], label_map: LabelMap) -> Stacked:
+    if file is None:
+        raise InputError(f"{path}: names no meta-model; 'lanecli ensemble fit' writes one")
+    meta = MetaModel.read(file)
+    if meta.classes != label_map.names or meta.planes != len(label_map.plane_classes):
+        raise InputError(f"{file}: was fitted for {', '.join(meta.classes)}, not for {', '.join(label_map.names)}")
+    if {place.learner for place in places} != set(range(meta.learners)):
+        raise InputError(f"{path}: {file.name} was fitted to {meta.learners} learners, numbered from 0")
+    if meta.context % 2 == 0:
+        raise InputError(f"{file}: a context of {meta.context} pixels has no middle, and no place in a graph")
+    return Stacked(meta)
