@@ -54,7 +54,15 @@ def unpack(archive: Path, folder: Path) -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(entry) as packed, atomic.file(target) as temporary, temporary.open("wb") as file:
                     file.writelines(_pieces(packed))
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+    ) as error:
         raise InputError(f"{archive}: not a zip that can be read ({error})") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{archive}: cannot be unpacked ({getattr(error, 'strerror', None) or error})") from error
