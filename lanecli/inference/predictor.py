@@ -22,6 +22,7 @@ from lanecli.inference.steps import Step, StepContext
 from lanecli.labels import LabelMap, decide
 from lanecli.media.frame import Frame
 from lanecli.uncertainty.entropy import largest_entropy
+from lanecli.uncertainty.maps import map_kind
 
 
 @dataclass
@@ -116,12 +117,11 @@ class Predictor:
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Of maps with a known scale, the value that is certain and the one that is doubtful.
 
-        Entropies have their largest value (a quarter of it for mutual information, which seldom comes near); fitted
-        maps what the training pictures showed.
+        Entropies have their largest value, or a share of it; fitted maps what the training pictures showed.
         """
         planes = len(self.label_map.plane_classes)
         largest = largest_entropy(planes, bernoulli=self.label_map.bernoulli)
-        known = {"entropy": (0.0, largest), "mutual_information": (0.0, largest / 4)}
+        known = {name: (0.0, largest * map_kind(name).drawn) for name in self.gives if map_kind(name).bounded}
         for name, arguments in self.members[0].backend.spec.outputs.items():
             if name in self.gives and isinstance(found := arguments.get("range"), list) and len(found) == 2:
                 known[name] = (float(found[0]), float(found[1]))

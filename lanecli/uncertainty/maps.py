@@ -17,16 +17,18 @@ class MapKind:
         sign: 1 where high values are doubtful, -1 where low ones are.
         bounded: whether its values lie between 0 and the largest entropy, so that one threshold means the same for
             every model of the same classes.
+        drawn: share of the largest entropy that is drawn as wholly doubtful; mutual information seldom comes near it.
     """
 
     title: str
     sign: int
     bounded: bool
+    drawn: float = 1.0
 
 
 MAPS: dict[str, MapKind] = {
     "entropy": MapKind("entropy", 1, True),
-    "mutual_information": MapKind("mutual information", 1, True),
+    "mutual_information": MapKind("mutual information", 1, True, 0.25),
     "log_density": MapKind("log feature density", -1, False),
     "energy": MapKind("energy", 1, False),
     "neco": MapKind("NECO", -1, False),
