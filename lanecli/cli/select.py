@@ -18,6 +18,7 @@ from lanecli.cli.options import (
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.inference.measures import usual_measure
 
 
 def select(
@@ -27,7 +28,7 @@ def select(
     model: Annotated[
         list[str] | None, typer.Option(help="A model file, run folder, shipped name or ensemble file.")
     ] = None,
-    uncertainty: UncertaintyOption = "entropy",
+    uncertainty: UncertaintyOption = usual_measure(),
     score: Annotated[str, typer.Option(help="How a frame's doubt is summed up: mean, tail or peak.")] = "tail",
     spread: Annotated[str, typer.Option(help="How alike frames are kept apart: greedy, clusters or none.")] = "greedy",
     export: Annotated[

@@ -15,7 +15,7 @@ from lanecli.geometry import Size
 from lanecli.inference.backends import Backend, Load, open_backend
 from lanecli.inference.combiners import COMBINERS, Combiner
 from lanecli.inference.ensemble import read_ensemble
-from lanecli.inference.measures import MEASURES, Measure
+from lanecli.inference.measures import MEASURES, Measure, usual_measure
 from lanecli.inference.member import Member
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.steps import STEPS, Step
@@ -106,7 +106,7 @@ class Recipe:
         """The measure asked for, and those that give a map somebody reads; the usual one for any uncertainty."""
         names = [] if self.uncertainty == "none" else [MEASURES.canonical(self.uncertainty)]
         if ANY_MEASURE in keep and not names:
-            names = [name for name in MEASURES if MEASURES.entry(name).facts.get("usual")]
+            names = [usual_measure()]
         measures = [MEASURES.get(name)() for name in names]
         missing = set(keep) - {"planes", "lanes", ANY_MEASURE} - {part for m in measures for part in m.maps}
         others = [MEASURES.get(name)() for name in MEASURES] if missing else []

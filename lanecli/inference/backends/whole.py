@@ -15,7 +15,7 @@ from lanecli.modelfile import read_spec
 
 
 class WholeFileBackend(Backend):
-    """An exported ensemble under ONNX Runtime, on the CPU. It sees the frame itself: what comes before is in the graph."""
+    """An exported ensemble under ONNX Runtime, on the CPU. It is shown the frame itself: the graph does the rest."""
 
     name, precision, device = "onnxruntime", "fp32", "cpu"
     depth = 2

@@ -77,3 +77,8 @@ MEASURES.add(
     "neco", "lanecli.inference.measures.outputs:Neco", summary="share of a feature in the training's principal space"
 )
 """Facts: ``usual``, the measure where any will do."""
+
+
+def usual_measure() -> str:
+    """The measure where any will do: every model has it, at no further pass."""
+    return next(name for name in MEASURES if MEASURES.entry(name).facts.get("usual"))
