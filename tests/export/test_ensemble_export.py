@@ -108,8 +108,23 @@ def test_the_graph_is_what_predict_does_with_the_ensemble_file(
         assert (class_map[0].numpy() == wanted.class_map).mean() > 0.9999
 
 
+def test_a_file_of_one_size_says_it_in_both_runtimes(cli: Cli, tmp_path: Path, road: np.ndarray) -> None:
+    path = written(tmp_path, "stacking", label_map("lane"))
+    done = cli("export", "onnx", path, "--static", "--json")
+    assert done.code == 0, done.err
+    file = tmp_path / "ens.onnx"
+    frame = Frame.from_rgb(np.ascontiguousarray(road[20:84, 30:126]))
+    wanted = Recipe((str(path),), precision="fp32", backend="torch").open({"planes"}).predict(frame)
+    alone = Recipe((str(file),)).open({"planes"}).predict(frame)
+    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = compiled({"pictures": frame.rgb()[None]})
+    np.testing.assert_allclose(alone.planes, wanted.planes, atol=1e-4)
+    np.testing.assert_allclose(found["probabilities"][0], wanted.probabilities, atol=1e-4)
+    assert (found["class_map"][0] == wanted.class_map).mean() > 0.999
+
+
 CASES = [
-    ("stacking", label_map("lane")),
+    pytest.param("stacking", label_map("lane"), marks=pytest.mark.slow),
     pytest.param("weighted", plain(3), marks=pytest.mark.slow),
     pytest.param("stacking", plain(3), marks=pytest.mark.slow),
     pytest.param("stacking", plain(2, True), marks=pytest.mark.slow),
