@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ from lanecli.inference.member import class_order
 from lanecli.inference.meta import MetaModel
 from lanecli.labels import LabelMap
 from lanecli.modelfile import KEY, ModelSpec
-from lanecli.models.build import network_from_file
+from lanecli.models.build import Network, network_from_file
 from lanecli.models.spectral import folded, plain_spec
 from lanecli.shipped import find_model
 
@@ -114,7 +115,7 @@ def export_ensemble(
     halved = set()
     if precision == "fp16":
         for number, part in enumerate(whole.parts):
-            halved |= {f"parts.{number}.network.{name}" for name in round_weights(part.network)}
+            halved |= {f"parts.{number}.network.{name}" for name in round_weights(cast(Network, part.network))}
     model = exported(whole, str(path), size if static else None)
     tidy(model, whole, static)
     if halved:
@@ -126,7 +127,7 @@ def export_ensemble(
         temporary.write_bytes(model.SerializeToString())
         parity = compare(whole, session(temporary), [(1, size)] if static else [(1, size), (2, COMPARED)])
         near_ties = spec.arguments["combine"] == "vote" or any(
-            p.network.architecture.pools_by_index for p in whole.parts
+            cast(Network, p.network).architecture.pools_by_index for p in whole.parts
         )
         parity.check(near_ties)
     return parity, spec

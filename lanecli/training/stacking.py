@@ -238,12 +238,12 @@ def _descend(
         steps.zero_grad()
         decay = sum((weight**2).sum() for weight in (weights[0], weights[2]))
         total = _loss(x, target, weights, label_map) + _DECAY * decay
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
     best, value, since = [weight.detach().clone() for weight in weights], float("inf"), 0
     for _ in range(_ROUNDS):
-        steps.step(closure)  # type: ignore[no-untyped-call]
+        steps.step(closure)
         with torch.no_grad():
             found = float(_loss(late_x, late_target, weights, label_map))
         if found < value - 1e-7:
