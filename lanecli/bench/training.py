@@ -160,7 +160,7 @@ class _LoopBench:
         for _ in range(run.stage.steps * run.config.train.accumulate):
             pictures, masks = (tensor.to(run.device, non_blocking=True) for tensor in self.batch)
             with run._autocast():
-                logits = run.forward(pictures)
+                logits = run.forward(pictures)["logits"]
             run.stage.criterion(logits, targets_of(masks, run.stage.label_map)).backward()
             if run.config.train.clip:
                 nn.utils.clip_grad_norm_(run.network.parameters(), run.config.train.clip)
