@@ -43,6 +43,7 @@ from lanecli.training.validate import validate
 from lanecli.training.watcher import Watcher
 
 _LOOK_EVERY = 10  # steps between looks at the loss on a GPU, each of which waits for it; and between log lines
+_BETWEEN_CURVES = 20  # times what drawing the curves takes passes before they are drawn again
 
 
 class Run:
@@ -90,6 +91,7 @@ class Run:
         self.step = self.epoch = 0
         self.best: float | None = None
         self.sums: dict[str, Tensor] = {}
+        self._next_curves = 0.0
         """The loss and its terms, summed over the steps of the epoch under way."""
         self._resumed = load_state(folder / "last") if resume and has_state(folder / "last") else None
         if self._resumed is not None:
@@ -385,8 +387,7 @@ class Run:
         self.log.epoch(row)
         self.epoch, self.sums = self.epoch + 1, {}
         self._draw_samples()
-        if self.processes.main:
-            draw_curves(self.log.rows, self.folder / "curves.png")
+        self._draw_curves()
         self._save()
         watcher.epoch(row, is_best)
         if names := unlearnt_classes(self.log.rows, self.stage.label_map):
@@ -394,6 +395,15 @@ class Run:
 
     def _provenance(self, scores: dict[str, Any]) -> dict[str, Any]:
         return provenance(self.config, self.step, scores) | {"trained_on": self.stage.data.fingerprint}
+
+    def _draw_curves(self) -> None:
+        """Draw the curves, where that does not take much of short epochs' time; after the last one in any case."""
+        now = time.perf_counter()
+        if not self.processes.main or (self.epoch < self.epochs and now < self._next_curves):
+            return
+        draw_curves(self.log.rows, self.folder / "curves.png")
+        cost = time.perf_counter() - now
+        self._next_curves = now + cost * _BETWEEN_CURVES
 
     def _draw_samples(self) -> None:
         """Write a sheet of samples, where one is due and its classes can be drawn."""
