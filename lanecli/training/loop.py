@@ -91,8 +91,8 @@ class Run:
         self.step = self.epoch = 0
         self.best: float | None = None
         self.sums: dict[str, Tensor] = {}
-        self._next_curves = 0.0
         """The loss and its terms, summed over the steps of the epoch under way."""
+        self._next_curves = 0.0
         self._resumed = load_state(folder / "last") if resume and has_state(folder / "last") else None
         if self._resumed is not None:
             with a_whole_state(folder):
