@@ -70,7 +70,7 @@ class ModelSpec:
     temperature: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    version: int = FORMAT_VERSION
+    version: int = field(default=FORMAT_VERSION, compare=False)
     unknown: dict[str, Any] = field(default_factory=dict)
 
     @property

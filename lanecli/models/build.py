@@ -23,6 +23,7 @@ from lanecli.models.registry import MODELS, default_encoder
 from lanecli.models.spectral import normalise_spectrum
 
 _AUXILIARY = "architecture.auxiliary."
+_SPARE = 1 << 26  # values: a quarter of a gigabyte
 
 
 class Network(nn.Module):
@@ -183,9 +184,10 @@ def network_from_file(path: Path) -> tuple[Network, ModelSpec]:
 def _no_larger_than(state: Mapping[str, torch.Tensor], path: Path) -> Iterator[None]:
     """Refuse to build far more than a file's weights can fill, before memory is touched for it.
 
-    A header may ask for any width and depth. Spare room is for what a file leaves out: auxiliary heads, idle stages.
+    A header may ask for any width and depth. Spare room is for what a file leaves out: auxiliary heads, idle stages,
+    and encoders that are built whole before they are narrowed.
     """
-    values, tensors = 4 * sum(t.numel() for t in state.values()) + (1 << 24), 4 * len(state) + 2000
+    values, tensors = 4 * sum(t.numel() for t in state.values()) + _SPARE, 4 * len(state) + 2000
     builder = threading.get_ident()
 
     def count(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:

@@ -108,12 +108,12 @@ def test_cropped_unet_sees_so_far_and_the_mirror_beyond_the_picture() -> None:
     network = build_small("unet_classic", cropped=True).eval().architecture
     pictures = torch.randn(1, 3, 256, 112, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        whole = network.logits(pictures)
+        whole = network(pictures)["logits"]
         mirrored = torch.cat([pictures[:, :, 1:97].flip(2), pictures], 2)  # 96: a multiple of the stride
-        torch.testing.assert_close(network.logits(mirrored)[:, :, 96 : 96 + 150], whole[:, :, :150])
+        torch.testing.assert_close(network(mirrored)["logits"][:, :, 96 : 96 + 150], whole[:, :, :150])
         changed = pictures.clone()
         changed[:, :, 120] += 5
-        rows = (network.logits(changed) - whole).abs().amax((0, 1, 3)) > 1e-6
+        rows = (network(changed)["logits"] - whole).abs().amax((0, 1, 3)) > 1e-6
     # 2 (1 + 2 + 4 + 8) pixels of convolutions down, 2 cells of 16 at the bottom, 30 up: 92, and 15 inside a cell
     assert rows[120]
     assert not rows[: 120 - 107].any()

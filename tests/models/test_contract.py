@@ -146,7 +146,7 @@ def test_auxiliary_heads_can_be_left_out(name: str, tmp_path: Path) -> None:
     write_safetensors(tmp_path / "plain.safetensors", plain.state_dict(), spec_of(name, auxiliary=False))
     load_weights(full, tmp_path / "plain.safetensors")
     with torch.inference_mode():
-        assert torch.equal(full.eval()(noise(2, 64, 64)), plain.eval()(noise(2, 64, 64)))
+        assert torch.equal(full.eval().logits(noise(2, 64, 64)), plain.eval().logits(noise(2, 64, 64)))
 
 
 @every_model
