@@ -16,7 +16,7 @@ HEAVY = ("video", "built network", "onnxruntime", "openvino", "training log", "p
 @pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_damaged_files_end_in_one_line(reader: Reader, count: int, tmp_path: Path) -> None:
-    seed = int(os.environ.get("LANECLI_FAULT_SEED") or int.from_bytes(os.urandom(3)))
+    seed = int(os.environ.get("LANECLI_FAULT_SEED", "1"))
     print(f"LANECLI_FAULT_SEED={seed}")
     found = fuzz(reader, tmp_path, count // 6 if count == 60 and reader.name in HEAVY else count, seed)
     assert not found.faults, "\n".join((found.faults or {}).values())

@@ -115,7 +115,7 @@ def listens(pid: int) -> bool:
 
 
 def dice(name: str) -> random.Random:
-    """A random source whose seed is printed: a failure is repeated with ``LANECLI_FAULT_SEED``."""
-    seed = os.environ.get("LANECLI_FAULT_SEED") or str(random.SystemRandom().randrange(1 << 32))
+    """A random source whose seed is printed: ``LANECLI_FAULT_SEED=N`` takes another."""
+    seed = os.environ.get("LANECLI_FAULT_SEED", "1")
     print(f"{name}: LANECLI_FAULT_SEED={seed}")
     return random.Random(f"{name} {seed}")

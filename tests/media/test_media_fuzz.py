@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +17,8 @@ READERS = [name for name in (*PICTURES, *VIDEOS) if name != "heic" or importlib.
 
 
 def run(readers: list[str], count: int, seconds: float) -> dict[str, dict]:
-    """The harness's documents, with a seed that is printed; FUZZ_SEED repeats one."""
-    seed = int(os.environ.get("FUZZ_SEED", secrets.randbelow(10**6)))
+    """The harness's documents, with a seed that is printed; FUZZ_SEED=N takes another."""
+    seed = int(os.environ.get("FUZZ_SEED", "1"))
     print(f"FUZZ_SEED={seed}")
     done = subprocess.run(
         [sys.executable, str(HARNESS), ",".join(readers), str(seed), str(count), str(seconds)],
