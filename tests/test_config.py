@@ -370,7 +370,7 @@ def test_errors_of_a_file_name_it(tmp_path: Path) -> None:
         ('"a\\nb": 3', "unknown key 'a b'"),
     ):
         path.write_text(text)
-        with pytest.raises(InputError, match=rf"c\.yaml: .*{words}") as caught:
+        with pytest.raises(InputError, match=rf"c\.yaml( line \d+)?: .*{words}") as caught:
             load_config(path)
         assert "\n" not in str(caught.value)
     path.write_bytes(b"optim: \xff\xfe")
@@ -384,7 +384,7 @@ def test_an_error_about_a_huge_value_stays_short(tmp_path: Path) -> None:
     doubled = "\n".join(f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]" for i in range(1, 40))
     path = tmp_path / "c.yaml"
     path.write_text(f"x0: &x0 [1]\n{doubled}\n")
-    with pytest.raises(InputError, match="unknown key"):
+    with pytest.raises(InputError, match="would grow to more than 1000000 values when its aliases are followed"):
         load_config(path)
     path.write_text("optim: " + "{a: " * 3 + "[" + "1, " * 9999 + "]" + "}" * 3)
     with pytest.raises(InputError) as caught:

@@ -30,14 +30,16 @@ COMMANDS = [
     for page in (TEXT, ENSEMBLES)
     for block in re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     for line in block.strip().splitlines()
+    if line.strip()
 ]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_commands_options_and_overrides_exist(cli: Callable[..., Outcome], words: list[str]) -> None:
     command, *rest = words[words.index("lanecli") + 1 :]
+    group = [command, rest[0]] if command == "ensemble" else [command]
     assert words[: words.index("lanecli")] in ([], ["torchrun", "--nproc-per-node", "2", "-m"])
-    done = cli(command, "--help")
+    done = cli(*group, "--help")
     assert done.code == 0, done.err
     for option in (word for word in rest if word.startswith("--")):
         assert option in done.out, f"{option} is no option of {command}"

@@ -34,6 +34,7 @@ def onnx(
     json: JsonOption = False,
 ) -> None:
     """Export the whole model to ONNX: RGB pictures of any size in, class maps and probabilities of their size out."""
+    from lanecli import atomic
     from lanecli.errors import InputError
     from lanecli.shipped import find_model, models_folder
 
@@ -45,8 +46,7 @@ def onnx(
         raise InputError(f"export onnx writes fp32 or fp16, not '{precision}'")
     if target.suffix != ".onnx":
         raise InputError(f"{target}: an ONNX file ends in .onnx")
-    if target.exists() and not overwrite:
-        raise InputError(f"{target}: exists already; add --overwrite to replace it")
+    atomic.prepare_target(target, overwrite=overwrite)  # before the minutes an export takes
 
     parity = _written(source, target, several, precision, uncertainty, static)
     megabytes = target.stat().st_size / 1e6
