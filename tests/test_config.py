@@ -374,7 +374,7 @@ def test_errors_of_a_file_name_it(tmp_path: Path) -> None:
             load_config(path)
         assert "\n" not in str(caught.value)
     path.write_bytes(b"optim: \xff\xfe")
-    with pytest.raises(InputError, match="not readable as YAML"):
+    with pytest.raises(InputError, match="is not UTF-8"):
         load_config(path)
     path.write_text("")
     assert load_config(path) == Config()

@@ -108,6 +108,7 @@ def test_the_graph_is_what_predict_does_with_the_ensemble_file(
         assert (class_map[0].numpy() == wanted.class_map).mean() > 0.9999
 
 
+@pytest.mark.slow
 def test_a_file_of_one_size_says_it_in_both_runtimes(cli: Cli, tmp_path: Path, road: np.ndarray) -> None:
     path = written(tmp_path, "stacking", label_map("lane"))
     done = cli("export", "onnx", path, "--static", "--json")

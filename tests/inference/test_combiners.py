@@ -71,7 +71,7 @@ def test_rules_equal_their_definitions(data: st.DataObject, rule: str, members: 
     prediction = asked.predict(frames(1, SIZE)[0])
     expected, ties = reference(rule, logits, weights, several)
     assert prediction.probabilities is not None
-    # two logits to 3: the probability of "no" is as small as 1/400, known to 6e-8, so its logarithm to 2.4e-5 at the most
+    # two logits to 3: the probability of "no" is as small as 1/400, known to 6e-8, its logarithm to 2.4e-5
     np.testing.assert_allclose(prediction.probabilities, expected, atol=6e-6)
     if several:
         # of equal shares of yes and no the mean probability decides
