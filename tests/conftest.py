@@ -19,18 +19,30 @@ from samples import Outcome, brightness_model, write_video
 from lanecli.interruption import SIGNALS
 
 
-@pytest.fixture(autouse=True)
-def _no_handler_for_children() -> Iterator[None]:
-    """Take back the SIGCHLD handler of torch's loader: run for other tests' children, it crashed the suite.
+def pytest_configure() -> None:
+    """Hear Ctrl-C, also where whoever started the suite does not: processes under test would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    Those that `lanecli.cli.main` leaves behind end the process: they are taken back as well.
+
+def _default_handlers() -> None:
+    """As in a process that has just begun.
+
+    The SIGCHLD handler of torch's loader, run for other tests' children, crashed the suite; those that lanecli leaves
+    end the process, or make its forks deaf, processes under test among them.
     """
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_stays() -> Iterator[None]:
+    """Neither those of the last test nor of fixtures of a whole module reach a test."""
+    _default_handlers()
     hook = sys.unraisablehook
     yield
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    _default_handlers()
     sys.unraisablehook = hook
 
 
