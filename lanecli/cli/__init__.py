@@ -14,12 +14,13 @@ def main() -> None:
     interruption.start()
     if "--debug" not in sys.argv:
         silence_libraries()
-    from lanecli.cli.app import app  # typer alone takes most of the time `--help` does
+    from lanecli.cli.app import build  # typer alone takes most of the time `--help` does
 
     code: object = 0
+    completing = "_LANECLI_COMPLETE" in os.environ
     try:
         interruption.listen()
-        app()
+        build(None if completing else sys.argv[1:])()
     except BaseException as error:
         code = _concluded(error)
     interruption.finish(code if isinstance(code, int) else 1)

@@ -1,35 +1,45 @@
-"""The subcommands, put together."""
+"""The subcommands, put together: of those that are not run, only the line in the list is loaded."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, NamedTuple
 
 import typer
 
 from lanecli import __version__
-from lanecli.cli import ensemble, export, score, uncertainty
-from lanecli.cli.bench import bench
-from lanecli.cli.calibrate import calibrate
-from lanecli.cli.evaluate import evaluate
-from lanecli.cli.listing import listing
-from lanecli.cli.overlay import overlay
-from lanecli.cli.predict import predict
-from lanecli.cli.prepare import prepare
-from lanecli.cli.select import select
-from lanecli.cli.show import show
-from lanecli.cli.sweep import sweep
-from lanecli.cli.synth import synth
-from lanecli.cli.train import train
 
-app = typer.Typer(
-    name="lanecli",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich's help renderer alone costs a quarter of a second at start
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+class _Command(NamedTuple):
+    """Where a subcommand is written, and its line in the list; `group` for one with subcommands of its own."""
+
+    target: str
+    summary: str
+    group: bool = False
+    own_answer: bool = False
+    """An option that is none is answered by the command, with the key that is meant."""
+
+
+COMMANDS = {
+    "predict": _Command("predict:predict", "Draw lanes on pictures and video; write masks."),
+    "overlay": _Command("overlay:overlay", "Draw saved masks again, without a model."),
+    "train": _Command("train:train", "Train a model.", own_answer=True),
+    "evaluate": _Command("evaluate:evaluate", "Score a model on a dataset."),
+    "score": _Command("score:app", "Score files as the benchmarks' own programs do.", group=True),
+    "export": _Command("export:app", "Write a model as one deployable file.", group=True),
+    "calibrate": _Command("calibrate:calibrate", "Make probabilities honest: one temperature."),
+    "uncertainty": _Command("uncertainty:app", "Statistics of features; a study of the measures.", group=True),
+    "ensemble": _Command("ensemble:app", "Fit how models are combined; average weights.", group=True),
+    "select": _Command("select:select", "Choose the frames most worth labelling next."),
+    "prepare": _Command("prepare:prepare", "Turn a public layout into one dataset."),
+    "synth": _Command("synth:synth", "Render procedural road scenes."),
+    "sweep": _Command("sweep:sweep", "Train variants alike and compare them.", own_answer=True),
+    "bench": _Command("bench:bench", "Measure speed on this machine."),
+    "show": _Command("show:show", "Say what a model file holds."),
+    "list": _Command("listing:listing", "List models, losses, formats, …"),
+}
 
 
 def _print_version(wanted: bool) -> None:
@@ -38,8 +48,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help="Lane segmentation: pictures and dash-cam video in; overlays, masks and deployable models out.")
-def root(
+def _root(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -48,20 +57,36 @@ def root(
         os.environ["LANECLI_DEBUG"] = "1"
 
 
-app.command(short_help="Draw lanes on pictures and video; write masks.")(predict)
-app.command(short_help="Draw saved masks again, without a model.")(overlay)
-_OWN_ANSWER = {"ignore_unknown_options": True}  # an option that is none is answered with the key that is meant
-app.command(short_help="Train a model.", context_settings=_OWN_ANSWER)(train)
-app.command(short_help="Score a model on a dataset.")(evaluate)
-app.add_typer(score.app, name="score", short_help="Score files as the benchmarks' own programs do.")
-app.add_typer(export.app, name="export", short_help="Write a model as one deployable file.")
-app.command(short_help="Make probabilities honest: one temperature.")(calibrate)
-app.add_typer(uncertainty.app, name="uncertainty", short_help="Statistics of features; a study of the measures.")
-app.add_typer(ensemble.app, name="ensemble", short_help="Fit how models are combined; average weights.")
-app.command(short_help="Choose the frames most worth labelling next.")(select)
-app.command(short_help="Turn a public layout into one dataset.")(prepare)
-app.command(short_help="Render procedural road scenes.")(synth)
-app.command(short_help="Train variants alike and compare them.", context_settings=_OWN_ANSWER)(sweep)
-app.command(short_help="Measure speed on this machine.")(bench)
-app.command(short_help="Say what a model file holds.")(show)
-app.command("list", short_help="List models, losses, formats, …")(listing)
+def _unloaded() -> None:
+    """Stands for a subcommand that is only listed."""
+
+
+def build(words: Sequence[str] | None = None) -> typer.Typer:
+    """The command line for the arguments `words`: with the subcommand they name, the others only listed.
+
+    None loads every subcommand, as completion needs them.
+    """
+    app = typer.Typer(
+        name="lanecli",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # rich's help renderer alone costs a quarter of a second at start
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help="Lane segmentation: pictures and dash-cam video in; overlays, masks and deployable models out.")(
+        _root
+    )
+    named = None if words is None else next((word for word in words if not word.startswith("-")), "")
+    for name, command in COMMANDS.items():
+        if named is not None and name != named:
+            app.command(name, short_help=command.summary)(_unloaded)
+            continue
+        module, attribute = command.target.split(":")
+        loaded = getattr(import_module(f"lanecli.cli.{module}"), attribute)
+        if command.group:
+            app.add_typer(loaded, name=name, short_help=command.summary)
+        else:
+            settings = {"ignore_unknown_options": True} if command.own_answer else None
+            app.command(name, short_help=command.summary, context_settings=settings)(loaded)
+    return app

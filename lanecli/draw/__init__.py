@@ -1,6 +1,5 @@
 """Drawing on frames: overlays, colour maps, legends."""
 
-from lanecli.draw.lanes import LanePainter
 from lanecli.draw.overlay import STYLES, OverlayPainter, OverlayStyle, colour_map
 
-__all__ = ["STYLES", "LanePainter", "OverlayPainter", "OverlayStyle", "colour_map"]
+__all__ = ["STYLES", "OverlayPainter", "OverlayStyle", "colour_map"]

@@ -8,7 +8,6 @@ from typing import Any
 
 from lanecli.errors import InputError, reading
 from lanecli.shipped import shipped_models
-from lanecli.textfiles import read_yaml
 
 _MOST_BYTES = 1 << 20
 _KEYS = ("members", "combine", "tta", "meta")
@@ -50,6 +49,8 @@ def read_ensemble(path: Path) -> Ensemble:
         raise InputError(f"no such ensemble file: {path}")
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(f"{path}: an ensemble file is a few lines of YAML, this one has {path.stat().st_size} bytes")
+    from lanecli.textfiles import read_yaml  # a model file alone needs no YAML
+
     data = read_yaml(path)
     with reading(path, "as an ensemble"):
         return _ensemble(data, path)

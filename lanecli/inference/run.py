@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from lanecli import interruption
-from lanecli.data.manifest import cropped_by_prepare
 from lanecli.errors import InputError, LaneError, mistake, nearest, reason
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Predictor
@@ -204,9 +203,7 @@ class _Work:
     def _picture(self) -> None:
         run = self._run
         run.begin(self._source, 1)
-        if (cropped := cropped_by_prepare(Path(self._source.path))) is not None and cropped[0] not in run.cropped:
-            run.cropped.add(cropped[0])
-            self.report.warnings.append(cropped[1])
+        self._warn_of_cropped(Path(self._source.path))
         sinks = run._open(self._kinds, self._source)
         interrupted = True
         try:
@@ -215,6 +212,17 @@ class _Work:
             interrupted = False
         finally:
             self._finish(sinks, interrupted)
+
+    def _warn_of_cropped(self, picture: Path) -> None:
+        """Say, once a dataset, that `prepare` has cropped its pictures before."""
+        if not any((folder / "manifest.csv").is_file() for folder in picture.absolute().parents):
+            return
+        from lanecli.data.manifest import cropped_by_prepare  # YAML and more, for pictures of a dataset alone
+
+        cropped, run = cropped_by_prepare(picture), self._run
+        if cropped is not None and cropped[0] not in run.cropped:
+            run.cropped.add(cropped[0])
+            self.report.warnings.append(cropped[1])
 
     def _video(self) -> None:
         run = self._run

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from lanecli.draw import LanePainter, OverlayPainter
-from lanecli.draw.heatmap import hatch
+from typing import TYPE_CHECKING
+
+from lanecli.draw import OverlayPainter
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
 from lanecli.media import VideoWriter, prepare_target, write_picture
 from lanecli.uncertainty.maps import DOUBTFUL
+
+if TYPE_CHECKING:
+    from lanecli.draw.lanes import LanePainter
 
 
 class Overlay(Sink):
@@ -20,7 +24,11 @@ class Overlay(Sink):
         self._painter = OverlayPainter(
             label_map.palette, names=label_map.names, background=label_map.background, style=job.settings.style
         )
-        self._lanes = LanePainter() if job.settings.lanes else None
+        self._lanes: LanePainter | None = None
+        if job.settings.lanes:
+            from lanecli.draw.lanes import LanePainter  # most overlays do without: a few hundredths of a second
+
+            self._lanes = LanePainter()
         self._writer: VideoWriter | None = None
         if job.reader is None:
             prepare_target(job.path, overwrite=overwrite)
@@ -35,6 +43,8 @@ class Overlay(Sink):
         canvas = prediction.frame.copy() if writer is None else writer.canvas(prediction.frame)
         self._painter.paint(canvas, prediction.class_map)
         if DOUBTFUL in prediction.maps:
+            from lanecli.draw.heatmap import hatch
+
             hatch(canvas, prediction.maps[DOUBTFUL] > 0)
         if self._lanes is not None:
             self._lanes.paint(canvas, prediction.lanes or ())
