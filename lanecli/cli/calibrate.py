@@ -40,6 +40,7 @@ def calibrate(
         f"{target}  (temperature {figures['temperature']:.4g}, before {figures['temperature_before']:.4g})",
         f"negative log-likelihood {figures['nll_at_1']:.5f} at temperature 1, {figures['nll']:.5f} now "
         f"({figures['pixels']} of {figures['pixels_seen']} pixels)",
+        f"expected calibration error {figures['ece_at_1']:.4f} at temperature 1, {figures['ece']:.4f} now",
         f"next:   lanecli evaluate {model if out is None else target} --data {data} --split {split}",
     ]
     emit({"file": str(target), **figures}, lines, json)

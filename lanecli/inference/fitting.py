@@ -16,6 +16,7 @@ from lanecli.inference.evaluate import geometry_on
 from lanecli.inference.measures import MEASURES
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import read_mask, read_picture
+from lanecli.metrics.calibration import Calibration
 from lanecli.metrics.uncertainty_bins import BINS, histogram, lower_edges
 from lanecli.metrics.uncertainty_ranking import quantile_bins
 from lanecli.modelfile import ModelSpec, write_safetensors
@@ -166,15 +167,26 @@ def calibrate(
     temperature, before, after = sample.fit()
     written = replace(spec, temperature=temperature)
     write_safetensors(out, network.state_dict(), written)
+    logits, truth = sample.pixels()
     figures = {
         "temperature": temperature,
         "temperature_before": spec.temperature,
         "nll_at_1": before,
         "nll": after,
+        "ece_at_1": _calibration_error(logits, truth, 1.0),
+        "ece": _calibration_error(logits, truth, temperature),
         "pixels": min(sample.seen, sample.capacity),
         "pixels_seen": sample.seen,
     }
     return Fitted(written, (), figures)
+
+
+def _calibration_error(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
+    """Expected calibration error of softmax(logits / T), (C, n) against (n,)."""
+    shares = np.exp((logits - logits.max(0)) / temperature)
+    counts = Calibration()
+    counts.update((shares / shares.sum(0))[:, None], logits.argmax(0).astype(np.uint8)[None], truth[None])
+    return float(counts.scores()["ece"] or 0.0)
 
 
 def with_maps(network: Network, spec: ModelSpec, names: str) -> tuple[Network, ModelSpec, tuple[str, ...]]:

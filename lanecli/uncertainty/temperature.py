@@ -48,8 +48,8 @@ class LogitSample:
         self._truth[places[kept]] = mask.ravel()[taken]
         self.seen += len(counted)
 
-    def fit(self) -> tuple[float, float, float]:
-        """The temperature with the least negative log-likelihood; with that of 1, and its own, in nats a pixel.
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """What was kept, (C, n) float64 logits and (n,) uint8 truths; of several labels, each label's two cases.
 
         Raises:
             InputError: no pixel was seen.
@@ -61,10 +61,17 @@ class LogitSample:
         if self._label_map.multilabel:
             bits = (truth >> np.arange(len(logits), dtype=np.uint8)[:, None] & 1).astype(np.uint8)
             # a label and its absence are two exclusive classes with logits z and 0
-            logits = np.stack([np.zeros(logits.size), logits.ravel()])
-            truth, per_pixel = bits.ravel(), len(bits)
-        else:
-            per_pixel = 1
+            logits, truth = np.stack([np.zeros(logits.size), logits.ravel()]), bits.ravel()
+        return logits, truth
+
+    def fit(self) -> tuple[float, float, float]:
+        """The temperature with the least negative log-likelihood; with that of 1, and its own, in nats a pixel.
+
+        Raises:
+            InputError: no pixel was seen.
+        """
+        logits, truth = self.pixels()
+        per_pixel = len(self._label_map.classes) if self._label_map.multilabel else 1
         temperature = fit_temperature(logits, truth)
         before, after = (likelihood(logits, truth, t)[0] * per_pixel for t in (1.0, temperature))
         return temperature, before, after

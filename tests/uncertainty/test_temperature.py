@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from lanecli.errors import InputError
+from lanecli.inference.fitting import _calibration_error
 from lanecli.labels import LabelClass, LabelMap
 from lanecli.uncertainty.temperature import LARGEST, SMALLEST, LogitSample, fit_temperature, likelihood
 
@@ -101,3 +104,15 @@ def test_memory_is_fixed_and_every_pixel_has_the_same_chance():
 def test_nothing_to_calibrate_on_is_refused():
     with pytest.raises(InputError, match="no labelled pixel"):
         LogitSample(label_map(2)).fit()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.4, 3.0])
+def test_the_calibration_error_equals_a_slow_count(temperature):
+    logits, truth = drawn(3, 3, 500, 2.0)
+    bins = [[] for _ in range(15)]
+    for column, right in zip(logits.T, truth, strict=True):
+        shares = [math.exp(value / temperature) for value in column]
+        confidence = max(shares) / sum(shares)
+        bins[min(int(confidence * 15), 14)].append((confidence, int(column.argmax()) == right))
+    wanted = sum(abs(sum(hit - confidence for confidence, hit in held)) for held in bins) / 500
+    assert _calibration_error(logits, truth, temperature) == pytest.approx(wanted, abs=1e-9)

@@ -154,6 +154,8 @@ def test_calibration_changes_no_class_and_lowers_the_likelihood(folder, tmp_path
     out = tmp_path / "calibrated.safetensors"
     found = calibrate(folder / "fitted.safetensors", folder / "data", out).figures
     assert found["nll"] <= found["nll_at_1"]
+    assert 0 <= found["ece"] < 1
+    assert found["ece"] != found["ece_at_1"]
     assert read_spec(out).temperature == pytest.approx(found["temperature"])
     assert read_spec(out).outputs == read_spec(folder / "fitted.safetensors").outputs
     before, after = (
