@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+
+if TYPE_CHECKING:
+    from lanecli.inference.study import Study
 
 app = typer.Typer(help="Teach a model what it knows, and compare the ways of telling.", no_args_is_help=True)
 
@@ -62,6 +65,7 @@ def fit(
 def study(
     config: Annotated[Path, typer.Argument(help="A YAML file: data, methods, strange pictures.")],
     out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; default: the file's own.")] = None,
+    device: Annotated[str, typer.Option(help="Of trainings: auto, cpu, cuda or cuda:N.")] = "auto",
     json: JsonOption = False,
 ) -> None:
     """Compare measures on equal terms: a table, curves, maps. What is done already is not done again."""
@@ -70,6 +74,8 @@ def study(
     from lanecli.report.study import write_study
 
     plan = read_study(config, out)
+    if plan.train is not None:
+        plan = _trained(plan, config, device)
     with owned(plan.out), progress_bar() as bar:
         task = bar.add_task("")
         rows = run_study(
@@ -81,6 +87,22 @@ def study(
     shown = ("miou_foreground", "pavpu", "auroc_error", "aurc", "ms")
     lines = [f"{row['method']} ({row['map']}): " + ", ".join(f"{k} {_cell(row[k])}" for k in shown) for row in rows]
     emit({"rows": rows, "files": [str(path) for path in files]}, [*lines, *map(str, files)], json)
+
+
+def _trained(plan: Study, path: Path, device: str) -> Study:
+    """The study with its models trained."""
+    import os
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from lanecli.cli.train_progress import TerminalWatcher, progress_columns
+    from lanecli.interruption import Interrupted
+    from lanecli.training.study_models import train_models
+
+    with progress_bar(*progress_columns()) as bar:
+        try:
+            return train_models(plan, path, lambda _name, run: TerminalWatcher(bar, run), device=device, say=note)
+        except KeyboardInterrupt as error:
+            raise Interrupted("the same command goes on") from error
 
 
 def _cell(value: float | None) -> str:

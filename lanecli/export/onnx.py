@@ -7,6 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def export_onnx(
     network, spec = folded(network), plain_spec(spec)
     halved = round_weights(network) if precision == "fp16" else set()
     wanted = tuple(spec.outputs) if maps is None else tuple(maps)
+    spec = replace(spec, geometry=replace(spec.geometry, size=spec.geometry.size or FALLBACK_SIZE))
     size = (spec.geometry.frame if static else None) or spec.geometry.size or FALLBACK_SIZE
     whole = WholeModel(network, spec.label_map, spec.geometry, wanted, size if static else None).eval()
     model = exported(whole, spec.architecture, size if static else None)

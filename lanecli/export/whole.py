@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from lanecli.export.resample import Band, along, band, inside
 from lanecli.geometry import PAD_COLOR, SNAP, Geometry, Side, Size
+from lanecli.inference.backends.base import FALLBACK_SIZE
 from lanecli.inference.backends.trim import SHOWN, inner_name
 from lanecli.inference.member import CERTAIN_LOGIT
 from lanecli.labels import IGNORE_ID, LabelMap
@@ -38,12 +40,14 @@ class WholeModel(nn.Module):
         Args:
             network: in eval mode.
             label_map: its classes.
-            geometry: what is done to a picture first.
+            geometry: what is done to a picture first; where it names no size, the network sees `FALLBACK_SIZE`, as in
+                `lanecli predict`.
             maps: names of the network's further outputs to give too.
             fixed: (width, height) of all pictures: what resizes them is then computed once, and constant in the graph.
         """
         super().__init__()
-        self.network, self.label_map, self.geometry = network, label_map, geometry
+        self.network, self.label_map = network, label_map
+        self.geometry = geometry if geometry.size else replace(geometry, size=FALLBACK_SIZE)
         self.maps = tuple(maps)
         if fixed is not None:
             for name, (places, weights) in self._bands(*fixed).items():

@@ -24,7 +24,9 @@ from lanecli.metrics.uncertainty import StrangerCounts, UncertaintyScores
 from lanecli.uncertainty.corruption import CORRUPTIONS, STRENGTHS, corrupt
 from lanecli.uncertainty.maps import map_kind, measured
 
-_KEYS = ("data", "split", "out", "methods", "strange", "corruptions", "examples", "places", "backend", "precision")
+_KEYS = (
+    "data", "split", "out", "train", "methods", "strange", "corruptions", "examples", "places", "backend", "precision",
+)  # fmt: skip
 _METHOD_KEYS = ("models", "uncertainty", "passes")
 
 
@@ -52,6 +54,7 @@ class Study:
         examples: pictures shown side by side.
         places: a model whose features the distances of class means are taken from, or None.
         backend, precision: what models run on.
+        train: a sweep (`base` and `variants`) of the models that methods name and that are to be trained first.
     """
 
     data: Path
@@ -64,6 +67,7 @@ class Study:
     places: str | None = None
     backend: str = "auto"
     precision: str = "fp32"
+    train: Mapping[str, Any] | None = None
 
 
 def read_study(path: Path, out: Path | None = None) -> Study:
@@ -106,6 +110,7 @@ def read_study(path: Path, out: Path | None = None) -> Study:
             None if data.get("places") is None else str(data["places"]),
             str(data.get("backend", "auto")),
             str(data.get("precision", "fp32")),
+            None if data.get("train") is None else dict(data["train"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: is no study ({type(error).__name__}: {error})") from error

@@ -75,7 +75,21 @@ def read_sweep(path: Path, overrides: list[str]) -> Sweep:
     Raises:
         InputError: the file or a variant is not readable; the variant is named.
     """
-    file = _read(path)
+    return sweep_of(read_yaml(path, Loader) if path.is_file() else None, path, overrides)
+
+
+def sweep_of(tree: Any, path: Path, overrides: list[str]) -> Sweep:
+    """The variants of what a sweep file, or a part of another file, holds.
+
+    Args:
+        tree: as YAML gives it; None where there is no file.
+        path: of the file, for messages.
+        overrides: as for :func:`read_sweep`.
+
+    Raises:
+        InputError: it is no sweep, or a variant is not readable; the variant is named.
+    """
+    file = _checked(tree, path)
     if not file.variants and not file.grid:
         raise InputError(f"{path}: compares nothing: it names neither 'variants' nor 'grid'")
     variants: dict[str, Variant] = {}
@@ -91,11 +105,11 @@ def read_sweep(path: Path, overrides: list[str]) -> Sweep:
     return Sweep(variants, file.speeds)
 
 
-def _read(path: Path) -> SweepFile:
-    if not path.is_file():
-        raise InputError(f"no such sweep file: {path}")
+def _checked(tree: Any, path: Path) -> SweepFile:
+    if tree is None:
+        raise InputError(f"no such sweep file: {path}" if not path.is_file() else f"{path}: is empty")
     try:
-        return SweepFile.model_validate(read_yaml(path, Loader))
+        return SweepFile.model_validate(tree)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from samples import SMALL_RUN
 
 from lanecli.data.manifest import read_dataset
 from lanecli.geometry import Geometry
@@ -275,6 +276,42 @@ def test_study_is_resumed_and_writes_tables_and_figures(folder, cli, tmp_path):
     refused = cli("uncertainty", "study", config)
     assert refused.code == 2
     assert "passes" in refused.err
+
+
+def test_a_study_trains_its_models_once_and_fits_what_they_need(folder, cli, tmp_path):
+    out = tmp_path / "study"
+    plan = {
+        "data": str(folder / "data"),
+        "out": str(out),
+        "train": {
+            "base": {"data": {"root": [str(folder / "data")]}},
+            "variants": {"plain": [*SMALL_RUN, "train.epochs=1"], "spectral": [*SMALL_RUN, "model.spectral_norm=true"]},
+        },
+        "methods": {
+            "softmax": {"models": "plain", "uncertainty": "entropy"},
+            "density": {"models": "spectral", "uncertainty": "density"},
+        },
+        "corruptions": [],
+        "examples": 1,
+        "places": "spectral",
+        "backend": "torch",
+    }
+    config = tmp_path / "study.yaml"
+    config.write_text(json.dumps(plan), encoding="utf-8")
+    done = cli("uncertainty", "study", config, "--json")
+    assert done.code == 0, done.err
+    assert [row["method"] for row in done.json()["rows"]] == ["softmax", "density", "density"]
+    assert "log_density" not in read_spec(out / "models/plain/model.safetensors").outputs
+    models = {path: path.read_bytes() for path in out.glob("models/*/model.safetensors")}
+    assert len(models) == 2
+    again = cli("uncertainty", "study", config, "--json")
+    assert again.json()["rows"] == done.json()["rows"]
+    assert all(path.read_bytes() == content for path, content in models.items())
+    plan["train"]["seeds"] = 2
+    config.write_text(json.dumps(plan), encoding="utf-8")
+    refused = cli("uncertainty", "study", config)
+    assert refused.code == 2
+    assert "name each seed as a variant" in refused.err
 
 
 @pytest.mark.parametrize(
