@@ -57,10 +57,11 @@ class Perspective:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Straight pieces of fragments: centre, slope dx/dy, its variance, and how far a parallel line's may be off."""
+    """Pieces of fragments: centre, half their rows, slope dx/dy, its variance, how far a parallel line's may be off."""
 
     x: Floats
     y: Floats
+    half: Floats
     slope: Floats
     variance: Floats
     loose: Floats
@@ -97,7 +98,7 @@ def _weighted_top(runs: Runs) -> float:
 def _pieces(runs: Runs, height: int) -> _Pieces:
     length = max(6, round(_PIECE * height / runs.step))
     if not len(runs.row):
-        return _Pieces(*(np.zeros(0) for _ in range(5)))
+        return _Pieces(*(np.zeros(0) for _ in range(6)))
     within = np.arange(len(runs.row)) - np.repeat(runs.first, runs.count)
     parts = -(-runs.count // length)  # of equal length, so that no stub remains
     part = within * np.repeat(parts, runs.count) // np.repeat(runs.count, runs.count)
@@ -115,7 +116,8 @@ def _pieces(runs: Runs, height: int) -> _Pieces:
     kept &= wide < 0.15 * height + 4  # no stop line's
     loose = _LOOSE * (1 + 0.5 * np.abs(slope))
     variance = (_NOISE**2 + (0.06 * wide) ** 2) / np.maximum(spread, 1e-9) + loose**2
-    return _Pieces(mean_x[kept], mean_y[kept], slope[kept], variance[kept], loose[kept])
+    half = 0.5 * runs.step * count
+    return _Pieces(mean_x[kept], mean_y[kept], half[kept], slope[kept], variance[kept], loose[kept])
 
 
 def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tuple[float, float]) -> Perspective:
@@ -157,10 +159,11 @@ def _fit(
     valid = s > _LEAST * height
     s = np.where(valid, s, 1.0)
     near = 1 / s
-    target = pieces.x * near - pieces.slope  # = vx / s + 2 k / s²
+    target = pieces.x * near - pieces.slope  # = vx / s + 2 k / s² for a short piece
     # k in units that make it a number near 1: a bend that shifts the road by a tenth of the height at s = height / 10.
     unit = 0.01 * height * height
-    bent = 2 * unit * near * near
+    share = np.minimum(pieces.half * near, 0.9) ** 2
+    bent = unit * near * near * (2 + share * (14 / 15 + share * (22 / 35 + share * (30 / 63))))
     precision = valid / pieces.variance
     weight = precision * 0.3
     rows_of = np.stack([near, bent, target], axis=1)  # (V, 3, K)
