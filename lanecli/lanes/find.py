@@ -17,7 +17,7 @@ from lanecli.lanes.clutter import without_clutter
 from lanecli.lanes.confidence import confidences
 from lanecli.lanes.curves import Curves, fit_curves
 from lanecli.lanes.evidence import Evidence, weigh
-from lanecli.lanes.grouping import group
+from lanecli.lanes.grouping import Observations, group
 from lanecli.lanes.lane import Lane
 from lanecli.lanes.perspective import Perspective, find_perspective
 from lanecli.lanes.roles import roles
@@ -83,6 +83,54 @@ def survey(
     planes = _planes(scores)
     if not classes:
         return Survey((), prior)
+    traced, view = trace(scores, planes, classes, label_map, prior)
+    known = view if view.certain or prior is None else prior
+    if traced is None:
+        return Survey((), known)
+    seen, curves, evidence, mask_size = traced.seen, traced.curves, traced.evidence, traced.size
+    confidence = confidences(evidence, curves, mask_size, traced.kept)
+    size = frame_size or mask_size
+    lines = polylines(traced, traced.kept & (confidence >= LEAST_CONFIDENCE), size)
+    order = sorted(lines, key=lambda line: float(curves.offset[line]))
+    names = class_names(scores, planes, classes, label_map, seen, evidence, order)
+    looks = styles(evidence, label_map, names)
+    tints = colors(picture, seen, evidence, order, mask_size, names)
+    places = roles([lines[k] for k in order], [float(curves.offset[k]) for k in order], view, size)
+    lanes = tuple(
+        Lane(
+            lines[k],
+            float(confidence[k]),
+            role,
+            names[k],
+            looks[k],
+            tints[k],
+            _width(evidence.width[k], lines[k], view, mask_size, size),
+            n,
+        )
+        for n, (k, role) in enumerate(zip(order, places, strict=True))
+    )
+    return Survey(lanes, known)
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """Lines traced in a mask of `size`, doubtful ones too; `kept` says which are no clutter, (L,)."""
+
+    seen: Observations
+    curves: Curves
+    evidence: Evidence
+    kept: NDArray[np.bool_]
+    size: Size
+
+
+def trace(
+    scores: np.ndarray,
+    planes: np.ndarray | None,
+    classes: tuple[int, ...],
+    label_map: LabelMap,
+    prior: Perspective | None = None,
+) -> tuple[Tracing | None, Perspective]:
+    """The lines seen in `scores` (as `planes`, where they are no class map), None without any; and the perspective."""
     height, width = scores.shape[-2:]
     if is_slot_coded(label_map):
         seen, view, step, support = find_slots(scores if planes is None else planes, classes, prior)
@@ -93,33 +141,10 @@ def survey(
         seen, step = group(runs, view, height), runs.step
         support = None if mass is None else mass[seen.y.astype(np.intp), np.rint(seen.x).astype(np.intp)]
     if not seen.count:
-        return Survey((), view if view.certain else prior)
+        return None, view
     curves = fit_curves(seen, view, height)
     evidence = weigh(seen, curves, step, support)
-    kept = without_clutter(evidence, curves, height)
-    confidence = confidences(evidence, curves, (width, height), kept)
-    kept &= confidence >= LEAST_CONFIDENCE
-    size = frame_size or (width, height)
-    lines = _polylines(kept, evidence, curves, (width, height), size)
-    order = sorted(lines, key=lambda line: float(curves.offset[line]))
-    names = class_names(scores, planes, classes, label_map, seen, evidence, order)
-    looks = styles(evidence, label_map, names)
-    tints = colors(picture, seen, evidence, order, (width, height), names)
-    places = roles([lines[k] for k in order], [float(curves.offset[k]) for k in order], view, size)
-    lanes = tuple(
-        Lane(
-            lines[k],
-            float(confidence[k]),
-            role,
-            names[k],
-            looks[k],
-            tints[k],
-            _width(evidence.width[k], lines[k], view, (width, height), size),
-            n,
-        )
-        for n, (k, role) in enumerate(zip(order, places, strict=True))
-    )
-    return Survey(lanes, view if view.certain or prior is None else prior)
+    return Tracing(seen, curves, evidence, without_clutter(evidence, curves, height), (width, height)), view
 
 
 def _planes(scores: np.ndarray) -> np.ndarray | None:
@@ -148,11 +173,9 @@ def _mask(
     return (mass > 0.5).view(np.uint8), mass
 
 
-def _polylines(
-    kept: NDArray[np.bool_], evidence: Evidence, curves: Curves, mask_size: Size, size: Size
-) -> dict[int, Floats]:
-    """Points (N, 2) in the frame of each kept line: from the bottom or the side of the frame to the far end."""
-    width, height = mask_size
+def polylines(traced: Tracing, kept: NDArray[np.bool_], size: Size) -> dict[int, Floats]:
+    """Points (N, 2) in a frame of `size` of each kept line: from the frame's bottom or side to the far end."""
+    evidence, curves, (width, height) = traced.evidence, traced.curves, traced.size
     view = curves.view
     far = evidence.far[kept]
     if not len(far):

@@ -61,7 +61,10 @@ class Runs:
 
 
 def find_runs(mask: NDArray[np.uint8]) -> Runs:
-    """Runs of the pixels of `mask`, (H, W) uint8, that are not 0, as fragments of two looked-at rows or more."""
+    """Runs of the pixels of `mask`, (H, W) uint8, that are not 0, as fragments of two looked-at rows or more.
+
+    Runs that touch a side of the mask are left out.
+    """
     step = -(-mask.shape[0] // _MOST_ROWS)
     left, top, width, rows = cv2.boundingRect(mask)
     top = max(0, top - step)  # keeps the rows looked at where they are: those of one remainder
@@ -79,6 +82,9 @@ def find_runs(mask: NDArray[np.uint8]) -> Runs:
     if len(start) > 1:  # ragged edges and pin holes
         apart = start[1:] - stop[:-1] > _CLOSE
         start, stop = start[np.concatenate(([True], apart))], stop[np.concatenate((apart, [True]))]
+    if left == 0 or left + width == mask.shape[1]:  # what the frame's side cuts has its middle elsewhere
+        whole = (start % pitch + left > 0) & (stop % pitch + left < mask.shape[1])
+        start, stop = start[whole], stop[whole]
     start, stop = start[-_MOST_RUNS:], stop[-_MOST_RUNS:]
     return _fragments(start, stop, pitch, step, left, top)
 

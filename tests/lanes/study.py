@@ -1,0 +1,205 @@
+"""The study of docs/lanes.md: how good lines are on procedural scenes, and what their confidence is fitted to.
+
+    python tests/lanes/study.py --seed 9000 --scenes 200
+    python tests/lanes/study.py --seed 1000 --scenes 250 --fit
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+import lanecli
+from lanecli.data.synth import render_scene
+from lanecli.data.synth.scene import LaneLine
+from lanecli.geometry import Size
+from lanecli.labelmaps import label_map
+from lanecli.lanes import find
+from lanecli.lanes.confidence import COEFFICIENTS, NAMES, features
+from lanecli.metrics import lane_scores, tusimple
+from lanecli.metrics.lane_scores import TusimpleScore
+
+LANE = label_map("lane")
+MASKS = ("exact", "damaged", "model")
+_SEEN_ROWS, _SEEN_SHARE = 0.02, 0.05  # paint, of the picture's height and of a line's rows, that makes it seen
+_RIDGE = 1e-2  # of the fit's coefficients, against cross-entropy summed over lines
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scene: its true lines, which of them show paint, and a mask of each kind."""
+
+    size: Size
+    lines: tuple[LaneLine, ...]
+    seen: tuple[bool, ...]
+    masks: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A line before doubtful ones are left out: features, confidence, IoU with the nearest true line, kind of mask."""
+
+    features: np.ndarray
+    confidence: float
+    iou: float
+    kind: str
+
+
+def cases(first: int, count: int, size: Size, model: Callable[[np.ndarray], np.ndarray]) -> Iterator[Case]:
+    """Scenes of the seeds from `first` on; `model` gives the mask of a picture."""
+    for seed in range(first, first + count):
+        scene = render_scene(seed, size)
+        damaged = damage(scene.mask, np.random.default_rng(seed))
+        masks = dict(zip(MASKS, (scene.mask, damaged, model(scene.image)), strict=True))
+        yield Case(size, scene.lanes, tuple(is_seen(line.points, scene.mask) for line in scene.lanes), masks)
+
+
+def is_seen(points: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether paint lies on the line in enough of its rows."""
+    height, width = mask.shape
+    rows = np.arange(np.ceil(points[-1, 1]), np.floor(points[0, 1]) + 1)
+    x = np.rint(np.interp(rows, points[::-1, 1], points[::-1, 0])).astype(int)
+    reach = max(2, round(0.006 * width))
+    grown = cv2.dilate(mask, np.ones((1, 2 * reach + 1), np.uint8))
+    painted = int(grown[np.clip(rows, 0, height - 1).astype(int), np.clip(x, 0, width - 1)].sum())
+    return painted >= max(_SEEN_ROWS * height, _SEEN_SHARE * len(rows))
+
+
+def damage(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A mask as a network might give it: ragged, grown, partly hidden, cut off, with false strokes."""
+    height, width = mask.shape
+    noise = cv2.GaussianBlur(rng.normal(size=mask.shape), (0, 0), 2) * 6
+    soft = cv2.GaussianBlur(mask.astype(np.float64), (0, 0), rng.uniform(0.5, 1.5))
+    bad = (soft + rng.uniform(0, 0.25) * noise > rng.uniform(0.25, 0.6)).astype(np.uint8)
+    if rng.random() < 0.3:
+        bad = cv2.dilate(bad, np.ones((3, 3), np.uint8))
+    for _ in range(rng.integers(0, 4)):  # vehicles, shadows
+        w, h = (rng.uniform(0.05, 0.3, 2) * (width, height)).astype(int)
+        x, y = int(rng.uniform(0, width - w)), int(rng.uniform(0.4 * height, height - h))
+        bad[y : y + h, x : x + w] = 0
+    if rng.random() < 0.3:
+        bad[int(rng.uniform(0.75, 0.95) * height) :] = 0
+    if rng.random() < 0.2:
+        bad[: int(rng.uniform(0.5, 0.7) * height)] = 0
+    for _ in range(rng.integers(0, 4)):
+        start = rng.uniform((0, 0.5 * height), (width, height))
+        end = start + rng.normal(size=2) * (0.12 * width, 0.12 * height)
+        line = [tuple(np.rint(point).astype(int).tolist()) for point in (start, end)]
+        cv2.line(bad, line[0], line[1], 1, int(rng.integers(1, 6)))
+    return bad
+
+
+def best_iou(points: np.ndarray, truth: Sequence[np.ndarray], size: Size) -> float:
+    """IoU of a line with the nearest true one, both 30 px thick where pictures are 1640 px wide."""
+    thick = max(1, round(30 * size[0] / 1640))
+    drawn = [_drawn(line, size, thick) for line in (points, *truth)]
+    return max(((drawn[0] & other).sum() / max(1, (drawn[0] | other).sum()) for other in drawn[1:]), default=0.0)
+
+
+def _drawn(points: np.ndarray, size: Size, thick: int) -> np.ndarray:
+    canvas = np.zeros(size[::-1], np.uint8)
+    cv2.polylines(canvas, [np.round(points * 8).astype(np.int32)], False, 1, thick, shift=3)
+    return canvas.astype(bool)
+
+
+def found_lines(case: Case) -> Iterator[Found]:
+    """Every line of every mask of a case."""
+    truth = [line.points for line in case.lines]
+    for kind, mask in case.masks.items():
+        traced, _ = find.trace(mask, None, (1,), LANE)
+        if traced is None:
+            continue
+        rows = features(traced.evidence, traced.curves, case.size, traced.kept)
+        for line, points in find.polylines(traced, traced.kept, case.size).items():
+            confidence = 1 / (1 + np.exp(-rows[line] @ COEFFICIENTS))
+            yield Found(rows[line], float(confidence), best_iou(points, truth, case.size), kind)
+
+
+def fit(found: Sequence[Found]) -> np.ndarray:
+    """Coefficients of least cross-entropy between confidence and IoU, by Newton's method."""
+    x, y = np.array([line.features for line in found]), np.array([line.iou for line in found])
+    weights = np.zeros(x.shape[1])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-x @ weights))
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + _RIDGE * np.eye(len(weights))
+        weights = weights - np.linalg.solve(curvature, x.T @ (p - y) + _RIDGE * weights)
+    return weights
+
+
+def calibration(found: Sequence[Found]) -> str:
+    """Confidence → mean IoU (lines) in each tenth, and the rank correlation of the two, of lines that are given."""
+    given = [line for line in found if line.confidence >= find.LEAST_CONFIDENCE]
+    p, y = np.array([line.confidence for line in given]), np.array([line.iou for line in given])
+    tenth = np.minimum((p * 10).astype(int), 9)
+    cells = [
+        f"{p[tenth == t].mean():.2f} → {y[tenth == t].mean():.2f} ({(tenth == t).sum()})"
+        for t in range(3, 10)
+        if (tenth == t).any()
+    ]
+    ranks = [np.argsort(np.argsort(values)) for values in (p, y)]
+    return " | ".join([*cells, f"rank {np.corrcoef(*ranks)[0, 1]:.2f}", f"lines {len(given)}"])
+
+
+def scores(all_cases: Sequence[Case], kind: str) -> str:
+    """TuSimple's accuracy, FP and FN where true lines that nobody can see are left out, and where they are not.
+
+    A found line that lies on a hidden true one is no false one: FP of the former counts lines that fit no true line.
+    """
+    seen, everything = TusimpleScore(), TusimpleScore()
+    false = []
+    for case in all_cases:
+        points = [lane.points for lane in find.find_lanes(case.masks[kind], LANE)]
+        truth = [line.points for line in case.lines]
+        everything.update(points, truth, case.size)
+        seen.update(points, [line for line, shown in zip(truth, case.seen, strict=True) if shown], case.size)
+        false.append(sum(_is_false(line, truth, case.size) for line in points) / max(1, len(points)))
+    one, other = seen.scores(), everything.scores()
+    return (
+        f"seen: accuracy {one['accuracy']:.3f} FP {np.mean(false):.3f} FN {one['fn']:.3f}; "
+        f"all: accuracy {other['accuracy']:.3f} FP {other['fp']:.3f} FN {other['fn']:.3f}"
+    )
+
+
+def _is_false(line: np.ndarray, truth: Sequence[np.ndarray], size: Size) -> bool:
+    """Whether TuSimple's rule finds none of the true lines by this one."""
+    rows = lane_scores.TUSIMPLE_ROWS
+    found, *true = (lane_scores.at_rows(each, rows) for each in lane_scores.scaled([line, *truth], size, (1280, 720)))
+    return all(tusimple.count_picture([found], [other], rows)[2] > 0 for other in true)
+
+
+def shipped() -> Callable[[np.ndarray], np.ndarray]:
+    """The shipped model's mask of a picture."""
+    model = lanecli.load()
+    return lambda picture: model.predict(picture).class_map
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seed", type=int, default=9000)
+    parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--size", default="960x540")
+    parser.add_argument("--fit", action="store_true", help="print coefficients fitted to these scenes")
+    asked = parser.parse_args()
+    width, height = (int(side) for side in asked.size.split("x"))
+    report(list(cases(asked.seed, asked.scenes, (width, height), shipped())), with_fit=asked.fit)
+
+
+def report(all_cases: Sequence[Case], *, with_fit: bool = False) -> None:
+    """Print the figures of these cases."""
+    found = [line for case in all_cases for line in found_lines(case)]
+    for kind in MASKS:
+        print(f"{kind}: {scores(all_cases, kind)}")
+        print(f"  {calibration([line for line in found if line.kind == kind])}")
+    print(f"all: {calibration(found)}")
+    if with_fit:
+        for name, value in zip(NAMES, fit(found), strict=True):
+            print(f"{name:12s} {value:.4f}")
+
+
+if __name__ == "__main__":
+    main()
