@@ -12,7 +12,7 @@ from lanecli.errors import LaneError
 from lanecli.geometry import Size
 from lanecli.labels import LabelMap
 from lanecli.lanes.appearance import class_names, colors, styles
-from lanecli.lanes.classes import is_slot_coded, line_classes, line_table
+from lanecli.lanes.classes import is_slot_coded, line_classes
 from lanecli.lanes.clutter import without_clutter
 from lanecli.lanes.confidence import confidences
 from lanecli.lanes.curves import Curves, fit_curves
@@ -135,8 +135,8 @@ def trace(
     if is_slot_coded(label_map):
         seen, view, step, support = find_slots(scores if planes is None else planes, classes, prior)
     else:
-        mask, mass = _mask(scores, planes, classes, label_map)
-        runs = find_runs(mask)
+        mass = None if planes is None else _mass(planes, classes, label_map)
+        runs = find_runs(scores, classes) if mass is None else find_runs((mass > 0.5).view(np.uint8))
         view = find_perspective(runs, (width, height), prior)
         seen, step = group(runs, view, height), runs.step
         support = None if mass is None else mass[seen.y.astype(np.intp), np.rint(seen.x).astype(np.intp)]
@@ -156,21 +156,15 @@ def _planes(scores: np.ndarray) -> np.ndarray | None:
     raise LaneError(f"lane lines are found in uint8 class maps or float planes, not in {scores.dtype} {scores.shape}")
 
 
-def _mask(
-    scores: np.ndarray, planes: np.ndarray | None, classes: tuple[int, ...], label_map: LabelMap
-) -> tuple[NDArray[np.uint8], np.ndarray | None]:
-    """Where a line is, not 0 in (h, w) uint8, and its probability where it is known."""
-    if planes is None:
-        # NumPy here and below: OpenCV takes an array of one pixel for a scalar.
-        return (scores == classes[0]).view(np.uint8) if len(classes) == 1 else line_table(classes)[scores], None
+def _mass(planes: np.ndarray, classes: tuple[int, ...], label_map: LabelMap) -> np.ndarray:
+    """The probability of a line in each pixel, (h, w)."""
     if len(planes) == 1:
-        mass = planes[0] if classes == (1,) else 1 - planes[0]
-    elif len(planes) != len(label_map.classes):
+        return planes[0] if classes == (1,) else 1 - planes[0]
+    if len(planes) != len(label_map.classes):
         raise LaneError(f"{len(planes)} planes for the {len(label_map.classes)} classes of '{label_map.name}'")
-    else:
-        chosen = [planes[i] for i in classes]
-        mass = chosen[0] if len(chosen) == 1 else (np.max if label_map.multilabel else np.sum)(chosen, axis=0)
-    return (mass > 0.5).view(np.uint8), mass
+    chosen = [planes[i] for i in classes]
+    mass: np.ndarray = chosen[0] if len(chosen) == 1 else (np.max if label_map.multilabel else np.sum)(chosen, axis=0)
+    return mass
 
 
 def polylines(traced: Tracing, kept: NDArray[np.bool_], size: Size) -> dict[int, Floats]:

@@ -167,6 +167,8 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     overlap = common_near - common_far
     beside = (overlap > 0.3 * np.minimum(high - low, found.s_near - found.s_far)) & (overlap >= 0)
     beside &= chain[:, None] != chain
+    if not beside.any():
+        return chain, side, beyond
     near_apart = found.r_near + found.slope * (common_near - found.s_near)
     near_apart = (near_apart - (found.r_near[:, None] + found.slope[:, None] * (common_near - high))) / common_near
     # Lines that part, at an exit, are two: all that lies side by side must be near.

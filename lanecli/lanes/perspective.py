@@ -25,6 +25,7 @@ _PIECE = 0.07  # length of a piece as share of the picture's height: short enoug
 _FEWEST_ROWS = 4  # of a piece that votes
 _MOST_PIECES = 40
 _HORIZONS = np.arange(-8, 15) / 30  # tried, in heights of the picture below the prior's row
+_FINER = 0.25  # of their distance: how near to the best one the next are tried
 _TOLERANCES = (60.0, 10.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
 _LOOSE = 0.05  # of slope: lines are not perfectly parallel, the road is not perfectly flat
@@ -129,22 +130,24 @@ def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tup
     span = loose[1] / (0.1 * height)
     rows = start.vy + _HORIZONS * height * span
     costs, found = _fit(pieces, rows, height, start, loose)
-    step = float(rows[1] - rows[0])
-    vy = float(rows[int(np.argmin(costs))])
-    for finer in (1.0, 0.3, 0.08):
-        if finer < 1:
-            rows = vy + finer * step * np.array([-1.0, 0.0, 1.0])
-            costs, found = _fit(pieces, rows, height, start, loose)
-        best = int(np.argmin(costs))
-        vy = float(rows[best])
-        if 0 < best < len(rows) - 1 or finer < 1:
-            before, here, after = costs[max(best, 1) - 1 : max(best, 1) + 2] if best < len(rows) - 1 else costs[-3:]
-            bow = before - 2 * here + after
-            middle = float(rows[min(max(best, 1), len(rows) - 2)])
-            if bow > 1e-9:
-                vy = middle + finer * step * float(np.clip(0.5 * (before - after) / bow, -1, 1))
-    vx, bend, support = found[:, best]
-    return Perspective(float(vx), vy, float(bend), bool(support >= 2.5))
+    vy = _lowest(rows, costs)
+    rows = vy + _FINER * (rows[1] - rows[0]) * np.array([-1.0, 0.0, 1.0])
+    costs, found = _fit(pieces, rows, height, start, loose)
+    vy = _lowest(rows, costs)
+    vx, bend, support = (float(np.interp(vy, rows, values)) for values in found)
+    return Perspective(vx, vy, bend, support >= 2.5)
+
+
+def _lowest(rows: Floats, costs: Floats) -> float:
+    """Where the parabola through the least of `costs` and its neighbours is lowest, between these neighbours."""
+    best = int(costs.argmin())
+    middle = min(max(best, 1), len(rows) - 2)
+    before, here, after = costs[middle - 1 : middle + 2].tolist()
+    bow = before - 2 * here + after
+    if bow <= 1e-9:
+        return float(rows[best])
+    aside = min(1.0, max(-1.0, 0.5 * (before - after) / bow))
+    return float(rows[middle] + aside * (rows[1] - rows[0]))
 
 
 def _fit(

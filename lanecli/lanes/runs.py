@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lanecli.lanes.classes import line_table
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
 
@@ -60,13 +62,19 @@ class Runs:
         return self.stop - self.start
 
 
-def find_runs(mask: NDArray[np.uint8]) -> Runs:
-    """Runs of the pixels of `mask`, (H, W) uint8, that are not 0, as fragments of two looked-at rows or more.
+def find_runs(mask: NDArray[np.uint8], classes: tuple[int, ...] | None = None) -> Runs:
+    """Runs of the pixels of `mask` that show a line, as fragments of two looked-at rows or more.
 
     Runs that touch a side of the mask are left out.
+
+    Args:
+        mask: (H, W) uint8.
+        classes: the values that are lines; None for all but 0.
     """
     step = -(-mask.shape[0] // _MOST_ROWS)
-    left, top, width, rows = cv2.boundingRect(mask)
+    if classes is not None and 0 in classes:
+        mask, classes = line_table(classes)[mask], None
+    left, top, width, rows = cv2.boundingRect(mask)  # of other classes too: cheaper than to take them out first
     top = max(0, top - step)  # keeps the rows looked at where they are: those of one remainder
     top -= (top - step // 2) % step if top >= step // 2 else 0
     top = max(top, step // 2)
@@ -76,7 +84,13 @@ def find_runs(mask: NDArray[np.uint8]) -> Runs:
         width + 2 * _REACH + 2
     )  # wide enough that no run reaches into the next row, not even with the tolerance below
     padded = np.zeros(rows * pitch + 1, np.bool_)
-    padded[1:].reshape(rows, pitch)[:, :width] = looked_at
+    into = padded[1:].reshape(rows, pitch)[:, :width]
+    if classes is None:
+        np.not_equal(looked_at, 0, out=into)
+    elif len(classes) == 1:
+        np.equal(looked_at, classes[0], out=into)
+    else:
+        into[:] = line_table(classes)[looked_at]
     edges = np.flatnonzero(padded[1:] != padded[:-1])
     start, stop = edges[0::2], edges[1::2]
     if len(start) > 1:  # ragged edges and pin holes
@@ -107,9 +121,9 @@ def _fragments(start: Ints, stop: Ints, pitch: int, step: int, left: int, top: i
     narrow = np.minimum(width, width[above])
     mutual &= np.abs(width - width[above]) * 2 <= narrow + 4 * step
     root = np.where(mutual, above, index)
-    while True:
+    for _ in range(int(count).bit_length()):  # twice as far each time
         further = root[root]
-        if np.array_equal(further, root):
+        if (further == root).all():
             break
         root = further
     order = np.argsort(root, kind="stable")
