@@ -167,13 +167,14 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     overlap = common_near - common_far
     beside = (overlap > 0.3 * np.minimum(high - low, found.s_near - found.s_far)) & (overlap >= 0)
     beside &= chain[:, None] != chain
-    if not beside.any():
+    limit = DOUBLE + 1.0 / middle
+    near = np.abs(apart) < limit
+    if not (beside & near).any():
         return chain, side, beyond
     near_apart = found.r_near + found.slope * (common_near - found.s_near)
     near_apart = (near_apart - (found.r_near[:, None] + found.slope[:, None] * (common_near - high))) / common_near
     # Lines that part, at an exit, are two: all that lies side by side must be near.
-    limit = DOUBLE + 1.0 / middle
-    alike = (np.abs(apart) < limit) & (np.abs(near_apart) < limit)
+    alike = near & (np.abs(near_apart) < limit)
     number = np.unique(chain, return_inverse=True)[1]
     parted = np.zeros((number.max() + 1,) * 2, bool)
     i, j = np.nonzero(beside & ~alike)

@@ -157,10 +157,12 @@ def sizes_of(first: Ints, total: int) -> Ints:
 
 def _best(start: Ints, stop: Ints, low: Ints, high: Ints, pitch: int) -> Ints:
     """Of the touched runs low … high - 1 the outer one that overlaps more; -1 where nothing is touched."""
-    last = len(start) - 1
-    left, right = np.minimum(low, last), np.clip(high - 1, 0, last)
-    shifted_start, shifted_stop = start + pitch, stop + pitch
-    overlap_left = np.minimum(shifted_stop, stop[left]) - np.maximum(shifted_start, start[left])
-    overlap_right = np.minimum(shifted_stop, stop[right]) - np.maximum(shifted_start, start[right])
-    best = np.where(overlap_left >= overlap_right, left, right)
-    return np.where(high > low, best, -1)
+    best = np.where(high > low, low, -1)
+    several = (high - low > 1).nonzero()[0]
+    if len(several):
+        left, right = low[several], high[several] - 1
+        shifted_start, shifted_stop = start[several] + pitch, stop[several] + pitch
+        overlap_left = np.minimum(shifted_stop, stop[left]) - np.maximum(shifted_start, start[left])
+        overlap_right = np.minimum(shifted_stop, stop[right]) - np.maximum(shifted_start, start[right])
+        best[several] = np.where(overlap_left >= overlap_right, left, right)
+    return best
