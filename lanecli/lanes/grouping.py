@@ -175,7 +175,7 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     near_apart = (near_apart - (found.r_near[:, None] + found.slope[:, None] * (common_near - high))) / common_near
     # Lines that part, at an exit, are two: all that lies side by side must be near.
     alike = near & (np.abs(near_apart) < limit)
-    number = np.unique(chain, return_inverse=True)[1]
+    number = _numbered(chain)
     parted = np.zeros((number.max() + 1,) * 2, bool)
     i, j = np.nonzero(beside & ~alike)
     parted[number[i], number[j]] = parted[number[j], number[i]] = True
@@ -202,6 +202,13 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     return chain, side, beyond
 
 
+def _numbered(chain: Ints) -> Ints:
+    """The chains counted from 0 without holes, each being an index below their number."""
+    used = np.zeros(len(chain), np.int64)
+    used[chain] = 1
+    return (used.cumsum() - 1)[chain]
+
+
 def _observe(
     runs: Runs, s: Floats, usable: NDArray[np.bool_], found: _Fragments, chain: Ints, side: Floats, beyond: Floats
 ) -> Observations:
@@ -211,7 +218,7 @@ def _observe(
     which = place[runs.fragment]
     taken = np.flatnonzero((which >= 0) & usable)
     which = which[taken]
-    _, number = np.unique(chain, return_inverse=True)
+    number = _numbered(chain)
     key = number[which] * (1 << 20) - runs.row[taken]
     order = np.argsort(key, kind="stable")
     taken, which, key = taken[order], which[order], key[order]
