@@ -1,7 +1,7 @@
 """The study of docs/lanes.md: how good lines are on procedural scenes, and what their confidence is fitted to.
 
-    python tests/lanes/study.py --seed 9000 --scenes 200
-    python tests/lanes/study.py --seed 1000 --scenes 250 --fit
+python tests/lanes/study.py --seed 9000 --scenes 200
+python tests/lanes/study.py --seed 1000 --scenes 250 --fit
 """
 
 from __future__ import annotations
