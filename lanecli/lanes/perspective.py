@@ -25,6 +25,7 @@ _PIECE = 0.07  # length of a piece as share of the picture's height: short enoug
 _FEWEST_ROWS = 4  # of a piece that votes
 _MOST_PIECES = 40
 _HORIZONS = np.arange(-8, 15) / 30  # tried, in heights of the picture below the prior's row
+_STRAIGHT = 15.0  # how much bends are doubted: ragged paint alone can look like one
 _FINER = 0.25  # of their distance: how near to the best one the next are tried
 _TOLERANCES = (60.0, 10.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
@@ -171,7 +172,7 @@ def _fit(
     weight = precision * 0.3
     rows_of = np.stack([near, bent, target], axis=1)  # (V, 3, K)
     columns = rows_of.transpose(0, 2, 1)
-    prior_vx, prior_bend = (3 / loose[0]) ** 2, 1.0
+    prior_vx, prior_bend = (3 / loose[0]) ** 2, _STRAIGHT
     for tolerance in _TOLERANCES:
         products = (rows_of[:, :2] * weight[:, None]) @ columns  # (V, 2, 3)
         aa, ab, at = products[:, 0, 0] + prior_vx, products[:, 0, 1], products[:, 0, 2] + prior_vx * start.vx
