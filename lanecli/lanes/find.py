@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
-LEAST_CONFIDENCE = 0.35
+LEAST_CONFIDENCE = 0.25
 """Lines that are less likely to be one are not given."""
 _FAR_END = 0.04  # heights of the picture below the horizon that every line reaches, hidden or not
 _MOST_STEP = 8.0  # rows of the frame from point to point

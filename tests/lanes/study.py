@@ -55,18 +55,25 @@ def cases(first: int, count: int, size: Size, model: Callable[[np.ndarray], np.n
         scene = render_scene(seed, size)
         damaged = damage(scene.mask, np.random.default_rng(seed))
         masks = dict(zip(MASKS, (scene.mask, damaged, model(scene.image)), strict=True))
-        yield Case(size, scene.lanes, tuple(is_seen(line.points, scene.mask) for line in scene.lanes), masks)
+        yield Case(size, scene.lanes, seen_lines(scene.lanes, scene.mask), masks)
 
 
-def is_seen(points: np.ndarray, mask: np.ndarray) -> bool:
-    """Whether paint lies on the line in enough of its rows."""
+def seen_lines(lines: Sequence[LaneLine], mask: np.ndarray) -> tuple[bool, ...]:
+    """Which lines have paint of their own, where no other line lies beside them, in enough of their rows."""
     height, width = mask.shape
-    rows = np.arange(np.ceil(points[-1, 1]), np.floor(points[0, 1]) + 1)
-    x = np.rint(np.interp(rows, points[::-1, 1], points[::-1, 0])).astype(int)
     reach = max(2, round(0.006 * width))
     grown = cv2.dilate(mask, np.ones((1, 2 * reach + 1), np.uint8))
-    painted = int(grown[np.clip(rows, 0, height - 1).astype(int), np.clip(x, 0, width - 1)].sum())
-    return painted >= max(_SEEN_ROWS * height, _SEEN_SHARE * len(rows))
+    rows = np.arange(height)
+    x = np.array([lane_scores.at_rows(line.points, rows) for line in lines]).reshape(-1, height)
+    present = x != -2
+    found = []
+    for number in range(len(lines)):
+        others = np.delete(np.arange(len(lines)), number)
+        beside = (present[others] & (np.abs(x[others] - x[number]) < 2 * reach)).any(0)
+        columns = np.clip(np.rint(x[number]), 0, width - 1).astype(int)
+        painted = int((present[number] & ~beside & (grown[rows, columns] > 0)).sum())
+        found.append(painted >= max(_SEEN_ROWS * height, _SEEN_SHARE * present[number].sum()))
+    return tuple(found)
 
 
 def damage(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -137,7 +144,7 @@ def calibration(found: Sequence[Found]) -> str:
     tenth = np.minimum((p * 10).astype(int), 9)
     cells = [
         f"{p[tenth == t].mean():.2f} → {y[tenth == t].mean():.2f} ({(tenth == t).sum()})"
-        for t in range(3, 10)
+        for t in range(2, 10)
         if (tenth == t).any()
     ]
     ranks = [np.argsort(np.argsort(values)) for values in (p, y)]
@@ -147,7 +154,8 @@ def calibration(found: Sequence[Found]) -> str:
 def scores(all_cases: Sequence[Case], kind: str) -> str:
     """TuSimple's accuracy, FP and FN where true lines that nobody can see are left out, and where they are not.
 
-    A found line that lies on a hidden true one is no false one: FP of the former counts lines that fit no true line.
+    In the former a found line that lies on a hidden true one counts as neither right nor false, and FP is the share
+    of lines that fit no true one: the official figure turns negative where one line serves several true ones.
     """
     seen, everything = TusimpleScore(), TusimpleScore()
     false = []
@@ -155,8 +163,13 @@ def scores(all_cases: Sequence[Case], kind: str) -> str:
         points = [lane.points for lane in find.find_lanes(case.masks[kind], LANE)]
         truth = [line.points for line in case.lines]
         everything.update(points, truth, case.size)
-        seen.update(points, [line for line, shown in zip(truth, case.seen, strict=True) if shown], case.size)
-        false.append(sum(_is_false(line, truth, case.size) for line in points) / max(1, len(points)))
+        fits = np.array([[_fits(line, other, case.size) for other in truth] for line in points])
+        fits = fits.reshape(len(points), len(truth))
+        shown = np.array(case.seen, bool)
+        counted = [line for line, fit in zip(points, fits, strict=True) if fit[shown].any() or not fit.any()]
+        if shown.any():  # the benchmark has no picture without a line, and would give it an accuracy of 0
+            seen.update(counted, [line for line, kept in zip(truth, shown, strict=True) if kept], case.size)
+        false.append(float((~fits.any(1)).sum()) / max(1, len(points)))
     one, other = seen.scores(), everything.scores()
     return (
         f"seen: accuracy {one['accuracy']:.3f} FP {np.mean(false):.3f} FN {one['fn']:.3f}; "
@@ -164,11 +177,11 @@ def scores(all_cases: Sequence[Case], kind: str) -> str:
     )
 
 
-def _is_false(line: np.ndarray, truth: Sequence[np.ndarray], size: Size) -> bool:
-    """Whether TuSimple's rule finds none of the true lines by this one."""
+def _fits(line: np.ndarray, true: np.ndarray, size: Size) -> bool:
+    """Whether TuSimple's rule finds a true line by this one."""
     rows = lane_scores.TUSIMPLE_ROWS
-    found, *true = (lane_scores.at_rows(each, rows) for each in lane_scores.scaled([line, *truth], size, (1280, 720)))
-    return all(tusimple.count_picture([found], [other], rows)[2] > 0 for other in true)
+    found, other = (lane_scores.at_rows(each, rows) for each in lane_scores.scaled([line, true], size, (1280, 720)))
+    return tusimple.count_picture([found], [other], rows)[2] == 0
 
 
 def shipped() -> Callable[[np.ndarray], np.ndarray]:
