@@ -20,6 +20,7 @@ from lanecli.geometry import Size
 from lanecli.labelmaps import label_map
 from lanecli.lanes import find
 from lanecli.lanes.confidence import COEFFICIENTS, NAMES, features
+from lanecli.media import Frame
 from lanecli.metrics import lane_scores, tusimple
 from lanecli.metrics.lane_scores import TusimpleScore
 
@@ -31,9 +32,10 @@ _RIDGE = 1e-2  # of the fit's coefficients, against cross-entropy summed over li
 
 @dataclass(frozen=True)
 class Case:
-    """A scene: its true lines, which of them show paint, and a mask of each kind."""
+    """A scene: its picture, its true lines, which of them show paint, and a mask of each kind."""
 
     size: Size
+    picture: np.ndarray | None
     lines: tuple[LaneLine, ...]
     seen: tuple[bool, ...]
     masks: dict[str, np.ndarray]
@@ -55,7 +57,7 @@ def cases(first: int, count: int, size: Size, model: Callable[[np.ndarray], np.n
         scene = render_scene(seed, size)
         damaged = damage(scene.mask, np.random.default_rng(seed))
         masks = dict(zip(MASKS, (scene.mask, damaged, model(scene.image)), strict=True))
-        yield Case(size, scene.lanes, seen_lines(scene.lanes, scene.mask), masks)
+        yield Case(size, scene.image, scene.lanes, seen_lines(scene.lanes, scene.mask), masks)
 
 
 def seen_lines(lines: Sequence[LaneLine], mask: np.ndarray) -> tuple[bool, ...]:
@@ -140,6 +142,8 @@ def fit(found: Sequence[Found]) -> np.ndarray:
 def calibration(found: Sequence[Found]) -> str:
     """Confidence → mean IoU (lines) in each tenth, and the rank correlation of the two, of lines that are given."""
     given = [line for line in found if line.confidence >= find.LEAST_CONFIDENCE]
+    if len(given) < 3:
+        return "too few lines"
     p, y = np.array([line.confidence for line in given]), np.array([line.iou for line in given])
     tenth = np.minimum((p * 10).astype(int), 9)
     cells = [
@@ -184,6 +188,45 @@ def _fits(line: np.ndarray, true: np.ndarray, size: Size) -> bool:
     return tusimple.count_picture([found], [other], rows)[2] == 0
 
 
+def steadiness(all_cases: Sequence[Case]) -> str:
+    """How far lines of exact masks move with a mask that moves by a pixel, to the right or down."""
+    moved = []
+    for case in all_cases:
+        mask = case.masks["exact"]
+        before = find.find_lanes(mask, LANE)
+        for shift in ((1, 0), (0, 1)):
+            matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], float)
+            after = find.find_lanes(cv2.warpAffine(mask, matrix, case.size, flags=cv2.INTER_NEAREST), LANE)
+            moved += [min((_apart(old.points + shift, new.points) for new in after), default=np.inf) for old in before]
+    share = np.mean(np.array(moved) < 1.5)
+    return f"moved masks: {share:.3f} of {len(moved)} lines within 1.5 px, median {np.median(moved):.2f}"
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Largest horizontal distance of two lines in the rows that both have; infinite where they share few."""
+    rows = one[(one[:, 1] <= other[0, 1]) & (one[:, 1] >= other[-1, 1])]
+    if len(rows) < len(one) // 2 + 1:
+        return float("inf")
+    return float(np.abs(np.interp(rows[:, 1], other[::-1, 1], other[::-1, 0]) - rows[:, 0]).max())
+
+
+def looks(all_cases: Sequence[Case]) -> str:
+    """How many lines of exact masks that fit a true one have its style, and its colour."""
+    right = {"style": 0, "colour": 0}
+    total = 0
+    for case in all_cases:
+        frame = None if case.picture is None else Frame.from_rgb(case.picture)
+        for lane in find.find_lanes(case.masks["exact"], LANE, picture=frame):
+            true = [line for line in case.lines if _fits(lane.points, line.points, case.size)]
+            if len(true) != 1:
+                continue
+            total += 1
+            style = {"solid-dashed": "double", "dots": "dashed"}.get(true[0].style, true[0].style)
+            right["style"] += lane.style == style
+            right["colour"] += lane.color == true[0].colour
+    return f"of {total} lines that fit one true line: style right {right['style']}, colour {right['colour']}"
+
+
 def shipped() -> Callable[[np.ndarray], np.ndarray]:
     """The shipped model's mask of a picture."""
     model = lanecli.load()
@@ -208,7 +251,7 @@ def report(all_cases: Sequence[Case], *, with_fit: bool = False) -> None:
     for kind in MASKS:
         print(f"{kind}: {scores(all_cases, kind)}")
         print(f"  {calibration([line for line in found if line.kind == kind])}")
-    print(f"all: {calibration(found)}")
+    print(f"all: {calibration(found)}\n{steadiness(all_cases)}\n{looks(all_cases)}")
     if with_fit:
         for name, value in zip(NAMES, fit(found), strict=True):
             print(f"{name:12s} {value:.4f}")
