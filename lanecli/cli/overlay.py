@@ -19,6 +19,9 @@ def overlay(
     classes: Annotated[str, typer.Option(help="The label map whose train ids the masks hold.")] = "lane",
     every: Annotated[int, typer.Option(min=1, help="The masks belong to each N-th frame of the video.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    lanes: Annotated[
+        bool, typer.Option(help="Draw lane lines too where STEM.lanes.jsonl stands beside the masks.")
+    ] = True,
     json: JsonOption = False,
 ) -> None:
     """Draw saved masks on a video or on pictures again; no model is loaded."""
@@ -37,6 +40,7 @@ def overlay(
             OverlayStyle(style, alpha),  # type: ignore[arg-type]
             every,
             overwrite,
+            lanes,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
         warnings: list[str] = []

@@ -19,7 +19,6 @@ StyleName = Literal["fill", "contour", "solid"]
 STYLES: tuple[StyleName, ...] = ("fill", "contour", "solid")
 
 _CONTOUR = 128  # bit of the index map that marks a class's rim
-_MOST_CLASSES = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,9 @@ class OverlayPainter:
         legend: Draw a legend of the class names.
     """
 
+    _first = 1  # index of the first class drawn; below it and above the last rim is room for more
+    _most_classes = 127
+
     def __init__(
         self,
         palette: np.ndarray,
@@ -78,20 +80,21 @@ class OverlayPainter:
         legend: bool = False,
     ) -> None:
         count = len(names) if names is not None else len(palette)
-        if count > _MOST_CLASSES or count > len(palette):
-            raise InputError(f"an overlay draws at most {min(_MOST_CLASSES, len(palette))} classes, got {count}")
+        if count > self._most_classes or count > len(palette):
+            raise InputError(f"an overlay draws at most {min(self._most_classes, len(palette))} classes, got {count}")
         self.style = style or OverlayStyle()
         colours = np.asarray(palette, np.uint8)[:count]
         drawn = [train_id for train_id in range(count) if train_id != background]
-        # Index 0 is "nothing", index k the k-th drawn class.
+        # Index 0 is "nothing", `_first` the first drawn class; what is drawn under or over classes has the others.
         self._index = np.zeros(256, np.uint8)
-        self._index[drawn] = np.arange(1, len(drawn) + 1)
-        self._is_index = bool((self._index[:count] == np.arange(count)).all()) and background == 0
+        self._index[drawn] = np.arange(self._first, self._first + len(drawn))
+        self._is_zero = background == 0
         self._colours = colours[drawn]
         alphas = self.style.alpha if isinstance(self.style.alpha, tuple) else (self.style.alpha,) * count
         if len(alphas) != count:
             raise InputError(f"overlay alpha: {len(alphas)} values for {count} classes")
         self._fill = np.array([alphas[train_id] for train_id in drawn], np.float64)
+        self._beside: dict[int, tuple[tuple[int, int, int], float]] = {}  # colour and alpha of further indices
         self._tables: dict[Colour | None, tuple[np.ndarray, np.ndarray]] = {}
         self._legend = Legend([names[i] for i in drawn], self._colours) if legend and names is not None else None
 
@@ -124,7 +127,7 @@ class OverlayPainter:
         """Bounding box of what is not background (ids without a class may be inside)."""
         x, y, width, height = region or (0, 0, class_map.shape[1], class_map.shape[0])
         part = class_map[y : y + height, x : x + width]
-        left, top, width, height = cv2.boundingRect(part if self._is_index else cv2.LUT(part, self._index))
+        left, top, width, height = cv2.boundingRect(part if self._is_zero else cv2.LUT(part, self._index))
         return (x + left, y + top, width, height) if width and height else None
 
     def _indices(self, class_map: np.ndarray, box: Region, rim: int) -> tuple[np.ndarray, int, int]:
@@ -175,15 +178,21 @@ class OverlayPainter:
             weight = np.zeros(256)
             count = len(self._colours)
             fill = {"fill": self._fill, "contour": np.zeros(count), "solid": np.ones(count)}[self.style.name]
-            weight[1 : count + 1] = fill
-            weight[_CONTOUR + 1 : _CONTOUR + count + 1] = 1.0
+            classes, rims = (slice(first, first + count) for first in (self._first, _CONTOUR + self._first))
+            weight[classes], weight[rims] = fill, 1.0
             target = np.zeros((256, 3))
-            numbers = colour.encode(self._colours) if colour is not None else self._colours
-            target[1 : count + 1] = target[_CONTOUR + 1 : _CONTOUR + count + 1] = numbers
+            target[classes] = target[rims] = _numbers(self._colours, colour)
+            for index, (rgb, alpha) in self._beside.items():
+                weight[index], target[index] = alpha, _numbers(np.array([rgb], np.uint8), colour)[0]
             keep = np.round(255 * (1 - weight))
             add = np.round(target * (1 - keep / 255)[:, None])
             self._tables[colour] = keep.astype(np.uint8), np.clip(add, 0, 255).astype(np.uint8)
         return self._tables[colour]
+
+
+def _numbers(rgb: np.ndarray, colour: Colour | None) -> np.ndarray:
+    """RGB colours (N, 3) in the numbers of a frame's planes, or as they are."""
+    return rgb if colour is None else colour.encode(rgb)
 
 
 def _blend(part: np.ndarray, keep: np.ndarray, add: np.ndarray) -> None:

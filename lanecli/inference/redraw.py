@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lanecli.draw import OverlayStyle
 from lanecli.errors import InputError
+from lanecli.geometry import Size
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import SinkJob, SinkSettings
 from lanecli.inference.sinks.overlay import Overlay
@@ -19,7 +21,11 @@ from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_mask, read_picture
 from lanecli.media.outputs import prepare_target
 
+if TYPE_CHECKING:
+    from lanecli.lanes import Lane
+
 _AHEAD = 4
+Lines = dict[int, tuple[Size, tuple["Lane", ...]]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Redraw:
         style: of the overlay.
         every: the masks belong to each N-th frame, as ``predict --every N`` wrote them.
         overwrite: replace existing outputs.
+        lanes: draw lane lines too where ``STEM.lanes.jsonl``, as ``predict --save lanes`` writes it, stands beside.
         progress: told how many frames are done, of how many where that is known.
     """
 
@@ -41,6 +48,7 @@ class Redraw:
     style: OverlayStyle
     every: int = 1
     overwrite: bool = False
+    lanes: bool = True
     progress: Callable[[int, int | None], None] = lambda _done, _total: None
 
     def picture(self, source: Source, target: Path) -> None:
@@ -50,8 +58,10 @@ class Redraw:
         found = self.masks if self.masks.is_file() else next((place for place in places if place.is_file()), None)
         if found is None:
             raise InputError(f"{self.masks}: holds no {names[0]} and no {names[1]} for {source.path}")
-        sink = Overlay(self._job(source, target, None))
-        sink.write(self._prediction(Frame.from_rgb(read_picture(source.path)), found))
+        beside = {found.name.removesuffix(".mask.png"), found.stem, source.stem}
+        lines = self._lane_lines(found.parent / f"{stem}.lanes.jsonl" for stem in sorted(beside))
+        sink = Overlay(self._job(source, target, None, lines))
+        sink.write(self._prediction(Frame.from_rgb(read_picture(source.path)), found, lines))
 
     def video(self, source: Source, target: Path) -> tuple[int, list[str]]:
         """Draw a mask on each frame; frames without one are left as they are.
@@ -65,9 +75,11 @@ class Redraw:
         if not self.masks.is_dir():
             raise InputError(f"{self.masks}: masks of a video are a folder of 000000.png, 000001.png …")
         frames = without = 0
+        stems = {self.masks.name.removesuffix(".masks"), source.stem}
+        lines = self._lane_lines(self.masks.parent / f"{stem}.lanes.jsonl" for stem in sorted(stems))
         with open_video(source, every=self.every) as reader:
             total = None if reader.info.frames is None else -(-reader.info.frames // self.every)
-            sink = Overlay(self._job(source, target, reader))
+            sink = Overlay(self._job(source, target, reader, lines))
             interrupted = True
             try:
                 with (
@@ -77,7 +89,7 @@ class Redraw:
                     for frame in ahead:
                         mask = self.masks / f"{frame.index:06d}.png"
                         without += not mask.is_file()
-                        queue.put(self._prediction(frame, mask if mask.is_file() else None))
+                        queue.put(self._prediction(frame, mask if mask.is_file() else None, lines))
                         frames += 1
                         self.progress(frames, total)
                 interrupted = False
@@ -90,16 +102,30 @@ class Redraw:
         missing = [f"{without} of {frames} frames have no mask and are left as they are"] if without else []
         return frames, [*missing, *sink.warnings]
 
-    def _job(self, source: Source, target: Path, reader: object) -> SinkJob:
+    def _lane_lines(self, places: Iterable[Path]) -> Lines:
+        """Size and lane lines by frame, from the first of `places` that is there. Raises InputError for a bad file."""
+        found = next((place for place in places if place.is_file()), None) if self.lanes else None
+        if found is None:
+            return {}
+        from lanecli.lanes.files import read_lanes
+
+        return {frame: (size, lanes) for frame, size, lanes in read_lanes(found)}
+
+    def _job(self, source: Source, target: Path, reader: object, lines: Lines) -> SinkJob:
         prepare_target(target, overwrite=self.overwrite)
-        settings = SinkSettings(self.style, overwrite=self.overwrite)
+        settings = SinkSettings(self.style, overwrite=self.overwrite, lanes=bool(lines))
         return SinkJob(target, self.label_map, settings, source, reader)
 
-    def _prediction(self, frame: Frame, mask: Path | None) -> Prediction:
+    def _prediction(self, frame: Frame, mask: Path | None, lines: Lines) -> Prediction:
         if mask is None:
             ids = np.full(frame.size[::-1], IGNORE_ID, np.uint8)
         else:
             ids = read_mask(mask)
             if ids.shape != frame.size[::-1]:
                 raise InputError(f"{mask}: is {ids.shape[1]}x{ids.shape[0]}, its frame {frame.size[0]}x{frame.size[1]}")
-        return Prediction(frame, self.label_map, ids)
+        size, lanes = lines.get(frame.index, (frame.size, ()))
+        if size != frame.size:
+            raise InputError(
+                f"lane lines of frame {frame.index} are of {size[0]}x{size[1]}, not {frame.size[0]}x{frame.size[1]}"
+            )
+        return Prediction(frame, self.label_map, ids, lanes=lanes)

@@ -14,6 +14,7 @@ Floats = NDArray[np.floating]
 _LEAST_PAINT = 0.012  # heights of the picture
 _SPECK = 1.07  # a line none of whose dashes ends so many times as far away as it begins
 _SPARSE = 0.15  # and that shows paint in so few of its rows is a row of specks
+_DOTS, _STRAIGHT = 3, 0.0015  # unless there are so many gaps and all lies so well on one curve, in heights
 _BETWEEN = 1.35  # camera heights: nothing between two lines so near to both is a line of its own
 # Bars of a crossing: how wide, in camera heights; how many times as far away they end as they begin; how equally far,
 # as a logarithm; how many; how far from one to the next, in camera heights.
@@ -24,7 +25,8 @@ def without_clutter(evidence: Evidence, curves: Curves, height: int) -> NDArray[
     """(L,) which lines are kept."""
     kept = evidence.painted >= max(3.0, _LEAST_PAINT * height)
     span = evidence.near - evidence.far + 1
-    kept &= (evidence.longest > _SPECK) | (evidence.painted > _SPARSE * span)
+    dotted = (evidence.gaps >= _DOTS) & (curves.residual < _STRAIGHT * height)
+    kept &= (evidence.longest > _SPECK) | (evidence.painted > _SPARSE * span) | dotted
     _drop_bars(kept, evidence, curves)
     lines = np.flatnonzero(kept)
     lines = lines[np.argsort(curves.offset[lines])]

@@ -77,17 +77,17 @@ def fit_curves(seen: Observations, view: Perspective, height: int) -> Curves:
     ridge = np.diag(loose**-2.0)
     spread = 0.6 + 0.05 * seen.width
     first = first_of(seen.chain)
-    weight = _CORRELATED / spread**2
-    base = weight
+    base = weight = _CORRELATED / spread**2
+    # A product with these sums over each chain, at a fraction of what summing groups costs.
+    members = (seen.chain == np.arange(lines)[:, None]).astype(float)
     columns = np.concatenate([(basis[:, :, None] * basis[:, None, :]).reshape(-1, 16), basis * target[:, None]], axis=1)
     for _ in range(_ROUNDS):
-        sums = np.add.reduceat(columns * weight[:, None], first)
-        normal = sums[:, :16].reshape(lines, 4, 4) + ridge
-        coefficients = np.linalg.solve(normal, sums[:, 16:, None])[..., 0]
-        error = target - (basis * coefficients[seen.chain]).sum(-1)
+        sums = (members * weight) @ columns
+        uncertainty = np.linalg.inv(sums[:, :16].reshape(lines, 4, 4) + ridge)
+        coefficients = (uncertainty @ sums[:, 16:, None])[..., 0]
+        error = target - np.einsum("ni,ni->n", basis, coefficients[seen.chain])
         relative = error / (2.5 * spread)
         weight = base / (1 + relative * relative)
     count = sizes_of(first, len(seen.y))
     residual = np.sqrt(np.add.reduceat(np.minimum(error * error, 100.0), first) / count)
-    inverse = np.asarray(np.linalg.inv(normal), np.float64)
-    return Curves(view, scale, np.asarray(coefficients, np.float64), residual, inverse)
+    return Curves(view, scale, coefficients, residual, uncertainty)

@@ -12,12 +12,12 @@ from lanecli.errors import LaneError
 from lanecli.geometry import Size
 from lanecli.labels import LabelMap
 from lanecli.lanes.appearance import class_names, colors, styles
-from lanecli.lanes.classes import is_slot_coded, line_classes, line_table
+from lanecli.lanes.classes import is_slot_coded, line_classes
 from lanecli.lanes.clutter import without_clutter
 from lanecli.lanes.confidence import confidences
 from lanecli.lanes.curves import Curves, fit_curves
 from lanecli.lanes.evidence import Evidence, weigh
-from lanecli.lanes.grouping import group
+from lanecli.lanes.grouping import Observations, group
 from lanecli.lanes.lane import Lane
 from lanecli.lanes.perspective import Perspective, find_perspective
 from lanecli.lanes.roles import roles
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
-LEAST_CONFIDENCE = 0.35
+LEAST_CONFIDENCE = 0.25
 """Lines that are less likely to be one are not given."""
 _FAR_END = 0.04  # heights of the picture below the horizon that every line reaches, hidden or not
 _MOST_STEP = 8.0  # rows of the frame from point to point
@@ -83,28 +83,18 @@ def survey(
     planes = _planes(scores)
     if not classes:
         return Survey((), prior)
-    height, width = scores.shape[-2:]
-    if is_slot_coded(label_map):
-        seen, view, step, support = find_slots(scores if planes is None else planes, classes, prior)
-    else:
-        mask, mass = _mask(scores, planes, classes, label_map)
-        runs = find_runs(mask)
-        view = find_perspective(runs, (width, height), prior)
-        seen, step = group(runs, view, height), runs.step
-        support = None if mass is None else mass[seen.y.astype(np.intp), np.rint(seen.x).astype(np.intp)]
-    if not seen.count:
-        return Survey((), view if view.certain else prior)
-    curves = fit_curves(seen, view, height)
-    evidence = weigh(seen, curves, step, support)
-    kept = without_clutter(evidence, curves, height)
-    confidence = confidences(evidence, curves, (width, height), kept)
-    kept &= confidence >= LEAST_CONFIDENCE
-    size = frame_size or (width, height)
-    lines = _polylines(kept, evidence, curves, (width, height), size)
+    traced, view = trace(scores, planes, classes, label_map, prior)
+    known = view if view.certain or prior is None else prior
+    if traced is None:
+        return Survey((), known)
+    seen, curves, evidence, mask_size = traced.seen, traced.curves, traced.evidence, traced.size
+    confidence = confidences(evidence, curves, mask_size, traced.kept)
+    size = frame_size or mask_size
+    lines = polylines(traced, traced.kept & (confidence >= LEAST_CONFIDENCE), size)
     order = sorted(lines, key=lambda line: float(curves.offset[line]))
     names = class_names(scores, planes, classes, label_map, seen, evidence, order)
     looks = styles(evidence, label_map, names)
-    tints = colors(picture, seen, evidence, order, (width, height), names)
+    tints = colors(picture, seen, evidence, order, mask_size, names)
     places = roles([lines[k] for k in order], [float(curves.offset[k]) for k in order], view, size)
     lanes = tuple(
         Lane(
@@ -114,12 +104,47 @@ def survey(
             names[k],
             looks[k],
             tints[k],
-            _width(evidence.width[k], lines[k], view, (width, height), size),
+            _width(evidence.width[k], lines[k], view, mask_size, size),
             n,
         )
         for n, (k, role) in enumerate(zip(order, places, strict=True))
     )
-    return Survey(lanes, view if view.certain or prior is None else prior)
+    return Survey(lanes, known)
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """Lines traced in a mask of `size`, doubtful ones too; `kept` says which are no clutter, (L,)."""
+
+    seen: Observations
+    curves: Curves
+    evidence: Evidence
+    kept: NDArray[np.bool_]
+    size: Size
+
+
+def trace(
+    scores: np.ndarray,
+    planes: np.ndarray | None,
+    classes: tuple[int, ...],
+    label_map: LabelMap,
+    prior: Perspective | None = None,
+) -> tuple[Tracing | None, Perspective]:
+    """The lines seen in `scores` (as `planes`, where they are no class map), None without any; and the perspective."""
+    height, width = scores.shape[-2:]
+    if is_slot_coded(label_map):
+        seen, view, step, support = find_slots(scores if planes is None else planes, classes, prior)
+    else:
+        mass = None if planes is None else _mass(planes, classes, label_map)
+        runs = find_runs(scores, classes) if mass is None else find_runs((mass > 0.5).view(np.uint8))
+        view = find_perspective(runs, (width, height), prior)
+        seen, step = group(runs, view, height), runs.step
+        support = None if mass is None else mass[seen.y.astype(np.intp), np.rint(seen.x).astype(np.intp)]
+    if not seen.count:
+        return None, view
+    curves = fit_curves(seen, view, height)
+    evidence = weigh(seen, curves, step, support)
+    return Tracing(seen, curves, evidence, without_clutter(evidence, curves, height), (width, height)), view
 
 
 def _planes(scores: np.ndarray) -> np.ndarray | None:
@@ -131,28 +156,20 @@ def _planes(scores: np.ndarray) -> np.ndarray | None:
     raise LaneError(f"lane lines are found in uint8 class maps or float planes, not in {scores.dtype} {scores.shape}")
 
 
-def _mask(
-    scores: np.ndarray, planes: np.ndarray | None, classes: tuple[int, ...], label_map: LabelMap
-) -> tuple[NDArray[np.uint8], np.ndarray | None]:
-    """Where a line is, not 0 in (h, w) uint8, and its probability where it is known."""
-    if planes is None:
-        # NumPy here and below: OpenCV takes an array of one pixel for a scalar.
-        return (scores == classes[0]).view(np.uint8) if len(classes) == 1 else line_table(classes)[scores], None
+def _mass(planes: np.ndarray, classes: tuple[int, ...], label_map: LabelMap) -> np.ndarray:
+    """The probability of a line in each pixel, (h, w)."""
     if len(planes) == 1:
-        mass = planes[0] if classes == (1,) else 1 - planes[0]
-    elif len(planes) != len(label_map.classes):
+        return planes[0] if classes == (1,) else 1 - planes[0]
+    if len(planes) != len(label_map.classes):
         raise LaneError(f"{len(planes)} planes for the {len(label_map.classes)} classes of '{label_map.name}'")
-    else:
-        chosen = [planes[i] for i in classes]
-        mass = chosen[0] if len(chosen) == 1 else (np.max if label_map.multilabel else np.sum)(chosen, axis=0)
-    return (mass > 0.5).view(np.uint8), mass
+    chosen = [planes[i] for i in classes]
+    mass: np.ndarray = chosen[0] if len(chosen) == 1 else (np.max if label_map.multilabel else np.sum)(chosen, axis=0)
+    return mass
 
 
-def _polylines(
-    kept: NDArray[np.bool_], evidence: Evidence, curves: Curves, mask_size: Size, size: Size
-) -> dict[int, Floats]:
-    """Points (N, 2) in the frame of each kept line: from the bottom or the side of the frame to the far end."""
-    width, height = mask_size
+def polylines(traced: Tracing, kept: NDArray[np.bool_], size: Size) -> dict[int, Floats]:
+    """Points (N, 2) in a frame of `size` of each kept line: from the frame's bottom or side to the far end."""
+    evidence, curves, (width, height) = traced.evidence, traced.curves, traced.size
     view = curves.view
     far = evidence.far[kept]
     if not len(far):

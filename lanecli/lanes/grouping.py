@@ -167,12 +167,15 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     overlap = common_near - common_far
     beside = (overlap > 0.3 * np.minimum(high - low, found.s_near - found.s_far)) & (overlap >= 0)
     beside &= chain[:, None] != chain
+    limit = DOUBLE + 1.0 / middle
+    near = np.abs(apart) < limit
+    if not (beside & near).any():
+        return chain, side, beyond
     near_apart = found.r_near + found.slope * (common_near - found.s_near)
     near_apart = (near_apart - (found.r_near[:, None] + found.slope[:, None] * (common_near - high))) / common_near
     # Lines that part, at an exit, are two: all that lies side by side must be near.
-    limit = DOUBLE + 1.0 / middle
-    alike = (np.abs(apart) < limit) & (np.abs(near_apart) < limit)
-    number = np.unique(chain, return_inverse=True)[1]
+    alike = near & (np.abs(near_apart) < limit)
+    number = _numbered(chain)
     parted = np.zeros((number.max() + 1,) * 2, bool)
     i, j = np.nonzero(beside & ~alike)
     parted[number[i], number[j]] = parted[number[j], number[i]] = True
@@ -199,6 +202,13 @@ def _pair_stripes(found: _Fragments, chain: Ints) -> tuple[Ints, Floats, Floats]
     return chain, side, beyond
 
 
+def _numbered(chain: Ints) -> Ints:
+    """The chains counted from 0 without holes, each being an index below their number."""
+    used = np.zeros(len(chain), np.int64)
+    used[chain] = 1
+    return (used.cumsum() - 1)[chain]
+
+
 def _observe(
     runs: Runs, s: Floats, usable: NDArray[np.bool_], found: _Fragments, chain: Ints, side: Floats, beyond: Floats
 ) -> Observations:
@@ -208,7 +218,7 @@ def _observe(
     which = place[runs.fragment]
     taken = np.flatnonzero((which >= 0) & usable)
     which = which[taken]
-    _, number = np.unique(chain, return_inverse=True)
+    number = _numbered(chain)
     key = number[which] * (1 << 20) - runs.row[taken]
     order = np.argsort(key, kind="stable")
     taken, which, key = taken[order], which[order], key[order]

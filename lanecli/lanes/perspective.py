@@ -25,6 +25,8 @@ _PIECE = 0.07  # length of a piece as share of the picture's height: short enoug
 _FEWEST_ROWS = 4  # of a piece that votes
 _MOST_PIECES = 40
 _HORIZONS = np.arange(-8, 15) / 30  # tried, in heights of the picture below the prior's row
+_STRAIGHT = 15.0  # how much bends are doubted: ragged paint alone can look like one
+_FINER = 0.25  # of their distance: how near to the best one the next are tried
 _TOLERANCES = (60.0, 10.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
 _LOOSE = 0.05  # of slope: lines are not perfectly parallel, the road is not perfectly flat
@@ -57,10 +59,11 @@ class Perspective:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Straight pieces of fragments: centre, slope dx/dy, its variance, and how far a parallel line's may be off."""
+    """Pieces of fragments: centre, half their rows, slope dx/dy, its variance, how far a parallel line's may be off."""
 
     x: Floats
     y: Floats
+    half: Floats
     slope: Floats
     variance: Floats
     loose: Floats
@@ -97,7 +100,7 @@ def _weighted_top(runs: Runs) -> float:
 def _pieces(runs: Runs, height: int) -> _Pieces:
     length = max(6, round(_PIECE * height / runs.step))
     if not len(runs.row):
-        return _Pieces(*(np.zeros(0) for _ in range(5)))
+        return _Pieces(*(np.zeros(0) for _ in range(6)))
     within = np.arange(len(runs.row)) - np.repeat(runs.first, runs.count)
     parts = -(-runs.count // length)  # of equal length, so that no stub remains
     part = within * np.repeat(parts, runs.count) // np.repeat(runs.count, runs.count)
@@ -115,7 +118,8 @@ def _pieces(runs: Runs, height: int) -> _Pieces:
     kept &= wide < 0.15 * height + 4  # no stop line's
     loose = _LOOSE * (1 + 0.5 * np.abs(slope))
     variance = (_NOISE**2 + (0.06 * wide) ** 2) / np.maximum(spread, 1e-9) + loose**2
-    return _Pieces(mean_x[kept], mean_y[kept], slope[kept], variance[kept], loose[kept])
+    half = 0.5 * runs.step * count
+    return _Pieces(mean_x[kept], mean_y[kept], half[kept], slope[kept], variance[kept], loose[kept])
 
 
 def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tuple[float, float]) -> Perspective:
@@ -127,22 +131,24 @@ def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tup
     span = loose[1] / (0.1 * height)
     rows = start.vy + _HORIZONS * height * span
     costs, found = _fit(pieces, rows, height, start, loose)
-    step = float(rows[1] - rows[0])
-    vy = float(rows[int(np.argmin(costs))])
-    for finer in (1.0, 0.3, 0.08):
-        if finer < 1:
-            rows = vy + finer * step * np.array([-1.0, 0.0, 1.0])
-            costs, found = _fit(pieces, rows, height, start, loose)
-        best = int(np.argmin(costs))
-        vy = float(rows[best])
-        if 0 < best < len(rows) - 1 or finer < 1:
-            before, here, after = costs[max(best, 1) - 1 : max(best, 1) + 2] if best < len(rows) - 1 else costs[-3:]
-            bow = before - 2 * here + after
-            middle = float(rows[min(max(best, 1), len(rows) - 2)])
-            if bow > 1e-9:
-                vy = middle + finer * step * float(np.clip(0.5 * (before - after) / bow, -1, 1))
-    vx, bend, support = found[:, best]
-    return Perspective(float(vx), vy, float(bend), bool(support >= 2.5))
+    vy = _lowest(rows, costs)
+    rows = vy + _FINER * (rows[1] - rows[0]) * np.array([-1.0, 0.0, 1.0])
+    costs, found = _fit(pieces, rows, height, start, loose)
+    vy = _lowest(rows, costs)
+    vx, bend, support = (float(np.interp(vy, rows, values)) for values in found)
+    return Perspective(vx, vy, bend, support >= 2.5)
+
+
+def _lowest(rows: Floats, costs: Floats) -> float:
+    """Where the parabola through the least of `costs` and its neighbours is lowest, between these neighbours."""
+    best = int(costs.argmin())
+    middle = min(max(best, 1), len(rows) - 2)
+    before, here, after = costs[middle - 1 : middle + 2].tolist()
+    bow = before - 2 * here + after
+    if bow <= 1e-9:
+        return float(rows[best])
+    aside = min(1.0, max(-1.0, 0.5 * (before - after) / bow))
+    return float(rows[middle] + aside * (rows[1] - rows[0]))
 
 
 def _fit(
@@ -157,15 +163,16 @@ def _fit(
     valid = s > _LEAST * height
     s = np.where(valid, s, 1.0)
     near = 1 / s
-    target = pieces.x * near - pieces.slope  # = vx / s + 2 k / s²
+    target = pieces.x * near - pieces.slope  # = vx / s + 2 k / s² for a short piece
     # k in units that make it a number near 1: a bend that shifts the road by a tenth of the height at s = height / 10.
     unit = 0.01 * height * height
-    bent = 2 * unit * near * near
+    share = np.minimum(pieces.half * near, 0.9) ** 2
+    bent = unit * near * near * (2 + share * (14 / 15 + share * (22 / 35 + share * (30 / 63))))
     precision = valid / pieces.variance
     weight = precision * 0.3
     rows_of = np.stack([near, bent, target], axis=1)  # (V, 3, K)
     columns = rows_of.transpose(0, 2, 1)
-    prior_vx, prior_bend = (3 / loose[0]) ** 2, 1.0
+    prior_vx, prior_bend = (3 / loose[0]) ** 2, _STRAIGHT
     for tolerance in _TOLERANCES:
         products = (rows_of[:, :2] * weight[:, None]) @ columns  # (V, 2, 3)
         aa, ab, at = products[:, 0, 0] + prior_vx, products[:, 0, 1], products[:, 0, 2] + prior_vx * start.vx

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lanecli.lanes.classes import line_table
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
 
@@ -60,10 +62,19 @@ class Runs:
         return self.stop - self.start
 
 
-def find_runs(mask: NDArray[np.uint8]) -> Runs:
-    """Runs of the pixels of `mask`, (H, W) uint8, that are not 0, as fragments of two looked-at rows or more."""
+def find_runs(mask: NDArray[np.uint8], classes: tuple[int, ...] | None = None) -> Runs:
+    """Runs of the pixels of `mask` that show a line, as fragments of two looked-at rows or more.
+
+    Runs that touch a side of the mask are left out.
+
+    Args:
+        mask: (H, W) uint8.
+        classes: the values that are lines; None for all but 0.
+    """
     step = -(-mask.shape[0] // _MOST_ROWS)
-    left, top, width, rows = cv2.boundingRect(mask)
+    if classes is not None and 0 in classes:
+        mask, classes = line_table(classes)[mask], None
+    left, top, width, rows = cv2.boundingRect(mask)  # of other classes too: cheaper than to take them out first
     top = max(0, top - step)  # keeps the rows looked at where they are: those of one remainder
     top -= (top - step // 2) % step if top >= step // 2 else 0
     top = max(top, step // 2)
@@ -73,12 +84,21 @@ def find_runs(mask: NDArray[np.uint8]) -> Runs:
         width + 2 * _REACH + 2
     )  # wide enough that no run reaches into the next row, not even with the tolerance below
     padded = np.zeros(rows * pitch + 1, np.bool_)
-    padded[1:].reshape(rows, pitch)[:, :width] = looked_at
+    into = padded[1:].reshape(rows, pitch)[:, :width]
+    if classes is None:
+        np.not_equal(looked_at, 0, out=into)
+    elif len(classes) == 1:
+        np.equal(looked_at, classes[0], out=into)
+    else:
+        into[:] = line_table(classes)[looked_at]
     edges = np.flatnonzero(padded[1:] != padded[:-1])
     start, stop = edges[0::2], edges[1::2]
     if len(start) > 1:  # ragged edges and pin holes
         apart = start[1:] - stop[:-1] > _CLOSE
         start, stop = start[np.concatenate(([True], apart))], stop[np.concatenate((apart, [True]))]
+    if left == 0 or left + width == mask.shape[1]:  # what the frame's side cuts has its middle elsewhere
+        whole = (start % pitch + left > 0) & (stop % pitch + left < mask.shape[1])
+        start, stop = start[whole], stop[whole]
     start, stop = start[-_MOST_RUNS:], stop[-_MOST_RUNS:]
     return _fragments(start, stop, pitch, step, left, top)
 
@@ -101,9 +121,9 @@ def _fragments(start: Ints, stop: Ints, pitch: int, step: int, left: int, top: i
     narrow = np.minimum(width, width[above])
     mutual &= np.abs(width - width[above]) * 2 <= narrow + 4 * step
     root = np.where(mutual, above, index)
-    while True:
+    for _ in range(int(count).bit_length()):  # twice as far each time
         further = root[root]
-        if np.array_equal(further, root):
+        if (further == root).all():
             break
         root = further
     order = np.argsort(root, kind="stable")
@@ -137,10 +157,12 @@ def sizes_of(first: Ints, total: int) -> Ints:
 
 def _best(start: Ints, stop: Ints, low: Ints, high: Ints, pitch: int) -> Ints:
     """Of the touched runs low … high - 1 the outer one that overlaps more; -1 where nothing is touched."""
-    last = len(start) - 1
-    left, right = np.minimum(low, last), np.clip(high - 1, 0, last)
-    shifted_start, shifted_stop = start + pitch, stop + pitch
-    overlap_left = np.minimum(shifted_stop, stop[left]) - np.maximum(shifted_start, start[left])
-    overlap_right = np.minimum(shifted_stop, stop[right]) - np.maximum(shifted_start, start[right])
-    best = np.where(overlap_left >= overlap_right, left, right)
-    return np.where(high > low, best, -1)
+    best = np.where(high > low, low, -1)
+    several = (high - low > 1).nonzero()[0]
+    if len(several):
+        left, right = low[several], high[several] - 1
+        shifted_start, shifted_stop = start[several] + pitch, stop[several] + pitch
+        overlap_left = np.minimum(shifted_stop, stop[left]) - np.maximum(shifted_start, start[left])
+        overlap_right = np.minimum(shifted_stop, stop[right]) - np.maximum(shifted_start, start[right])
+        best[several] = np.where(overlap_left >= overlap_right, left, right)
+    return best

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
-_ROWS = 64  # in which lines are compared and smoothed
+_STEP = 8.0  # rows of the frame from one in which lines are compared, smoothed and given to the next, at most
+_TOP = 0.15  # of the frame, above which no line is followed
+_TINTS = 5  # a line's colour is looked up in every so many frames
 _SETTLE = 0.08  # seconds in which a line follows two thirds of a step
 _PROVE = 0.1  # seconds a new line is watched before it is given
 _KEEP = 0.5  # seconds a line that is no longer seen is still given, at a falling confidence
@@ -39,7 +42,7 @@ class _Track:
 
     Attributes:
         number: its identity.
-        x: (_ROWS,) smoothed, NaN where it has never been seen.
+        x: (R,) smoothed, in the tracker's rows, NaN where it has never been seen.
         far: its smoothed far end, a row.
         lane: as it was last seen.
         confidence: smoothed.
@@ -63,9 +66,13 @@ class _Track:
     def vote(self, lane: Lane) -> None:
         for name in ("style", "color", "class_name"):
             votes = self.looks.setdefault(name, Counter())
+            found = getattr(lane, name)
+            if name == "color" and found is None:  # not looked up in this frame
+                votes.setdefault(None, 0)
+                continue
             for key in votes:
                 votes[key] *= 0.95  # type: ignore[assignment]
-            votes[getattr(lane, name)] += lane.confidence  # type: ignore[assignment]
+            votes[found] += lane.confidence  # type: ignore[assignment]
 
     def look(self, name: str) -> str | None:
         return max(self.looks[name].items(), key=lambda item: item[1])[0]
@@ -82,6 +89,8 @@ class LaneTracker:
         self._step = 1 / frame_rate if frame_rate > 0 else 0.04
         self._next = 0
         self._size: Size | None = None
+        self._rows: Floats = np.zeros(0)  # from the bottom up
+        self._count = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -97,7 +106,9 @@ class LaneTracker:
         """The lane lines of the next frame (`lanecli.lanes.find_lanes`), with identities that last."""
         if self._is_cut(frame):
             self._begin()
-        found = survey(scores, label_map, frame.size, picture=frame, prior=self._view)
+        tinted = self._count % _TINTS == 0 or self._count < _TINTS or any(t.seen == t.born for t in self._tracks)
+        self._count += 1
+        found = survey(scores, label_map, frame.size, picture=frame if tinted else None, prior=self._view)
         view = found.view
         if view is not None:
             scale = np.array(frame.size) / scores.shape[:-3:-1]
@@ -120,6 +131,8 @@ class LaneTracker:
         """
         if self._size != size:
             self._size = size
+            count = 2 + int((1 - _TOP) * size[1] / min(_STEP, max(1.0, size[1] / 80)))
+            self._rows = np.linspace(size[1] - 1.0, _TOP * size[1], count)
             self._begin()
         last = self._time
         now = (
@@ -129,9 +142,9 @@ class LaneTracker:
         self._time = now
         if self._start is None:
             self._start = now
-        rows = np.linspace(size[1] * 0.15, size[1] - 1.0, _ROWS)
+        rows = self._rows
         down = _down(rows, size, view)
-        sampled = [_sample(lane, rows) for lane in lanes]
+        sampled = np.stack([_sample(lane, rows) for lane in lanes]) if lanes else np.zeros((0, len(rows)))
         pairs = self._match(sampled, down)
         if len(self._tracks) > 1 and len(lanes) > 1 and not pairs and all(t.seen == last for t in self._tracks):
             start, self._tracks = now, []  # nothing is where it was: another scene
@@ -149,24 +162,20 @@ class LaneTracker:
         self._forget(now, down)
         return self._given(now, rows, size, view)
 
-    def _match(self, sampled: list[Floats], down: Floats) -> list[tuple[_Track, int]]:
+    def _match(self, sampled: Floats, down: Floats) -> list[tuple[_Track, int]]:
         """Tracks with the found lines that continue them, the nearest pairs first."""
-        costs = []
-        for track in self._tracks:
-            for index, x in enumerate(sampled):
-                apart = np.abs(track.x - x) / down
-                common = ~np.isnan(apart)
-                if common.any():
-                    costs.append((float(np.median(apart[common])), track, index))
-        costs.sort(key=lambda cost: cost[0])
+        if not self._tracks or not len(sampled):
+            return []
+        apart = _apart(np.stack([track.x for track in self._tracks]), sampled, down)
+        which, index = np.nonzero(apart <= _NEAR)
         pairs: list[tuple[_Track, int]] = []
-        used: set[int] = set()
-        for cost, track, index in costs:
-            if cost > _NEAR:
-                break
-            if index not in used and all(track is not other for other, _ in pairs):
-                used.add(index)
-                pairs.append((track, index))
+        free_tracks, free_lines = set(range(len(apart))), set(range(len(sampled)))
+        for place in np.argsort(apart[which, index], kind="stable"):
+            one, other = int(which[place]), int(index[place])
+            if one in free_tracks and other in free_lines:
+                free_tracks.remove(one)
+                free_lines.remove(other)
+                pairs.append((self._tracks[one], other))
         return pairs
 
     def _follow(self, track: _Track, lane: Lane, x: Floats, share: float, now: float) -> None:
@@ -179,16 +188,17 @@ class LaneTracker:
 
     def _forget(self, now: float, down: Floats) -> None:
         """Drop lines long unseen, lines that were never proved, and the younger of two that have become one."""
-        kept: list[_Track] = []
-        for track in sorted(self._tracks, key=lambda t: t.number):
-            unseen = now - track.seen
-            if unseen > (_KEEP if track.shown else 0.0):
-                continue
-            apart = [np.abs(track.x - other.x) / down for other in kept]
-            if any(float(np.nanmedian(a)) < _NEAR / 2 for a in apart if not np.isnan(a).all()):
-                continue
-            kept.append(track)
-        self._tracks = kept
+        tracks = sorted(self._tracks, key=lambda track: track.number)
+        tracks = [track for track in tracks if now - track.seen <= (_KEEP if track.shown else 0.0)]
+        if len(tracks) > 1:
+            x = np.stack([track.x for track in tracks])
+            close = _apart(x, x, down) < _NEAR / 2
+            kept: list[int] = []
+            for place in range(len(tracks)):
+                if not close[place, kept].any():
+                    kept.append(place)
+            tracks = [tracks[place] for place in kept]
+        self._tracks = tracks
 
     def _given(self, now: float, rows: Floats, size: Size, view: Perspective | None) -> tuple[Lane, ...]:
         at_start = self._start is not None and now - self._start < _PROVE / 2
@@ -264,21 +274,34 @@ def _sample(lane: Lane, rows: Floats) -> Floats:
     return x
 
 
+def _apart(one: Floats, other: Floats, down: Floats) -> Floats:
+    """(N, M) how far each of N lines lies from each of M, camera heights: the median over rows that both have."""
+    apart = np.abs(one[:, None] - other) / down  # NaN sorts last
+    apart.sort(axis=-1)
+    common = np.maximum(len(down) - np.isnan(apart).sum(-1), 1)
+    middle = np.take_along_axis(apart, ((common - 1) // 2)[..., None], axis=-1)[..., 0]
+    return np.where(np.isnan(middle), np.inf, middle)
+
+
 def _points(track: _Track, rows: Floats, size: Size) -> Floats:
-    """The part of a track that lies in the frame, near to far, a point every so many rows as the found line has."""
-    known = ~np.isnan(track.x)
-    if known.sum() < 2:
-        return np.zeros((0, 2))
-    y, x = rows[known], track.x[known]
-    step = max(1.0, min(8.0, size[1] / 80))
-    far = float(np.clip(track.far, y[0], y[-1] - 1.0))
-    wanted = np.linspace(float(y[-1]), far, max(3, int((y[-1] - far) / step) + 2))
-    there = np.interp(wanted, y, x)
-    inside = np.flatnonzero((there >= -0.5) & (there <= size[0] - 0.5))
-    if len(inside) < 2:
-        return np.zeros((0, 2))
-    ends = np.flatnonzero(np.diff(inside, append=inside[-1] + 2) > 1)
-    starts = np.append(0, ends[:-1] + 1)
-    longest = int(np.argmax(ends - starts))
-    part = slice(int(inside[starts[longest]]), int(inside[ends[longest]]) + 1)
-    return np.stack([there[part], wanted[part]], axis=1)
+    """The part of a track that lies in the frame, near to far."""
+    x = track.x
+    with np.errstate(invalid="ignore"):
+        inside = (x >= -0.5) & (x <= size[0] - 0.5) & (rows > track.far + 0.5)
+    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    bounds = [0, *edges.tolist(), len(x)]
+    longest = max(
+        ((start, stop) for start, stop in pairwise(bounds) if inside[start]),
+        key=lambda part: part[1] - part[0],
+        default=(0, 0),
+    )
+    start, stop = longest
+    points = np.empty((stop - start + 1, 2))
+    points[:-1, 0], points[:-1, 1] = x[start:stop], rows[start:stop]
+    if 0 < stop < len(x) and rows[stop] <= track.far + 0.5 and x[stop] == x[stop]:  # it ends between two rows
+        share = (rows[stop - 1] - track.far) / (rows[stop - 1] - rows[stop])
+        end = x[stop - 1] + share * (x[stop] - x[stop - 1])
+        if -0.5 <= end <= size[0] - 0.5:
+            points[-1] = end, track.far
+            return points
+    return points[:-1]

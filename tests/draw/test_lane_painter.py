@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lanecli.draw import OverlayPainter
 from lanecli.draw.lanes import COLORS, LanePainter
 from lanecli.lanes import Lane
 from lanecli.media import Frame
@@ -16,6 +17,13 @@ EGO = (
     Lane(np.array([[100.0, 239.0], [180.0, 120.0]]), 0.9, "ego-left"),
     Lane(np.array([[300.0, 239.0], [220.0, 120.0]]), 0.9, "ego-right"),
 )
+
+
+NOTHING = np.zeros((240, 400), np.uint8)
+
+
+def painter(*, legend: bool = True) -> LanePainter:
+    return LanePainter(np.array([(0, 0, 0), (255, 0, 255)], np.uint8), names=("background", "line"), legend=legend)
 
 
 def grey() -> Frame:
@@ -32,7 +40,7 @@ def planar() -> Frame:
 def test_curves_and_the_own_lane_are_drawn_and_nothing_else(make) -> None:  # type: ignore[no-untyped-def]
     frame = make()
     before = frame.rgb().copy()
-    LanePainter(legend=False).paint(frame, EGO)
+    painter(legend=False).draw(frame, NOTHING, EGO)
     after = frame.rgb().astype(int)
     assert np.abs(after[238, 100] - COLORS[1]).max() < 45
     assert np.abs(after[238, 300] - COLORS[2]).max() < 45
@@ -45,24 +53,35 @@ def test_curves_and_the_own_lane_are_drawn_and_nothing_else(make) -> None:  # ty
 
 
 def test_one_painter_leaves_nothing_of_the_frame_before() -> None:
-    painter = LanePainter(legend=False)
-    painter.paint(grey(), EGO)
+    one = painter(legend=False)
+    one.draw(grey(), NOTHING, EGO)
     frame = grey()
-    painter.paint(frame, ())
+    one.draw(frame, NOTHING, ())
     np.testing.assert_array_equal(frame.rgb(), 90)
 
 
 def test_lines_beside_the_frame_and_without_a_role_do_no_harm() -> None:
     frame = grey()
     stray = Lane(np.array([[-50.0, 239.0], [450.0, 100.0]]), 0.4)
-    LanePainter(legend=False).paint(frame, (stray, EGO[0]))
+    painter(legend=False).draw(frame, NOTHING, (stray, EGO[0]))
     assert (frame.rgb() != 90).any()
 
 
 def test_roles_stand_in_the_legend() -> None:
     frame, plain = Frame.from_rgb(np.full((480, 640, 3), 90, np.uint8)), 90
-    LanePainter().paint(frame, ())
+    painter().draw(frame, np.zeros((480, 640), np.uint8), ())
     corner = frame.rgb()[:160, :160].reshape(-1, 3).astype(int)
     assert (corner != plain).any()
     for color in COLORS:
         assert (np.abs(corner - color).max(axis=1) < 12).any()
+
+
+def test_the_own_lane_lies_under_the_classes_and_curves_over_them() -> None:
+    frame, plain = grey(), grey()
+    class_map = NOTHING.copy()
+    class_map[150:230, 90:310] = 1
+    painter(legend=False).draw(frame, class_map, EGO)
+    OverlayPainter(np.array([(0, 0, 0), (255, 0, 255)], np.uint8)).paint(plain, class_map)
+    np.testing.assert_array_equal(frame.rgb()[190, 190:210], plain.rgb()[190, 190:210])
+    x = round(100 + 80 * (239 - 190) / 119)
+    assert np.abs(frame.rgb()[190, x].astype(int) - COLORS[1]).max() < 10

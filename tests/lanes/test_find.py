@@ -7,7 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lanes.flat_roads import Line, Road, error
 
@@ -51,6 +51,11 @@ def test_points_run_from_near_to_far_through_the_gaps() -> None:
     st.floats(0.3, 0.7),
     st.floats(0, 8.5),
 )
+@example(
+    0.4375, 0.375, 0.9140625, 1.609375, 0.375, 0.0
+)  # the left line's nearest dash is three times as far as the bottom
+@example(0.29825, 0.3, 0.71819, 2.64246, 0.3, 8.2483)  # the worst of 20 000 drawn at random
+@example(0.26538, 0.61038, 1.0, 2.74241, 0.69385, 0.0)  # a dash that the frame's side cuts
 def test_any_camera(horizon: float, middle: float, bend: float, lane: float, place: float, phase: float) -> None:
     """No constant of a camera: horizon, vanishing point, bend and lane width are what they are."""
     left, right = -lane * place, lane * (1 - place)
@@ -63,14 +68,14 @@ def test_any_camera(horizon: float, middle: float, bend: float, lane: float, pla
     found = {lane.role: lane for lane in find_lanes(road.mask(), LANE) if lane.role}
     feet = [road.x(line.u, np.array(351.0)) for line in road.lines]
     for line, foot, other in ((road.lines[1], feet[1], feet[2]), (road.lines[2], feet[2], feet[1])):
-        if abs(foot - 319.5) < 40 or (foot < 319.5) == (other < 319.5):
-            continue  # too near to the middle to have a side
+        if abs(foot - 319.5) < 40 or abs(other - 319.5) < 10 or (foot < 319.5) == (other < 319.5):
+            continue  # one of them is too near to the middle to have a side
         role = "ego-left" if foot < 319.5 else "ego-right"
         truth = road.truth(line)
         if len(truth) > 60:
             assert role in found
-            # its nearest dash may begin three times as far away as the bottom of the frame
-            assert error(found[role].points, truth[truth[:, 1] > road.vy + 20]) < 12  # type: ignore[index]
+            # though its nearest dash may begin three times as far away as the bottom of the frame
+            assert error(found[role].points, truth[truth[:, 1] > road.vy + 20]) < 6  # type: ignore[index]
 
 
 @pytest.mark.parametrize("shift", [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1)])

@@ -28,7 +28,9 @@ class Overlay(Sink):
         if job.settings.lanes:
             from lanecli.draw.lanes import LanePainter  # most overlays do without: a few hundredths of a second
 
-            self._lanes = LanePainter()
+            self._lanes = LanePainter(
+                label_map.palette, names=label_map.names, background=label_map.background, style=job.settings.style
+            )
         self._writer: VideoWriter | None = None
         if job.reader is None:
             prepare_target(job.path, overwrite=overwrite)
@@ -41,13 +43,14 @@ class Overlay(Sink):
         """Draw on the encoder's own buffer and encode; a picture on a copy: its PNG takes far longer than copying."""
         writer = self._writer
         canvas = prediction.frame.copy() if writer is None else writer.canvas(prediction.frame)
-        self._painter.paint(canvas, prediction.class_map)
+        if self._lanes is not None:
+            self._lanes.draw(canvas, prediction.class_map, prediction.lanes or ())
+        else:
+            self._painter.paint(canvas, prediction.class_map)
         if DOUBTFUL in prediction.maps:
             from lanecli.draw.heatmap import hatch
 
             hatch(canvas, prediction.maps[DOUBTFUL] > 0)
-        if self._lanes is not None:
-            self._lanes.paint(canvas, prediction.lanes or ())
         if writer is None:
             write_picture(self.path, canvas.rgb(), output=True)
         else:
