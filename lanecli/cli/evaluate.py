@@ -46,7 +46,9 @@ def evaluate(
     lanes: Annotated[
         bool, typer.Option("--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder that gets evaluation.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for each picture's scores, the best and worst, the confusion matrix.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, milliseconds."""
@@ -54,8 +56,12 @@ def evaluate(
 
     from lanecli.inference.evaluate import evaluate as score
     from lanecli.media.outputs import prepare_target, write_atomically
+    from lanecli.report.evaluation import FILES, EvaluationReport
 
     target = prepare_target(out / "evaluation.json") if out else None
+    for name in FILES if out else ():
+        prepare_target(out / name)
+    report = EvaluationReport()
     recipe = recipe_of(
         model,
         combine=combine,
@@ -77,6 +83,7 @@ def evaluate(
             split,
             metrics=[*(["uncertainty"] if recipe.uncertainty != "none" else []), *(["lanes"] if lanes else [])],
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            each=report.add if out else None,
         )
     if "uncertainty" in scores:
         scores["uncertainty"] = {"measure": recipe.uncertainty, **scores["uncertainty"]}
@@ -88,9 +95,12 @@ def evaluate(
         "clean": clean,
         **scores,
     }
-    if target is not None:
+    written: list[Path] = []
+    if out is not None and target is not None:
+        written = [target, *report.write(out)]
+        document["files"] = [str(path) for path in written]
         write_atomically(target, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
-    emit(document, _table(scores), json)
+    emit(document, [*_table(scores), *(str(path) for path in written)], json)
 
 
 def _table(scores: dict[str, Any]) -> list[str]:
