@@ -20,7 +20,7 @@ def main() -> None:
     completing = "_LANECLI_COMPLETE" in os.environ
     try:
         interruption.listen()
-        build(None if completing else sys.argv[1:])()
+        build(None if completing else sys.argv[1:])(prog_name="lanecli")
     except BaseException as error:
         code = _concluded(error)
     interruption.finish(code if isinstance(code, int) else 1)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lanecli.cli.complete import models
+from lanecli.cli.help import INPUT, MODEL, OUTPUT
 from lanecli.cli.options import (
     BackendOption,
     CleanOption,
@@ -23,33 +25,52 @@ from lanecli.cli.options import (
 )
 from lanecli.cli.output import JsonOption, emit, progress_bar
 
+EXAMPLES = """
+lanecli evaluate --data data/camvid                            the shipped model
+lanecli evaluate runs/train --data data/camvid --split test --out scores
+lanecli evaluate a.onnx b.onnx --data data/camvid --combine vote --json
+"""
+
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="A prepared dataset.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A prepared dataset.", rich_help_panel=INPUT)],
     model: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A model file, run folder, shipped name or ensemble file; several are combined. Default: lane."
+            metavar="[MODEL]...",
+            help="A model file, run folder, ensemble file or shipped model; several are combined.  [default: lane]",
+            rich_help_panel=MODEL,
+            autocompletion=models,
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Of the dataset's manifest.")] = "val",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the dataset's manifest.", rich_help_panel=INPUT)
+    ] = "val",
     combine: CombineOption = None,
     weights: WeightsOption = None,
     tta: TtaOption = "none",
+    crf: CrfOption = False,
+    clean: CleanOption = False,
     uncertainty: UncertaintyOption = "none",
     passes: PassesOption = 5,
+    lanes: Annotated[
+        bool,
+        typer.Option(
+            "--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for each picture's scores, the best and worst, the confusion matrix.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    json: JsonOption = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
-    crf: CrfOption = False,
-    clean: CleanOption = False,
-    lanes: Annotated[
-        bool, typer.Option("--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for each picture's scores, the best and worst, the confusion matrix.")
-    ] = None,
-    json: JsonOption = False,
 ) -> None:
     """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, milliseconds."""
     import json as json_module

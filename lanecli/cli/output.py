@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lanecli.cli.help import OUTPUT
 from lanecli.errors import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on stdout and nothing else there.", rich_help_panel=OUTPUT),
+]
 
 
 def emit(document: Any, lines: Iterable[str], as_json: bool) -> None:

@@ -8,20 +8,37 @@ from typing import Annotated
 
 import typer
 
+from lanecli.cli.complete import sweeping
+from lanecli.cli.help import INPUT, OUTPUT
+from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+
+EXAMPLES = """
+lanecli sweep losses --data data/camvid --out runs/losses
+lanecli sweep mine.yaml --data data/camvid train.epochs=5
+"""
 
 
 def sweep(
     context: typer.Context,
     config: Annotated[
-        list[str], typer.Argument(metavar="SWEEP [KEY=VALUE]...", help="A sweep file, then dotted overrides.")
+        list[str],
+        typer.Argument(
+            metavar="SWEEP [KEY=VALUE]...",
+            help="A sweep file or the name of a ready one (lanecli list configs), then dotted overrides.",
+            rich_help_panel=INPUT,
+            autocompletion=sweeping,
+        ),
     ],
     data: Annotated[
-        list[Path] | None, typer.Option(help="A prepared dataset; several are trained on together.")
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A prepared dataset; several are trained on together.", rich_help_panel=INPUT),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the table.")] = Path("runs/sweep"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the runs and the table.", rich_help_panel=OUTPUT)
+    ] = Path("runs/sweep"),
     json: JsonOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Train every variant of a sweep file alike and compare them; run again to go on where it stopped."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
