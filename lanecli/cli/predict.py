@@ -124,7 +124,10 @@ def predict(
     from lanecli.media import expand_sources
 
     kinds = parse_save(save)
-    sources = part_of(expand_sources(source, exclude=out or _OUT, note=lambda line: note(f"note: {line}")), shard)
+    left_out: list[str] = []
+    sources = part_of(expand_sources(source, exclude=out or _OUT, note=left_out.append), shard)
+    for line in left_out:
+        note(f"note: {line}")
     settings = SinkSettings(OverlayStyle(style, alpha), decode, overwrite)  # type: ignore[arg-type]
     recipe = recipe_of(
         model,
@@ -158,7 +161,7 @@ def predict(
             check_outputs(reports)
             if reports:
                 emit(
-                    {"sources": [report.to_dict() for report in reports], **document},
+                    {"sources": [report.to_dict() for report in reports], "left_out": left_out, **document},
                     _lines(reports, document, crf),
                     json,
                 )
