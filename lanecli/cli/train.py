@@ -15,7 +15,7 @@ import typer
 from lanecli.cli.complete import training
 from lanecli.cli.help import INPUT, OUTPUT
 from lanecli.cli.options import DeviceOption
-from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.output import JsonOption, emit, note, progress_bar, say_above
 from lanecli.cli.train_progress import SCORES, TerminalWatcher, progress_columns
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _train_members(settings: Config | None, request: Request, folder: Path, devi
         with progress_bar(*progress_columns()) as bar:
 
             def say(line: str) -> None:
-                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                say_above(bar, line)
 
             def watch(_name: str, run: Run) -> TerminalWatcher:
                 nonlocal said

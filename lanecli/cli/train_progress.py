@@ -6,6 +6,8 @@ import bisect
 import time
 from typing import TYPE_CHECKING, Any
 
+from lanecli.cli.output import NARROW, say_above
+
 if TYPE_CHECKING:
     from lanecli.training.loop import Run
 
@@ -30,6 +32,7 @@ class TerminalWatcher:
         self.task: Any = None
         self.loss = self.speed = 0.0
         self.score = ""
+        self.narrow = bar.console.is_terminal and bar.console.width < NARROW
         if run.best is not None:
             self._remember_best()
 
@@ -50,17 +53,18 @@ class TerminalWatcher:
 
         score, mean, loss = (row.get(f"val/{key}") for key in ("miou_foreground", "miou", "loss"))
         # a set without any pixel of a class has no score of it
-        shown = "".join(
+        known = [
             f"  {name} {value:.4f}" for name, value in (("foreground IoU", score), ("mIoU", mean)) if value is not None
-        )
+        ]
+        shown, step = "".join(known[: 1 if self.narrow else 2]), "" if self.narrow else f"  step {row['step']}"
         validated = f" (val {loss:.4f})" if loss is not None else ""
         mark = "  best" if best and loss is not None else ""
         if best:
             self._remember_best()
         elapsed = time.perf_counter() - self.started
         self._say(
-            f"epoch {row['epoch']}/{len(self.ends)}  step {row['step']}  loss {row['train/loss']:.4f}{validated}{shown}"
-            f"{mark}  {elapsed:.0f} s"
+            f"epoch {row['epoch']}/{len(self.ends)}{step}  loss {row['train/loss']:.4f}{validated}{shown}{mark}  "
+            f"{elapsed:.0f} s"
         )
         if all_at_zero(row, self.run.stage.label_map):
             self._say("  nothing of any foreground class was found: every one is at 0")
@@ -72,7 +76,8 @@ class TerminalWatcher:
     def _remember_best(self) -> None:
         if self.run.best is not None:
             score = self.run.stage.config.train.best
-            self.score = f"  best {SCORES.get(score, score)} {self.run.best:.4f}"
+            name = "" if self.narrow else f"{SCORES.get(score, score)} "
+            self.score = f"  best {name}{self.run.best:.4f}"
 
     def _say(self, line: str) -> None:
-        self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say_above(self.bar, line)

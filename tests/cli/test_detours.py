@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 import stat
 import warnings
 from collections.abc import Callable
@@ -15,6 +17,8 @@ import pytest
 import torch
 from samples import Outcome
 
+from lanecli.cli.output import _broken, progress_bar
+from lanecli.cli.train_progress import progress_columns
 from lanecli.config import Config
 from lanecli.models.registry import MODELS
 
@@ -182,19 +186,63 @@ def test_json_names_what_was_left_out(cli: Cli, bright: Path, stripe_picture: Pa
     assert len(again["sources"]) == 1  # type: ignore[index]
 
 
-def test_no_bar_is_left_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a terminal shows: the last bar drawn is erased, and nothing is drawn after."""
-    from lanecli.cli.output import progress_bar
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written to it."""
 
-    screen = io.StringIO()
-    screen.isatty = lambda: True  # type: ignore[method-assign]
+    def isatty(self) -> bool:
+        return True
+
+
+def terminal_on_stderr(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """80 columns; from the test itself, as pytest puts its own stderr back between fixtures and test."""
+    screen = Terminal()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(KeyboardInterrupt), progress_bar() as bar:  # noqa: PT012 - it is interrupted inside
+    return screen
+
+
+def shown(text: str) -> list[str]:
+    """The lines a bar drew, without what moves the cursor or colours."""
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text))
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, None])
+def test_no_bar_is_left_after_ctrl_c(monkeypatch: pytest.MonkeyPatch, end: type[BaseException] | None) -> None:
+    """What a terminal shows: the last bar drawn is erased, and nothing is drawn after."""
+    terminal = terminal_on_stderr(monkeypatch)
+    with contextlib.suppress(KeyboardInterrupt), progress_bar() as bar:
         task = bar.add_task("drive.mp4", total=10)
         bar.update(task, completed=4, refresh=True)
-        raise KeyboardInterrupt
-    text = screen.getvalue()
+        if end:
+            raise end
+    text = terminal.getvalue()
     assert "drive.mp4" in text
     assert "\x1b[2K" in text[text.rindex("drive.mp4") :]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_bar_leaves_room_for_what_the_terminal_writes(monkeypatch: pytest.MonkeyPatch, training: bool) -> None:
+    """``^C`` behind a bar that fills its line would break it in two, and one half would stay."""
+    terminal = terminal_on_stderr(monkeypatch)
+    fields = {"loss": 0.12345, "score": "  best 0.1234", "speed": 123.4} if training else {}
+    name = "epoch 100/100" if training else "a long name " * 9
+    with progress_bar(*(progress_columns() if training else ())) as bar:
+        task = bar.add_task(name, total=12000, **fields)
+        bar.update(task, completed=11000, refresh=True)
+    widest = max(len(line.rstrip()) for line in shown(terminal.getvalue()))
+    assert 40 < widest <= 76
+    assert any("11000/12000" in line for line in shown(terminal.getvalue()))
+
+
+def test_lines_with_a_label_are_broken_between_words_in_a_terminal_alone() -> None:
+    line = "plan:    3 epochs of 5 steps"
+    assert _broken(line, 18) == "plan:    3 epochs of 5 steps"  # no terminal is as narrow as that
+    long = line + " of 2 pictures at 64x32, loss jaccard, adamw at 0.002, cosine"
+    assert _broken(long, 60).split("\n") == [
+        "plan:    3 epochs of 5 steps of 2 pictures at 64x32, loss",
+        "         jaccard, adamw at 0.002, cosine",
+    ]
+    assert _broken(long, None) == long
+    path = "runs/predict/" + "a name with spaces " * 9
+    assert _broken(path, 60) == path
