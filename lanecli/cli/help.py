@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand
@@ -10,6 +11,8 @@ INPUT, MODEL, OUTPUT, SPEED = "Input", "Model", "Output", "Speed"
 REFINE, TRUST, ENSEMBLE, OTHER = "Refine", "Trust", "Ensembles", "Other"
 WIDTH = 100
 """Characters of a line, where the terminal has so many."""
+_WORDS = re.compile(r"<[^>]*>|\b(TEXT|INTEGER|FLOAT|PATH)( RANGE)?\b")
+_KINDS = {"int": "N", "INTEGER": "N", "float": "X", "FLOAT": "X", "path": "PATH", "PATH": "PATH"}
 _LONGEST = 26  # characters of an option whose help still stands on its line
 
 
@@ -28,7 +31,7 @@ class Command(TyperCommand):
             record = parameter.get_help_record(ctx)
             if record is None:
                 continue
-            usual = "Options"
+            usual, record = "Options", (_WORDS.sub(_word, record[0]), record[1])
             if parameter.param_type_name == "argument":
                 usual, record = "Arguments", (_argument(parameter), record[1].removesuffix("[required]").rstrip())
             heading = getattr(parameter, "rich_help_panel", None) or usual
@@ -45,9 +48,14 @@ class Command(TyperCommand):
                     formatter.write(f"{'':{formatter.current_indent}}{line}".rstrip() + "\n")
 
 
+def _word(found: re.Match[str]) -> str:
+    """``N`` for typer's ``<int range>``."""
+    return next((word for kind, word in _KINDS.items() if kind in found[0]), "TEXT")
+
+
 def _argument(parameter: Any) -> str:
     """What an argument is called: its metavar, or its name."""
     if parameter.metavar:
         return str(parameter.metavar)
-    name = parameter.name.upper()
+    name = parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
     return name if parameter.required else f"[{name}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 
@@ -27,6 +28,8 @@ GROUPED = {
         "Other",
         "Examples",
     ],
+    "select": ["Input", "Model", "Choice", "Trust", "Output", "Speed", "Other", "Examples"],
+    "overlay": ["Input", "Output", "Other", "Examples"],
     "sweep": ["Input", "Output", "Speed", "Other", "Examples"],
 }
 
@@ -70,6 +73,13 @@ def test_choices_are_shown_as_such(cli: Cli, command: str, option: str, choices:
     lines = cli(*command.split(), "--help").out.splitlines()
     place = next(i for i, line in enumerate(lines) if line.strip().startswith(option))
     assert choices in "".join(line.strip() for line in lines[place : place + 3]).replace(" ", "")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in GROUPS])
+def test_no_type_of_the_language_is_shown(cli: Cli, name: str) -> None:
+    shown = cli(name, "--help")
+    assert shown.code == 0, shown.err
+    assert not re.search(r"<\w|INTEGER|list\[", shown.out)
 
 
 @pytest.mark.parametrize("name", GROUPS)
