@@ -19,7 +19,7 @@ def progress_columns() -> tuple[Any, ...]:
     """What the training bar shows besides rich's own."""
     from rich.progress import TextColumn
 
-    return (TextColumn("loss {task.fields[loss]:.4f}{task.fields[score]}  {task.fields[speed]:.1f} images/s"),)
+    return (TextColumn("{task.fields[state]}", markup=False),)
 
 
 class TerminalWatcher:
@@ -31,7 +31,7 @@ class TerminalWatcher:
         self.ends = run.epoch_ends
         self.task: Any = None
         self.loss = self.speed = 0.0
-        self.score = ""
+        self.score = self.validated = ""
         self.narrow = bar.console.is_terminal and bar.console.width < NARROW
         if run.best is not None:
             self._remember_best()
@@ -40,12 +40,13 @@ class TerminalWatcher:
         """Smooth and show."""
         first = self.task is None
         if first:
-            self.task = self.bar.add_task("", total=steps, completed=step - 1, loss=loss, score="", speed=0.0)
+            self.task = self.bar.add_task("", total=steps, completed=step - 1, state="")
         self.loss = loss if first else 0.95 * self.loss + 0.05 * loss
         self.speed = images_per_second if first else 0.9 * self.speed + 0.1 * images_per_second
         name = f"epoch {min(bisect.bisect_left(self.ends, step) + 1, len(self.ends))}/{len(self.ends)}"
-        shown = {"loss": self.loss, "score": self.score, "speed": self.speed}
-        self.bar.update(self.task, description=name, completed=step, **shown)
+        speed = "" if self.narrow else f"  {self.speed:.1f} images/s"
+        state = f"loss {self.loss:.4f}{self.validated}{self.score}{speed}"
+        self.bar.update(self.task, description=name, completed=step, state=state)
 
     def epoch(self, row: dict[str, Any], best: bool) -> None:
         """One line."""
@@ -57,13 +58,13 @@ class TerminalWatcher:
             f"  {name} {value:.4f}" for name, value in (("foreground IoU", score), ("mIoU", mean)) if value is not None
         ]
         shown, step = "".join(known[: 1 if self.narrow else 2]), "" if self.narrow else f"  step {row['step']}"
-        validated = f" (val {loss:.4f})" if loss is not None else ""
+        self.validated = f" (val {loss:.4f})" if loss is not None else ""
         mark = "  best" if best and loss is not None else ""
         if best:
             self._remember_best()
         elapsed = time.perf_counter() - self.started
         self._say(
-            f"epoch {row['epoch']}/{len(self.ends)}{step}  loss {row['train/loss']:.4f}{validated}{shown}{mark}  "
+            f"epoch {row['epoch']}/{len(self.ends)}{step}  loss {row['train/loss']:.4f}{self.validated}{shown}{mark}  "
             f"{elapsed:.0f} s"
         )
         if all_at_zero(row, self.run.stage.label_map):

@@ -10,6 +10,7 @@ import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ import torch
 from samples import Outcome
 
 from lanecli.cli.output import _broken, progress_bar
-from lanecli.cli.train_progress import progress_columns
-from lanecli.config import Config
+from lanecli.cli.train_progress import TerminalWatcher, progress_columns
+from lanecli.config import Config, load_config
+from lanecli.labelmaps import label_map
 from lanecli.models.registry import MODELS
 
 Cli = Callable[..., Outcome]
@@ -114,7 +116,6 @@ def test_curves_have_both_losses_and_every_class(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 def test_a_model_file_can_be_read_by_others(tmp_path: Path) -> None:
     from lanecli.geometry import Geometry
-    from lanecli.labelmaps import label_map
     from lanecli.modelfile import ModelSpec, write_safetensors
 
     before = os.umask(0o022)
@@ -225,11 +226,20 @@ def test_no_bar_is_left_after_ctrl_c(monkeypatch: pytest.MonkeyPatch, end: type[
 def test_a_bar_leaves_room_for_what_the_terminal_writes(monkeypatch: pytest.MonkeyPatch, training: bool) -> None:
     """``^C`` behind a bar that fills its line would break it in two, and one half would stay."""
     terminal = terminal_on_stderr(monkeypatch)
-    fields = {"loss": 0.12345, "score": "  best 0.1234", "speed": 123.4} if training else {}
-    name = "epoch 100/100" if training else "a long name " * 9
     with progress_bar(*(progress_columns() if training else ())) as bar:
-        task = bar.add_task(name, total=12000, **fields)
-        bar.update(task, completed=11000, refresh=True)
+        if training:
+            run = SimpleNamespace(
+                epoch_ends=[120 * (n + 1) for n in range(100)],
+                best=0.1234,
+                stage=SimpleNamespace(label_map=label_map("lane"), config=load_config()),
+            )
+            watcher = TerminalWatcher(bar, run)  # type: ignore[arg-type]
+            watcher.validated = " (val 0.1234)"
+            watcher.step(11000, 12000, 0.12345, 123.4)
+            bar.refresh()
+        else:
+            task = bar.add_task("a long name " * 9, total=12000)
+            bar.update(task, completed=11000, refresh=True)
     widest = max(len(line.rstrip()) for line in shown(terminal.getvalue()))
     assert 40 < widest <= 76
     assert any("11000/12000" in line for line in shown(terminal.getvalue()))
