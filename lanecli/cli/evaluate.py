@@ -77,12 +77,12 @@ def evaluate(
 
     from lanecli.inference.evaluate import evaluate as score
     from lanecli.media.outputs import prepare_target, write_atomically
-    from lanecli.report.evaluation import FILES, EvaluationReport
+    from lanecli.report.evaluation import FILES, SCORES, EvaluationReport
 
-    target = prepare_target(out / "evaluation.json") if out else None
-    for name in FILES if out else ():
-        prepare_target(out / name)
     report = EvaluationReport()
+    if out is not None:
+        for name in (SCORES, *FILES):
+            prepare_target(out / name)
     recipe = recipe_of(
         model,
         combine=combine,
@@ -117,10 +117,10 @@ def evaluate(
         **scores,
     }
     written: list[Path] = []
-    if out is not None and target is not None:
-        written = [target, *report.write(out)]
+    if out is not None:
+        written = [out / SCORES, *report.write(out)]
         document["files"] = [str(path) for path in written]
-        write_atomically(target, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
+        write_atomically(out / SCORES, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
     emit(document, [*_table(scores), *(str(path) for path in written)], json)
 
 

@@ -22,6 +22,8 @@ from lanecli.metrics import Truth
 from lanecli.metrics.segmentation import PixelScores
 
 PICTURES, SHEET, CONFUSION, CONFUSION_PLOT = "pictures.csv", "pictures.jpg", "confusion.csv", "confusion.png"
+SCORES = "evaluation.json"
+"""What the command itself writes."""
 FILES = (PICTURES, SHEET, CONFUSION, CONFUSION_PLOT)
 _WIDTH = 420  # pixels of a picture on the sheet
 _EACH = 3  # pictures of each kind
