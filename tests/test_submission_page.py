@@ -12,17 +12,13 @@ import numpy as np
 import pytest
 from miniature_files import block, ids, picture, stored
 from samples import SMALL_RUN, Outcome, write_video
+from walks import DOCS, commands, walk
 
 from lanecli.data.submission import decode_folder
 from lanecli.errors import InputError
 from lanecli.labelmaps import label_map
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "submission.md"
-COMMANDS = [
-    shlex.split(line)
-    for part in re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    for line in part.strip().splitlines()
-]
+COMMANDS = commands("submission.md")
 FULL = (3384, 1710)
 TINY = {
     "prepare": ["--contact-sheet", "0"],
@@ -47,10 +43,7 @@ def test_the_page_from_download_to_submission(
     """The same commands with fewer steps, on small data."""
     competition(tmp_path)
     monkeypatch.chdir(tmp_path)
-    for words in COMMANDS:
-        assert words[0] == "lanecli"
-        outcome = cli(*words[1:], *TINY.get(words[1], []))
-        assert outcome.code == 0, f"{shlex.join(words)}: {outcome.err}"
+    walk(cli, COMMANDS, TINY)
     cropped = cli(
         "predict", "data/apollo/images", "--model", "runs/apollo", "--save", "masks", "--out", "wrong", "--json"
     )
@@ -167,7 +160,7 @@ def test_frames_of_no_video(cli: Callable[..., Outcome], arguments: list[str]) -
 
 
 def test_commands_of_the_page_of_formats_exist(cli: Callable[..., Outcome]) -> None:
-    page = (PAGE.parent / "formats.md").read_text(encoding="utf-8")
+    page = (DOCS / "formats.md").read_text(encoding="utf-8")
     commands = [shlex.split(line) for line in re.findall(r"`(lanecli prepare [^`]*)`", page)]
     assert len(commands) > 15
     options = cli("prepare", "--help").out

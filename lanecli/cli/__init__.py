@@ -20,7 +20,7 @@ def main() -> None:
     completing = "_LANECLI_COMPLETE" in os.environ
     try:
         interruption.listen()
-        build(None if completing else sys.argv[1:])()
+        build(None if completing else sys.argv[1:])(prog_name="lanecli")
     except BaseException as error:
         code = _concluded(error)
     interruption.finish(code if isinstance(code, int) else 1)
@@ -36,6 +36,8 @@ def _concluded(error: BaseException) -> object:
     stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == 130)
     if stopped or interruption.interrupted():  # whatever else it was turned into on its way here
         if os.environ.get("RANK", "0") == "0":  # of several processes that train together, one speaks
+            if sys.stderr is not None and sys.stderr.isatty():
+                sys.stderr.write("\r")  # over the ^C that the terminal has written
             _say("; ".join(["interrupted", *_kept(error)]))
         return 130
     if isinstance(error, SystemExit):

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from lanecli import __version__
+from lanecli.cli.help import WIDTH, Command
 
 
 class _Command(NamedTuple):
@@ -66,27 +67,35 @@ def build(words: Sequence[str] | None = None) -> typer.Typer:
 
     None loads every subcommand, as completion needs them.
     """
+    named = None if words is None else next((word for word in words if not word.startswith("-")), "")
+    before = words[: words.index(named)] if words and named else []
+    own = named not in COMMANDS or bool({"-h", "--help"} & set(before))
     app = typer.Typer(
         name="lanecli",
         no_args_is_help=True,
-        add_completion=True,
+        # reading options that no subcommand needs costs each a third of a second: typer loads pydantic for it
+        add_completion=own,
+        add_help_option=own,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # rich's help renderer alone costs a quarter of a second at start
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
     )
     app.callback(help="Lane segmentation: pictures and dash-cam video in; overlays, masks and deployable models out.")(
         _root
     )
-    named = None if words is None else next((word for word in words if not word.startswith("-")), "")
     for name, command in COMMANDS.items():
         if named is not None and name != named:
             app.command(name, short_help=command.summary)(_unloaded)
             continue
         module, attribute = command.target.split(":")
-        loaded = getattr(import_module(f"lanecli.cli.{module}"), attribute)
+        where = import_module(f"lanecli.cli.{module}")
+        loaded = getattr(where, attribute)
         if command.group:
             app.add_typer(loaded, name=name, short_help=command.summary)
         else:
             settings = {"ignore_unknown_options": True} if command.own_answer else None
-            app.command(name, short_help=command.summary, context_settings=settings)(loaded)
+            examples = getattr(where, "EXAMPLES", None)
+            app.command(name, cls=Command, epilog=examples, short_help=command.summary, context_settings=settings)(
+                loaded
+            )
     return app

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lanecli.cli.help import Command
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 app = typer.Typer(help="Fit how several models become one answer, or make one model of them.", no_args_is_help=True)
@@ -18,7 +19,7 @@ def ensemble() -> None:
     """What is done is a subcommand."""
 
 
-@app.command()
+@app.command(cls=Command)
 def fit(
     model: Annotated[
         list[str],
@@ -107,7 +108,7 @@ def fit(
     emit({"file": str(out), "method": method, **figures}, lines, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def soup(
     model: Annotated[list[str], typer.Argument(help="Model files or run folders of one architecture.")],
     data: Annotated[Path, typer.Option(help="A prepared dataset, for the statistics of batch normalisation.")],

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lanecli.cli.complete import models
+from lanecli.cli.help import INPUT, MODEL, OUTPUT
 from lanecli.cli.options import (
     BackendOption,
     CleanOption,
@@ -23,39 +25,64 @@ from lanecli.cli.options import (
 )
 from lanecli.cli.output import JsonOption, emit, progress_bar
 
+EXAMPLES = """
+lanecli evaluate --data data/camvid                            the shipped model
+lanecli evaluate runs/train --data data/camvid --split test --out scores
+lanecli evaluate a.onnx b.onnx --data data/camvid --combine vote --json
+"""
+
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="A prepared dataset.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="A prepared dataset.", rich_help_panel=INPUT)],
     model: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A model file, run folder, shipped name or ensemble file; several are combined. Default: lane."
+            metavar="[MODEL]...",
+            help="A model file, run folder, ensemble file or shipped model; several are combined.  [default: lane]",
+            rich_help_panel=MODEL,
+            autocompletion=models,
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Of the dataset's manifest.")] = "val",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the dataset's manifest.", rich_help_panel=INPUT)
+    ] = "val",
     combine: CombineOption = None,
     weights: WeightsOption = None,
     tta: TtaOption = "none",
+    crf: CrfOption = False,
+    clean: CleanOption = False,
     uncertainty: UncertaintyOption = "none",
     passes: PassesOption = 5,
+    lanes: Annotated[
+        bool,
+        typer.Option(
+            "--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for each picture's scores, the best and worst, the confusion matrix.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    json: JsonOption = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
-    crf: CrfOption = False,
-    clean: CleanOption = False,
-    lanes: Annotated[
-        bool, typer.Option("--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder that gets evaluation.json.")] = None,
-    json: JsonOption = False,
 ) -> None:
     """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, milliseconds."""
     import json as json_module
 
     from lanecli.inference.evaluate import evaluate as score
     from lanecli.media.outputs import prepare_target, write_atomically
+    from lanecli.report.evaluation import FILES, SCORES, EvaluationReport
 
-    target = prepare_target(out / "evaluation.json") if out else None
+    report = EvaluationReport()
+    if out is not None:
+        for name in (SCORES, *FILES):
+            prepare_target(out / name)
     recipe = recipe_of(
         model,
         combine=combine,
@@ -77,6 +104,7 @@ def evaluate(
             split,
             metrics=[*(["uncertainty"] if recipe.uncertainty != "none" else []), *(["lanes"] if lanes else [])],
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            each=report.add if out else None,
         )
     if "uncertainty" in scores:
         scores["uncertainty"] = {"measure": recipe.uncertainty, **scores["uncertainty"]}
@@ -88,9 +116,12 @@ def evaluate(
         "clean": clean,
         **scores,
     }
-    if target is not None:
-        write_atomically(target, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
-    emit(document, _table(scores), json)
+    written: list[Path] = []
+    if out is not None:
+        written = [out / SCORES, *report.write(out)]
+        document["files"] = [str(path) for path in written]
+        write_atomically(out / SCORES, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
+    emit(document, [*_table(scores), *(str(path) for path in written)], json)
 
 
 def _table(scores: dict[str, Any]) -> list[str]:

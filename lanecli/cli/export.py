@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lanecli.cli.complete import listed, models
+from lanecli.cli.help import MODEL, OUTPUT, Command
+from lanecli.cli.options import choice
 from lanecli.cli.output import JsonOption, emit
+from lanecli.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from lanecli.export.parity import Parity
 
-app = typer.Typer(help="Write a model as one deployable file, run and compared before it is called exported.")
+app = typer.Typer(
+    help="Write a model as one deployable file, run and compared before it is called exported.", no_args_is_help=True
+)
+EXAMPLES = """
+lanecli export onnx runs/train --out lanes.onnx
+lanecli export onnx runs/five/ensemble.yaml --precision fp16
+"""
 
 
 @app.callback()
@@ -20,17 +30,39 @@ def export() -> None:
     """Formats are subcommands."""
 
 
-@app.command()
+@app.command(cls=Command, epilog=EXAMPLES)
 def onnx(
-    model: Annotated[str, typer.Argument(help="A model file, run folder, shipped name or ensemble file.")],
-    out: Annotated[Path | None, typer.Option(help="The .onnx file; default: beside the model.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, or fp16 to store weights in half the size.")] = "fp32",
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A model file, run folder, ensemble file or shipped model.",
+            rich_help_panel=MODEL,
+            autocompletion=models,
+        ),
+    ] = DEFAULT_MODEL,
     uncertainty: Annotated[
         str | None,
-        typer.Option(help="Maps the file gives too, by commas: density, entropy, energy, neco; default: the fitted."),
+        typer.Option(
+            metavar="NAME,…",
+            help="Maps the file gives too, of density, entropy, energy, neco; default: the fitted.",
+            rich_help_panel=MODEL,
+            autocompletion=listed(("density", "entropy", "energy", "neco", "none")),
+        ),
     ] = None,
-    static: Annotated[bool, typer.Option("--static", help="Fix batch 1 and one picture size.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The .onnx file; default: beside the model.", rich_help_panel=OUTPUT),
+    ] = None,
+    precision: Annotated[
+        str, choice(("fp32", "fp16"), "what weights are stored in; fp16 is half the size.", OUTPUT)
+    ] = "fp32",
+    static: Annotated[
+        bool, typer.Option("--static", help="Fix batch 1 and one picture size.", rich_help_panel=OUTPUT)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=OUTPUT)
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Export the whole model to ONNX: RGB pictures of any size in, class maps and probabilities of their size out."""

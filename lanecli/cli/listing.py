@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lanecli.cli.complete import among
 from lanecli.cli.output import JsonOption, emit
 from lanecli.cli.table import Column, table, terminal_width, wrapped
 
@@ -31,7 +32,10 @@ _KINDS = ("models", *_REGISTRIES, "encoders", "metrics", "configs")
 
 
 def listing(
-    kind: Annotated[str | None, typer.Argument(metavar="KIND", help=f"{', '.join(_KINDS)}.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="KIND", help=f"One of {', '.join(_KINDS)}.", autocompletion=among(_KINDS)),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List what there is of a kind; for models with what each costs."""

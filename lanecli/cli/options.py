@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lanecli.cli.complete import among, listed, models
+from lanecli.cli.help import MODEL, OUTPUT, REFINE, SPEED, TRUST
 from lanecli.inference.combiners import COMBINERS
 from lanecli.inference.measures import MEASURES
 from lanecli.inference.sinks import SINKS
@@ -14,23 +17,63 @@ from lanecli.inference.views import VIEWS
 if TYPE_CHECKING:
     from lanecli.inference.recipe import Recipe
 
-SaveOption = Annotated[str, typer.Option(help=f"What to write, separated by commas: {', '.join(SINKS)}.")]
-CombineOption = Annotated[
-    str | None, typer.Option(help=f"How several models become one answer: {', '.join(COMBINERS)}.")
+BACKENDS = ("auto", "openvino", "onnxruntime", "torch")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+DEVICES = ("auto", "cpu", "cuda")
+STYLES = ("fill", "contour", "solid")
+
+
+def choice(names: Iterable[str], what: str, heading: str, metavar: str = "NAME") -> Any:
+    """An option that takes one of `names`, which its help opens with and the shell completes."""
+    names = tuple(names)
+    return typer.Option(
+        metavar=metavar, help=f"{'|'.join(names)}: {what}", rich_help_panel=heading, autocompletion=among(names)
+    )
+
+
+SaveOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME,…",
+        help=f"What to write, one or more of {', '.join(SINKS)}.",
+        rich_help_panel=OUTPUT,
+        autocompletion=listed(SINKS),
+    ),
 ]
-WeightsOption = Annotated[str | None, typer.Option(help="A number for each model, separated by commas.")]
-TtaOption = Annotated[str, typer.Option(help=f"Test-time augmentation: {', '.join(VIEWS)}.")]
-UncertaintyOption = Annotated[str, typer.Option(help=f"How far to trust each pixel: none, {', '.join(MEASURES)}.")]
-PassesOption = Annotated[int, typer.Option(min=2, help="Passes of a measure that samples dropout.")]
-BackendOption = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
-PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, bf16, fp16 or int8.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-BatchOption = Annotated[int, typer.Option(min=1, help="Frames a question to the backend holds.")]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A model file, run folder, ensemble file or shipped model; several are combined.  [default: lane]",
+        rich_help_panel=MODEL,
+        autocompletion=models,
+    ),
+]
+CombineOption = Annotated[str | None, choice(COMBINERS, "how several models become one answer.", MODEL)]
+WeightsOption = Annotated[
+    str | None, typer.Option(metavar="A,B,…", help="A number for each model, such as 2,1.", rich_help_panel=MODEL)
+]
+TtaOption = Annotated[str, choice(VIEWS, "views of each picture that are averaged.", MODEL)]
+UncertaintyOption = Annotated[str, choice(("none", *MEASURES), "how far to trust each pixel.", TRUST)]
+PassesOption = Annotated[
+    int,
+    typer.Option(metavar="N", min=2, help="Passes of a measure that samples dropout.", rich_help_panel=TRUST),
+]
+BackendOption = Annotated[str, choice(BACKENDS, "what runs the network.", SPEED)]
+PrecisionOption = Annotated[str, choice(PRECISIONS, "what it computes in.", SPEED)]
+DeviceOption = Annotated[str, choice((*DEVICES, "cuda:N"), "where it runs.", SPEED)]
+BatchOption = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Frames the network is shown at once.", rich_help_panel=SPEED)
+]
 CrfOption = Annotated[
-    bool, typer.Option("--crf", help="Refine class borders on the picture's edges; some 0.1 s a frame.")
+    bool,
+    typer.Option(
+        "--crf", help="Draw class borders to the picture's edges; some 0.1 s a frame.", rich_help_panel=REFINE
+    ),
 ]
 CleanOption = Annotated[
-    bool, typer.Option("--clean", help="Take specks and the car's own bonnet out of class maps: what is no paint.")
+    bool,
+    typer.Option("--clean", help="Take away what is no paint: specks, the car's own bonnet.", rich_help_panel=REFINE),
 ]
 
 

@@ -7,21 +7,59 @@ from typing import Annotated
 
 import typer
 
+from lanecli.cli.complete import label_maps
+from lanecli.cli.help import INPUT, OUTPUT
+from lanecli.cli.options import STYLES, choice
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+
+EXAMPLES = """
+lanecli overlay drive.mp4 --masks runs/predict/drive.masks --out again.mp4 --style contour
+"""
 
 
 def overlay(
-    source: Annotated[str, typer.Argument(help="A video, a picture, a folder of pictures or a glob.")],
-    masks: Annotated[Path, typer.Option(help="Folder of masks that predict wrote, such as drive.masks.")],
-    out: Annotated[Path, typer.Option(help="The file to write; a folder, for several pictures.")],
-    alpha: Annotated[float, typer.Option(help="Opacity of the overlay, 0 to 1.")] = 0.5,
-    style: Annotated[str, typer.Option(help="Overlay style: fill, contour or solid.")] = "fill",
-    classes: Annotated[str, typer.Option(help="The label map whose train ids the masks hold.")] = "lane",
-    every: Annotated[int, typer.Option(min=1, help="The masks belong to each N-th frame of the video.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    source: Annotated[
+        str,
+        typer.Argument(help="A video, a picture, a folder of pictures or a glob.", rich_help_panel=INPUT),
+    ],
+    masks: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Folder of masks that predict wrote, such as drive.masks.", rich_help_panel=INPUT
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="The file to write; a folder, for several pictures.", rich_help_panel=OUTPUT),
+    ],
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="MAP",
+            help="The label map whose train ids the masks hold.",
+            rich_help_panel=INPUT,
+            autocompletion=label_maps,
+        ),
+    ] = "lane",
+    every: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="The masks belong to each N-th frame of the video.", rich_help_panel=INPUT
+        ),
+    ] = 1,
+    alpha: Annotated[
+        float, typer.Option(metavar="A", help="Opacity of the overlay, 0 to 1.", rich_help_panel=OUTPUT)
+    ] = 0.5,
+    style: Annotated[str, choice(STYLES, "how it is drawn.", OUTPUT)] = "fill",
     lanes: Annotated[
-        bool, typer.Option(help="Draw lane lines too where STEM.lanes.jsonl stands beside the masks.")
+        bool,
+        typer.Option(
+            help="Draw lane lines too where STEM.lanes.jsonl stands beside the masks.", rich_help_panel=OUTPUT
+        ),
     ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Draw saved masks on a video or on pictures again; no model is loaded."""

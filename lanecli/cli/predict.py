@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lanecli import __version__
+from lanecli.cli.help import INPUT, OUTPUT, REFINE, TRUST
 from lanecli.cli.options import (
+    STYLES,
     BackendOption,
     BatchOption,
     CleanOption,
     CombineOption,
     CrfOption,
     DeviceOption,
+    ModelOption,
     PassesOption,
     PrecisionOption,
     SaveOption,
     TtaOption,
     UncertaintyOption,
     WeightsOption,
+    choice,
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
@@ -39,41 +43,78 @@ _OUT = Path("runs/predict")
 _SHOWN = 20
 
 
+EXAMPLES = """
+lanecli predict drive.mp4                                      runs/predict/drive.overlay.mp4
+lanecli predict photos/ --model runs/train --save overlay,masks --out out
+lanecli predict drive.mp4 --smooth 0.2 --tta flip --save overlay,lanes
+"""
+
+
 def predict(
-    source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs, videos, camera numbers, stream URLs.")],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="A model file, run folder, shipped name or ensemble file; several are combined."),
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Pictures, folders, globs, videos, camera numbers, stream URLs.",
+            rich_help_panel=INPUT,
+        ),
+    ],
+    every: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Take each N-th frame of a video.", rich_help_panel=INPUT)
+    ] = 1,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Do part I of N of the sources.", rich_help_panel=INPUT)
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for outputs; default runs/predict, numbered when they exist there.")
-    ] = None,
-    save: SaveOption = "overlay",
+    model: ModelOption = None,
     combine: CombineOption = None,
     weights: WeightsOption = None,
     tta: TtaOption = "none",
+    smooth: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Smooth along a video with this half-life; 0 is off.",
+            rich_help_panel=REFINE,
+        ),
+    ] = 0.0,
+    crf: CrfOption = False,
+    clean: CleanOption = False,
     uncertainty: UncertaintyOption = "none",
     passes: PassesOption = 5,
+    certain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T",
+            help="Leave pixels above this uncertainty undecided (255, hatched).",
+            rich_help_panel=TRUST,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for outputs; default runs/predict, numbered when they exist there.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    save: SaveOption = "overlay",
+    decode: Annotated[
+        bool,
+        typer.Option("--decode", help="Masks hold the source ids of the label map.", rich_help_panel=OUTPUT),
+    ] = False,
+    alpha: Annotated[
+        float, typer.Option(metavar="A", help="Opacity of the overlay, 0 to 1.", rich_help_panel=OUTPUT)
+    ] = 0.5,
+    style: Annotated[str, choice(STYLES, "how it is drawn.", OUTPUT)] = "fill",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: JsonOption = False,
     backend: BackendOption = "auto",
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     batch: BatchOption = 1,
-    every: Annotated[int, typer.Option(min=1, help="Take each N-th frame of a video.")] = 1,
-    smooth: Annotated[
-        float, typer.Option(min=0, help="Smooth probabilities along a video: half-life in seconds, 0 is off.")
-    ] = 0.0,
-    crf: CrfOption = False,
-    clean: CleanOption = False,
-    certain: Annotated[
-        float | None,
-        typer.Option(help="Leave pixels undecided (255, hatched) whose uncertainty is above this, in the map's unit."),
-    ] = None,
-    shard: Annotated[str | None, typer.Option(help="I/N: do part I of N of the sources.")] = None,
-    decode: Annotated[bool, typer.Option("--decode", help="Masks hold the source ids of the label map.")] = False,
-    alpha: Annotated[float, typer.Option(help="Opacity of the overlay, 0 to 1.")] = 0.5,
-    style: Annotated[str, typer.Option(help="Overlay style: fill, contour or solid.")] = "fill",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
-    json: JsonOption = False,
 ) -> None:
     """Draw lane markings on pictures and video, or write them as masks."""
     from lanecli.draw import OverlayStyle
@@ -83,7 +124,10 @@ def predict(
     from lanecli.media import expand_sources
 
     kinds = parse_save(save)
-    sources = part_of(expand_sources(source, exclude=out or _OUT, note=lambda line: note(f"note: {line}")), shard)
+    left_out: list[str] = []
+    sources = part_of(expand_sources(source, exclude=out or _OUT, note=left_out.append), shard)
+    for line in left_out:
+        note(f"note: {line}")
     settings = SinkSettings(OverlayStyle(style, alpha), decode, overwrite)  # type: ignore[arg-type]
     recipe = recipe_of(
         model,
@@ -117,7 +161,7 @@ def predict(
             check_outputs(reports)
             if reports:
                 emit(
-                    {"sources": [report.to_dict() for report in reports], **document},
+                    {"sources": [report.to_dict() for report in reports], "left_out": left_out, **document},
                     _lines(reports, document, crf),
                     json,
                 )

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lanecli.cli.complete import formats, label_maps
+from lanecli.cli.help import INPUT, OUTPUT, SPEED
+from lanecli.cli.options import choice
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 from lanecli.errors import InputError
 from lanecli.interruption import Interrupted
@@ -19,68 +22,122 @@ FRAMES = "frames"
 """The word in FORMAT's place that takes pictures out of a video."""
 
 
+_PIXELS, _SPLITS, _BACK = "Pictures and masks", "Splits", "Submissions and frames"
+EXAMPLES = """
+lanecli prepare camvid CamVid/ --out data/camvid --split "val=0006R0*,train=*"
+lanecli prepare apolloscape apollo/ --crop-top 690 --size 1536x512 --out data/apollo
+lanecli prepare apolloscape test/ --decode predictions --out submission
+lanecli prepare frames drive.mp4 --every 25 --out to-label
+"""
+
+
 def prepare(
     format_name: Annotated[
         str,
         typer.Argument(
             metavar="FORMAT",
             help="The layout; 'lanecli list formats' names them. Or 'frames': pictures of a video, to be labelled.",
+            rich_help_panel=INPUT,
+            autocompletion=formats,
         ),
     ],
-    source: Annotated[Path | None, typer.Argument(metavar="SRC", help="Its folder, zip or file.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The dataset's folder.")] = None,
+    source: Annotated[
+        Path | None, typer.Argument(metavar="SRC", help="Its folder, zip or file.", rich_help_panel=INPUT)
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the pictures are, when labels came without them.", rich_help_panel=INPUT
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Read every file, list what is broken, write nothing.", rich_help_panel=INPUT),
+    ] = False,
+    image_suffix: Annotated[
+        str, typer.Option(metavar="TEXT", help="What picture names end with (folder).", rich_help_panel=INPUT)
+    ] = "",
+    mask_suffix: Annotated[
+        str, typer.Option(metavar="TEXT", help="What mask names end with (folder).", rich_help_panel=INPUT)
+    ] = "",
     crop_top: Annotated[
         int | None,
         typer.Option(
-            "--crop-top", min=0, help="Rows cut off at the top; default 0, and the layout's own with --decode."
+            metavar="N",
+            min=0,
+            help="Rows cut off at the top; default 0, and the layout's own with --decode.",
+            rich_help_panel=_PIXELS,
         ),
     ] = None,
-    size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Resize pictures and masks.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Resize pictures and masks.", rich_help_panel=_PIXELS)
+    ] = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", metavar="MAP", help="Label map: a name, or a YAML file of your own.")
+        str | None,
+        typer.Option(
+            metavar="MAP",
+            help="Label map: a name (lanecli list labelmaps), or a YAML file of your own.",
+            rich_help_panel=_PIXELS,
+            autocompletion=label_maps,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, max=127, help="How far each channel of a colour may be off.", rich_help_panel=_PIXELS
+        ),
+    ] = 0,
+    line_width: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Pixels lines are drawn with; default the layout's own.", rich_help_panel=_PIXELS
+        ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            "--split",
+            metavar="SPLIT",
             help="train=0.8,val=0.2 shares out whole groups; val=Road02,train=* names them. "
             "Default: the official split where there is one.",
+            rich_help_panel=_SPLITS,
         ),
     ] = None,
     by: Annotated[
-        str, typer.Option("--by", help="Kept together in a split: group (record, clip, sequence, city), folder, frame.")
+        str, choice(("group", "folder", "frame"), "what stays together (group: record, clip, sequence, city).", _SPLITS)
     ] = "group",
-    seed: Annotated[int, typer.Option("--seed", help="Orders groups of equal size.")] = 0,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads; default one per core.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that is there.")] = False,
-    tolerance: Annotated[
-        int, typer.Option("--tolerance", min=0, max=127, help="How far each channel of a colour may be off.")
-    ] = 0,
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Where the pictures are, when labels came without them.")
-    ] = None,
-    line_width: Annotated[
-        int | None, typer.Option("--line-width", min=1, help="Pixels lines are drawn with; default the layout's own.")
-    ] = None,
-    image_suffix: Annotated[str, typer.Option("--image-suffix", help="What picture names end with (folder).")] = "",
-    mask_suffix: Annotated[str, typer.Option("--mask-suffix", help="What mask names end with (folder).")] = "",
-    contact_sheet: Annotated[
-        int, typer.Option("--contact-sheet", min=0, help="Random pairs on contact_sheet.png and .html; 0 for none.")
-    ] = 12,
-    check: Annotated[
-        bool, typer.Option("--check", help="Read every file, list what is broken, write nothing.")
-    ] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="Orders groups of equal size.", rich_help_panel=_SPLITS)] = 0,
     decode: Annotated[
         Path | None,
         typer.Option(
-            "--decode",
             metavar="PRED_DIR",
             help="The way back: predicted train ids to the layout's own ids and size, into --out. "
             "With SRC, under the paths of the pictures there.",
+            rich_help_panel=_BACK,
         ),
     ] = None,
-    every: Annotated[int, typer.Option("--every", min=1, help="With 'frames': one picture of so many.")] = 25,
+    every: Annotated[
+        int, typer.Option(metavar="N", min=1, help="With 'frames': one picture of so many.", rich_help_panel=_BACK)
+    ] = 25,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="The dataset's folder.", rich_help_panel=OUTPUT)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a dataset that is there.", rich_help_panel=OUTPUT)
+    ] = False,
+    contact_sheet: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Random pairs on contact_sheet.png and .html; 0 for none.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 12,
     as_json: JsonOption = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Threads; default one per core.", rich_help_panel=SPEED),
+    ] = None,
 ) -> None:
     """Turn a public or annotation tool's layout into one dataset: manifest.csv, dataset.yaml, masks."""
     if format_name == FRAMES:

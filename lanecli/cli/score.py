@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lanecli.cli.help import Command
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from lanecli.geometry import Size
 
-app = typer.Typer(help="Score files of predictions as the benchmarks' own programs do, to the last count.")
+app = typer.Typer(
+    help="Score files of predictions as the benchmarks' own programs do, to the last count.", no_args_is_help=True
+)
 
 WidthOption = Annotated[int, typer.Option(help="Thickness lanes are drawn with, in pixels.")]
 IouOption = Annotated[float, typer.Option(help="Two lanes are one above this IoU.")]
@@ -36,7 +39,7 @@ def score() -> None:
     """Benchmarks are subcommands."""
 
 
-@app.command()
+@app.command(cls=Command)
 def tusimple(
     truth: Annotated[Path, typer.Argument(metavar="GT.json", help="raw_file, lanes, h_samples: an object a line.")],
     prediction: Annotated[Path, typer.Argument(metavar="PRED.json", help="raw_file, lanes, run_time.")],
@@ -51,7 +54,7 @@ def tusimple(
     _finish(found, [*lines, f"{found['pictures']} pictures"], json)
 
 
-@app.command()
+@app.command(cls=Command)
 def culane(
     truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.lines.txt.")],
     prediction: Annotated[str, typer.Argument(metavar="PRED_DIR", help="Folder of *.lines.txt.")],
@@ -78,7 +81,7 @@ def culane(
     _finish({"width": width, "iou": iou, "size": list(settings.size), **found}, _lane_table(found), json)
 
 
-@app.command()
+@app.command(cls=Command)
 def openlane(
     truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.json.")],
     prediction: Annotated[str, typer.Argument(metavar="PRED_DIR", help="Folder of *.json.")],
@@ -105,7 +108,7 @@ def openlane(
     _finish({**given, **found}, _lane_table(found), json)
 
 
-@app.command()
+@app.command(cls=Command)
 def llamas(
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of label files, such as labels/valid.")],
     prediction: Annotated[
@@ -142,7 +145,7 @@ def llamas(
     _finish(found, [*lines, f"{pictures} pictures"], json)
 
 
-@app.command()
+@app.command(cls=Command)
 def bdd100k(
     truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG labels.")],
     prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG files of the same names.")],
@@ -164,7 +167,7 @@ def bdd100k(
     _finish({"task": chosen, **found}, [f"task: {chosen}", *lines], json)
 
 
-@app.command()
+@app.command(cls=Command)
 def apolloscape(
     truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks of source ids.")],
     prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.")],
@@ -183,7 +186,7 @@ def apolloscape(
     _finish(found, lines, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def masks(
     truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks.")],
     prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.")],

@@ -7,42 +7,58 @@ from typing import Annotated
 
 import typer
 
+from lanecli.cli.help import INPUT, OUTPUT
 from lanecli.cli.options import (
     CombineOption,
     DeviceOption,
+    ModelOption,
     PassesOption,
     PrecisionOption,
     TtaOption,
     UncertaintyOption,
     WeightsOption,
+    choice,
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 from lanecli.inference.measures import usual_measure
 
+_CHOICE = "Choice"
+EXAMPLES = """
+lanecli select drive.mp4 --top 20 --out to-label
+lanecli select drives/ --model runs/train --top 50 --out to-label --export cvat
+"""
+
 
 def select(
-    source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs, videos.")],
-    top: Annotated[int, typer.Option(min=1, help="How many frames to choose.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
-    model: Annotated[
-        list[str] | None, typer.Option(help="A model file, run folder, shipped name or ensemble file.")
-    ] = None,
-    uncertainty: UncertaintyOption = usual_measure(),
-    score: Annotated[str, typer.Option(help="How a frame's doubt is summed up: mean, tail or peak.")] = "tail",
-    spread: Annotated[str, typer.Option(help="How alike frames are kept apart: greedy, clusters or none.")] = "greedy",
-    export: Annotated[
-        str | None, typer.Option(help="Write the model's answer to correct: cvat, labelme or coco.")
-    ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Take each N-th frame of a video.")] = 1,
+    source: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Pictures, folders, globs, videos.", rich_help_panel=INPUT),
+    ],
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="How many frames to choose.", rich_help_panel=_CHOICE)],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder to write; it must not exist yet.", rich_help_panel=OUTPUT)
+    ],
+    every: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Take each N-th frame of a video.", rich_help_panel=INPUT)
+    ] = 1,
+    model: ModelOption = None,
     combine: CombineOption = None,
     weights: WeightsOption = None,
     tta: TtaOption = "none",
+    uncertainty: UncertaintyOption = usual_measure(),
     passes: PassesOption = 5,
+    score: Annotated[str, choice(("mean", "tail", "peak"), "how a frame's doubt is summed up.", _CHOICE)] = "tail",
+    spread: Annotated[
+        str, choice(("greedy", "clusters", "none"), "how alike frames are kept apart.", _CHOICE)
+    ] = "greedy",
+    export: Annotated[
+        str | None, choice(("cvat", "labelme", "coco"), "write the model's answer to correct.", OUTPUT)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.", rich_help_panel=OUTPUT)] = False,
+    json: JsonOption = False,
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
-    json: JsonOption = False,
 ) -> None:
     """Choose the frames most worth labelling next: doubtful, and not alike."""
     from lanecli.data.annotations import FORMATS

@@ -7,15 +7,27 @@ from typing import Annotated, Any
 
 import typer
 
+from lanecli.cli.complete import overriding, shown
 from lanecli.cli.output import JsonOption, emit
+
+EXAMPLES = """
+lanecli show lane
+lanecli show camvid train.epochs=3
+"""
 
 
 def show(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL|CONFIG", help="A model file, run folder, shipped name or configuration.")
+        str,
+        typer.Argument(
+            metavar="MODEL|CONFIG",
+            help="A model file, run folder, shipped name or configuration.",
+            autocompletion=shown,
+        ),
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="For a configuration: put over it.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="For a configuration: put over it.", autocompletion=overriding),
     ] = None,
     json: JsonOption = False,
 ) -> None:

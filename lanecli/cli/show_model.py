@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +92,15 @@ def _geometry(spec: ModelSpec) -> str:
     return f"{first}{geometry.fit} to {size}{made_for}"
 
 
-def _fact(key: str, value: Any) -> list[str]:
-    """A line, or for a long mapping one line for each of its entries."""
+def _fact(key: str, value: Any, depth: int = 0) -> list[str]:
+    """A line, or for a mapping that is longer than one a line for each of its entries, and so on inside it."""
     text = value if isinstance(value, str) else json_module.dumps(value, ensure_ascii=False)
-    if len(text) <= _WIDTH or not isinstance(value, dict):
-        return [f"{key:13} {text}"]
-    inner = ((name, json_module.dumps(each, ensure_ascii=False)) for name, each in value.items())
-    return [key, *(f"  {name}: {each}" for name, each in inner)]
+    margin = "  " * depth
+    start = f"{margin}{key}: " if depth else f"{key:13} "
+    if len(start + text) > _WIDTH and isinstance(value, dict):
+        return [f"{margin}{key}", *(line for name, each in value.items() for line in _fact(name, each, depth + 1))]
+    indent = " " * min(len(start), 14)
+    return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _ends(path: Path) -> dict[str, list[dict[str, Any]]]:

@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.complete import sweeping
+from lanecli.cli.help import INPUT, OUTPUT
+from lanecli.cli.options import DeviceOption
+from lanecli.cli.output import JsonOption, emit, note, progress_bar, say_above
+from lanecli.cli.table import Column, fitting, terminal_width, wrapped
+
+EXAMPLES = """
+lanecli sweep losses --data data/camvid --out runs/losses
+lanecli sweep mine.yaml --data data/camvid train.epochs=5
+"""
 
 
 def sweep(
     context: typer.Context,
     config: Annotated[
-        list[str], typer.Argument(metavar="SWEEP [KEY=VALUE]...", help="A sweep file, then dotted overrides.")
+        list[str],
+        typer.Argument(
+            metavar="SWEEP [KEY=VALUE]...",
+            help="A sweep file or the name of a ready one (lanecli list configs), then dotted overrides.",
+            rich_help_panel=INPUT,
+            autocompletion=sweeping,
+        ),
     ],
     data: Annotated[
-        list[Path] | None, typer.Option(help="A prepared dataset; several are trained on together.")
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A prepared dataset; several are trained on together.", rich_help_panel=INPUT),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the table.")] = Path("runs/sweep"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the runs and the table.", rich_help_panel=OUTPUT)
+    ] = Path("runs/sweep"),
     json: JsonOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Train every variant of a sweep file alike and compare them; run again to go on where it stopped."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -29,14 +47,13 @@ def sweep(
 
     from lanecli.cli.train import options
     from lanecli.cli.train_progress import TerminalWatcher, progress_columns
-    from lanecli.errors import InputError, nearest, printable
+    from lanecli.errors import InputError, nearest
     from lanecli.interruption import Interrupted
     from lanecli.overrides import split_words
     from lanecli.shipped import find_config, ready_configs
     from lanecli.training.loop import Run
     from lanecli.training.sweep import run_sweep
     from lanecli.training.sweep_file import read_sweep
-    from lanecli.training.sweep_table import table_lines, title
 
     files, overrides = split_words(config, options(context))
     if len(files) != 1:
@@ -57,14 +74,29 @@ def sweep(
         def say(line: str) -> None:
             for task in bar.task_ids:
                 bar.remove_task(task)
-            bar.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+            say_above(bar, line)
 
         try:
             rows = run_sweep(sweep, out, watch, device=device, say=say)
         except KeyboardInterrupt as error:
             raise Interrupted("the same command goes on") from error
-    emit(rows, [title(rows), "", *table_lines(rows), f"tables:  {out / 'table.md'}, .csv, .tex, .png"], json)
+    emit(rows, [*_lines(rows), f"tables:  {out / 'table.md'}, .csv, .tex, .png"], json)
     failed = [row["variant"] for row in rows if "failed" in row]
     if failed:
         note(f"{len(failed)} of {len(rows)} variants failed: {', '.join(failed)}")
         raise typer.Exit(1)
+
+
+def _lines(rows: list[dict[str, Any]]) -> list[str]:
+    """The table in Markdown; in a terminal that is too narrow for it, as many of its columns as there is room for."""
+    from lanecli.training.sweep_table import table_cells, table_lines, title
+
+    width, lines = terminal_width(), table_lines(rows)
+    if width is None or max(map(len, lines)) <= width:
+        return [*wrapped(title(rows), width), "", *lines]
+    head, body = table_cells(rows, "±")
+    whole = [line for line in body if len(line) == len(head)]
+    columns = [Column(name, [line[place] for line in whole], right=place > 0) for place, name in enumerate(head)]
+    layouts = [columns[:count] for count in range(len(head), 1, -1)]
+    failed = [text for line in body if len(line) < len(head) for text in wrapped(": ".join(line), width)]
+    return [*wrapped(title(rows), width), "", *(fitting(layouts, width) if whole else []), *failed]

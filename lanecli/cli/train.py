@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.cli.complete import training
+from lanecli.cli.help import INPUT, OUTPUT
+from lanecli.cli.options import DeviceOption
+from lanecli.cli.output import JsonOption, emit, note, progress_bar, say_above
 from lanecli.cli.train_progress import SCORES, TerminalWatcher, progress_columns
 
 if TYPE_CHECKING:
@@ -21,35 +24,78 @@ if TYPE_CHECKING:
     from lanecli.training.members import Request
 
 
+_START, _SEVERAL = "Start", "Several models"
+EXAMPLES = """
+lanecli train                                                  on procedural scenes
+lanecli train --data data/mine --dry-run                       checks, and writes nothing
+lanecli train camvid train.epochs=20 loss=ce+dice --out runs/camvid
+lanecli train --resume runs/camvid
+torchrun --nproc-per-node 4 -m lanecli train camvid            four GPUs
+
+Keys of KEY=VALUE: lanecli show default names them with their values.
+"""
+
+
 def train(
     context: typer.Context,
     config: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]...", help="A YAML file, then dotted overrides.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG] [KEY=VALUE]...",
+            help="A YAML file or the name of a ready one (lanecli list configs), then dotted overrides.",
+            rich_help_panel=INPUT,
+            autocompletion=training,
+        ),
     ] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(help="A prepared dataset; several are trained on together.")
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A prepared dataset; several are trained on together.", rich_help_panel=INPUT),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The run folder; a number is added when it exists.")] = Path("runs/train"),
-    resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    members: Annotated[int | None, typer.Option(help="Train so many models with other seeds, as an ensemble.")] = None,
-    bagging: Annotated[bool, typer.Option("--bagging", help="With --members: each on a resample of its own.")] = False,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", rich_help_panel=_START)
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Check data, labels, memory and one step; write nothing.", rich_help_panel=_START
+        ),
+    ] = False,
+    members: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Train so many models with other seeds.", rich_help_panel=_SEVERAL),
+    ] = None,
+    bagging: Annotated[
+        bool,
+        typer.Option("--bagging", help="With --members: each on a resample of its own.", rich_help_panel=_SEVERAL),
+    ] = False,
     folds: Annotated[
-        int | None, typer.Option(help="Train so many models, each without one fold, whose answers on it are kept.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train so many models, each without one fold, and keep its answers on it.",
+            rich_help_panel=_SEVERAL,
+        ),
     ] = None,
     boosting: Annotated[
-        int | None, typer.Option(help="Train so many models, each weighing what those before it got wrong.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train so many models, each weighing what those before it got wrong.",
+            rich_help_panel=_SEVERAL,
+        ),
     ] = None,
-    snapshots: Annotated[int | None, typer.Option(help="Keep so many models of one run with a cyclic rate.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check data, labels, memory and one step; write nothing.")
-    ] = False,
+    snapshots: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep so many models of one run with a cyclic rate.", rich_help_panel=_SEVERAL),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="RUN", help="The run folder; a number is added when it exists.", rich_help_panel=OUTPUT),
+    ] = Path("runs/train"),
     json: JsonOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
-    """Train a model; with nothing given, a small one on procedural road scenes.
-
-    On several GPUs: torchrun --nproc-per-node 4 -m lanecli train ...
-    """
+    """Train a model; with nothing given, a small one on procedural road scenes."""
     # passive waiting keeps torch's threads from spinning against the loader's (measured up to 18 times slower)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lanecli.errors import InputError
@@ -191,7 +237,7 @@ def _train_members(settings: Config | None, request: Request, folder: Path, devi
         with progress_bar(*progress_columns()) as bar:
 
             def say(line: str) -> None:
-                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                say_above(bar, line)
 
             def watch(_name: str, run: Run) -> TerminalWatcher:
                 nonlocal said

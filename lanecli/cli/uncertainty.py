@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lanecli.cli.help import Command
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def uncertainty() -> None:
     """What is done is a subcommand."""
 
 
-@app.command()
+@app.command(cls=Command)
 def fit(
     model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
     data: Annotated[Path, typer.Option(help="The prepared dataset the model was trained on.")],
@@ -61,7 +62,7 @@ def fit(
     emit({"file": str(target), **figures}, lines, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def study(
     config: Annotated[Path, typer.Argument(help="A YAML file: data, methods, strange pictures.")],
     out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; default: the file's own.")] = None,

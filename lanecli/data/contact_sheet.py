@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from lanecli.data.manifest import DatasetInfo, Sample
-from lanecli.draw.sheet import IGNORED_COLOR, grid, labelled
+from lanecli.draw.sheet import IGNORED_COLOR, grid, labelled, legend_strip
 from lanecli.geometry import resize
 from lanecli.labels import LabelMap
 from lanecli.media.outputs import write_atomically
@@ -22,11 +22,12 @@ _WIDTH, _COLUMNS = 640, 3
 
 
 def write_contact_sheet(info: DatasetInfo, count: int = 12, seed: int = 0) -> None:
-    """Write ``contact_sheet.png`` and a self-contained ``contact_sheet.html`` of `count` random pairs of `info`."""
+    """Write ``contact_sheet.png`` and self-contained ``contact_sheet.html`` of `count` random pairs, with a legend."""
     chosen = sorted(random.Random(seed).sample(range(len(info.samples)), min(count, len(info.samples))))
     samples = [info.samples[i] for i in chosen]
     tiles = [_tile(sample, info.label_map) for sample in samples]
-    write_picture(info.root / PNG, grid(tiles, _COLUMNS))
+    sheet = grid(tiles, _COLUMNS)
+    write_picture(info.root / PNG, np.vstack([sheet, legend_strip(info.label_map, sheet.shape[1])]))
     write_atomically(info.root / HTML, _page(info, samples, tiles).encode())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lanecli.draw.overlay import OverlayPainter, OverlayStyle
+from lanecli.errors import printable
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media.frame import Frame
 
@@ -59,6 +60,14 @@ def legend_strip(label_map: LabelMap, width: int) -> np.ndarray:
     for (name, color), (left, top) in zip(entries, places, strict=True):
         draw.rectangle((left, top, left + _TEXT, top + _TEXT), fill=tuple(color), outline=(90, 90, 90))
         draw.text((left + 3 * _TEXT // 2, top + _TEXT // 2), name, (20, 20, 20), font, anchor="lm")
+    return np.asarray(strip).copy()
+
+
+def caption(text: str, width: int) -> np.ndarray:
+    """A line of text, cut where it is longer than `width` pixels: (h, width, 3) uint8 RGB on white."""
+    strip = Image.new("RGB", (width, 2 * _TEXT), (255, 255, 255))
+    font = ImageFont.load_default(_TEXT)
+    ImageDraw.Draw(strip).text((_TEXT // 2, _TEXT), printable(text), (20, 20, 20), font, anchor="lm")
     return np.asarray(strip).copy()
 
 

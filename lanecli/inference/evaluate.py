@@ -14,11 +14,13 @@ from lanecli.data.lanes import read_lane_lines
 from lanecli.data.manifest import DatasetInfo, read_dataset
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
+from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Clock, Predictor
 from lanecli.inference.recipe import Recipe
 from lanecli.media import Frame, read_mask, read_picture
 from lanecli.metrics import METRICS, Metric, Truth
 
+Each = Callable[[Prediction, Truth, Path], None]
 BOOTSTRAPS = 1000
 _QUANTILES = (0.025, 0.975)
 DEFINITIONS = {
@@ -57,6 +59,7 @@ def evaluate(
     *,
     metrics: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    each: Each | None = None,
 ) -> dict[str, Any]:
     """Scores of a model, or of several combined, over a split.
 
@@ -66,6 +69,7 @@ def evaluate(
         split: of its manifest.
         metrics: names of :data:`METRICS` asked for besides those of every evaluation.
         progress: told how many pictures of how many are done.
+        each: shown every picture's prediction, what is true of it, and the file of its mask.
 
     Returns:
         The keys of ``lanecli evaluate --json``; definitions are in lanecli.metrics and :data:`DEFINITIONS`.
@@ -76,7 +80,7 @@ def evaluate(
     dataset = read_dataset(root)
     kinds = [METRICS.get(name) for name in METRICS if name in metrics or not METRICS.entry(name).facts.get("asked")]
     predictor = recipe.open({need for kind in kinds for need in kind.needs})
-    return score(predictor, dataset, split, kinds, progress)
+    return score(predictor, dataset, split, kinds, progress, each)
 
 
 def score(
@@ -85,6 +89,7 @@ def score(
     split: str,
     kinds: Sequence[type[Metric]],
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    each: Each | None = None,
 ) -> dict[str, Any]:
     """:func:`evaluate` with a predictor that is open already, which it leaves as it is."""
     samples = dataset.of_split(split)
@@ -112,6 +117,8 @@ def score(
         truth = Truth(mask, lanes, str(sample.image), sample.group)
         for metric in (*groups[sample.group], *pooled):
             metric.update(prediction, truth)
+        if each is not None:
+            each(prediction, truth, sample.mask)
         progress(number + 1, len(samples))
     return {
         **_scores(groups),

@@ -231,4 +231,6 @@ class _Clock:
         if not self.seconds:
             return ""
         minutes = statistics.fmean(self.seconds) * (self.runs - number + 1) / 60
+        if minutes < 1:
+            return ", less than a minute left"
         return f", about {minutes:.0f} min left" if minutes < 90 else f", about {minutes / 60:.1f} h left"

@@ -89,7 +89,7 @@ def _csv(rows: Sequence[Row]) -> bytes:
 
 def table_lines(rows: Sequence[Row]) -> list[str]:
     """The table in Markdown, best foreground IoU first."""
-    head, body = _cells(rows, "±")
+    head, body = table_cells(rows, "±")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for cells in body:
         line = [_line(cell).replace("|", "\\|") for cell in cells]
@@ -99,7 +99,7 @@ def table_lines(rows: Sequence[Row]) -> list[str]:
 
 def latex_lines(rows: Sequence[Row]) -> list[str]:
     """The table for LaTeX with the package booktabs, best foreground IoU first."""
-    head, body = _cells(rows, "$\\pm$")
+    head, body = table_cells(rows, "$\\pm$")
     lines = [f"% {title(rows)}", f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "\\toprule"]
     lines += [" & ".join(map(_latex, head)) + " \\\\", "\\midrule"]
     for cells in body:
@@ -111,7 +111,7 @@ def latex_lines(rows: Sequence[Row]) -> list[str]:
     return [*lines, "\\bottomrule", "\\end{tabular}"]
 
 
-def _cells(rows: Sequence[Row], sign: str) -> tuple[list[str], list[list[str]]]:
+def table_cells(rows: Sequence[Row], sign: str) -> tuple[list[str], list[list[str]]]:
     """Titles, and a line of cells for each row; a failed one has its name and why."""
     classes = _classes(rows)
     known = [key for key in (*SCORES, *COSTS) if key in _TITLES and any(row.get(key) is not None for row in rows)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
 import yaml
+from named_tests import check_named
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -14,18 +14,10 @@ PROMISES = yaml.safe_load((Path(__file__).parent / "promises.yaml").read_text("u
 ROWS = [(theme, row) for theme, rows in PROMISES.items() for row in rows]
 
 
-@pytest.mark.parametrize(("theme", "row"), ROWS, ids=[row["promise"][:50] for _, row in ROWS])
-def test_a_promise_is_held_by_a_test(theme: str, row: dict[str, object]) -> None:
+@pytest.mark.parametrize("row", [row for _, row in ROWS], ids=[row["promise"][:50] for _, row in ROWS])
+def test_a_promise_is_held_by_a_test(row: dict[str, object]) -> None:
     assert set(row) == {"promise", "tests"}
-    tests = row["tests"]
-    assert isinstance(tests, list)
-    assert tests, f"{theme}: '{row['promise']}' has no test"
-    for test in tests:
-        path, _, function = str(test).partition("::")
-        assert (ROOT / path).is_file(), f"{theme}: '{row['promise']}' names {path}, which is not there"
-        tree = ast.parse((ROOT / path).read_text("utf-8"))
-        names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        assert function in names, f"{theme}: '{row['promise']}' names {function}, which is not in {path}"
+    check_named(row["tests"])
 
 
 def test_no_promise_is_made_twice() -> None:

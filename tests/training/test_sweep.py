@@ -192,7 +192,7 @@ def test_a_grid_with_seeds(cli: Cli, dataset: Path, tmp_path: Path) -> None:
         assert row["lane_iou_sd"] == pytest.approx(statistics.stdev(scores))
         assert (tmp_path / "o" / row["variant"] / "seed-1" / "model.safetensors").is_file()
     assert "1/4 ce, lr=0.01, seed 0" in done.err
-    assert "4/4 ce+dice, lr=0.01, seed 1, about 0 min left" in done.err
+    assert "4/4 ce+dice, lr=0.01, seed 1, less than a minute left" in done.err
     page = (tmp_path / "o" / "table.md").read_text()
     assert "Foreground IoU: pixels summed over all pictures" in page
     assert "± standard deviation (n - 1) over 2 seeds" in page

@@ -247,7 +247,7 @@ def test_the_bar_tells_the_epoch_and_the_best_so_far() -> None:
     scores = {"val/loss": 0.75, "val/miou_foreground": 0.25, "val/miou": 0.5, "val/iou/lane marking": 0.0}
     watcher.epoch({"epoch": 3, "step": 8, "train/loss": 0.5, **scores}, True)
     watcher.step(8, 8, 0.5, 3.0)
-    assert shown["score"] == "  best foreground IoU 0.2500"
+    assert shown["state"] == "loss 0.5000 (val 0.7500)  best foreground IoU 0.2500  3.0 images/s"
     assert "epoch 3/3  step 8  loss 0.5000 (val 0.7500)  foreground IoU 0.2500  mIoU 0.5000  best" in text.getvalue()
     assert "every one is at 0" in text.getvalue()
 

@@ -1,0 +1,132 @@
+"""``--help`` in groups, examples that are commands, and what a shell completes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+
+import pytest
+from samples import Outcome, loaded, run_line
+
+from lanecli.cli.app import COMMANDS
+
+Cli = Callable[..., Outcome]
+GROUPS = {name: command for name, command in COMMANDS.items() if command.group}
+GROUPED = {
+    "predict": ["Input", "Model", "Refine", "Trust", "Output", "Speed", "Other", "Examples"],
+    "train": ["Input", "Start", "Several models", "Output", "Speed", "Other", "Examples"],
+    "evaluate": ["Input", "Model", "Refine", "Trust", "Output", "Speed", "Other", "Examples"],
+    "export onnx": ["Model", "Output", "Other", "Examples"],
+    "prepare": [
+        "Input",
+        "Pictures and masks",
+        "Splits",
+        "Submissions and frames",
+        "Output",
+        "Speed",
+        "Other",
+        "Examples",
+    ],
+    "select": ["Input", "Model", "Choice", "Trust", "Output", "Speed", "Other", "Examples"],
+    "overlay": ["Input", "Output", "Other", "Examples"],
+    "sweep": ["Input", "Output", "Speed", "Other", "Examples"],
+}
+
+
+@pytest.mark.parametrize("command", GROUPED)
+def test_options_stand_in_groups_on_a_screen(cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = cli(*command.split(), "--help")
+    assert shown.code == 0, shown.err
+    lines = shown.out.splitlines()
+    assert sorted(line[:-1] for line in lines if line.endswith(":") and not line.startswith(" ")) == sorted(
+        GROUPED[command]
+    )
+    assert max(map(len, lines)) <= 100
+    assert len(lines) < 56
+
+
+@pytest.mark.parametrize("command", GROUPED)
+def test_examples_are_of_the_command_and_of_options_it_has(cli: Cli, command: str) -> None:
+    shown = cli(*command.split(), "--help").out
+    head, _, examples = shown.partition("\nExamples:\n")
+    lines = [line.strip() for line in examples.splitlines() if "lanecli " in line and "Keys of" not in line]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.partition("      ")[0])
+        assert words[words.index("lanecli") + 1 :][: len(command.split())] == command.split()
+        assert all(word in head for word in words[words.index("lanecli") :] if word.startswith("--"))
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "choices"),
+    [
+        ("predict", "--backend", "auto|openvino|onnxruntime|torch"),
+        ("predict", "--combine", "mean|weighted|logit_mean|geometric|stacking|blending|vote"),
+        ("evaluate", "--uncertainty", "none|entropy|mc-dropout|ensemble|density|energy|neco"),
+        ("export onnx", "--precision", "fp32|fp16"),
+        ("train", "--device", "auto|cpu|cuda|cuda:N"),
+    ],
+)
+def test_choices_are_shown_as_such(cli: Cli, command: str, option: str, choices: str) -> None:
+    lines = cli(*command.split(), "--help").out.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.strip().startswith(option))
+    assert choices in "".join(line.strip() for line in lines[place : place + 3]).replace(" ", "")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in GROUPS])
+def test_no_type_of_the_language_is_shown(cli: Cli, name: str) -> None:
+    shown = cli(name, "--help")
+    assert shown.code == 0, shown.err
+    assert not re.search(r"<\w|INTEGER|list\[", shown.out)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_without_an_argument_names_the_choices(cli: Cli, name: str) -> None:
+    shown = cli(name)
+    assert shown.code == 2
+    for line in cli(name, "--help").out.partition("Commands:")[2].strip().splitlines():
+        assert line.split()[0] in shown.out + shown.err
+
+
+@pytest.mark.parametrize("line", [["predict", "--help"], ["--help", "predict"], ["--debug", "train", "-h"]])
+def test_help_loads_no_pydantic(line: list[str]) -> None:
+    assert loaded(run_line(*line), ("pydantic", "rich.console")) == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted", "unwanted"),
+    [
+        ("pre", {"predict", "prepare"}, {"train"}),
+        ("train ca", {"camvid"}, {"apolloscape", "losses"}),
+        ("train camvid train.ep", {"train.epochs="}, {"train.batch="}),
+        ("train model.name=une", {"model.name=unet", "model.name=unetplusplus"}, {"model.name=fcn8s"}),
+        ("train model.name = une", {"unet", "unetplusplus"}, {"fcn8s"}),
+        ("train camvid data.sampler =", {"uniform", "balanced", "rare"}, set()),
+        ("train loss=foc", {"loss=focal", "loss=focal_tversky"}, {"loss=ce"}),
+        ("train train.compile=", {"train.compile=true", "train.compile=false"}, set()),
+        ("sweep lo", {"losses", "loss="}, {"camvid"}),
+        ("show cam", {"camvid"}, set()),
+        ("show camvid optim.n", {"optim.name="}, set()),
+        ("prepare cit", {"cityscapes"}, {"camvid"}),
+        ("prepare fra", {"frames"}, set()),
+        ("prepare camvid CamVid --classes cam", {"camvid-11", "camvid-32"}, {"lane"}),
+        ("list opt", {"optimisers"}, {"losses"}),
+        ("predict a.mp4 --save overlay,ma", {"overlay,masks"}, {"overlay"}),
+        ("predict a.mp4 --backend o", {"openvino", "onnxruntime"}, {"torch"}),
+        ("predict a.mp4 --model la", {"lane"}, set()),
+        ("evaluate la", {"lane"}, set()),
+        ("export onnx la", {"lane"}, set()),
+    ],
+)
+def test_a_shell_completes(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, line: str, wanted: set[str], unwanted: set[str]
+) -> None:
+    """As bash asks: words, and which of them is being typed."""
+    monkeypatch.setenv("_LANECLI_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"lanecli {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split())))
+    offered = set(cli().out.split())
+    assert wanted <= offered
+    assert not unwanted & offered
