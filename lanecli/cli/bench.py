@@ -99,15 +99,15 @@ def _architectures(
     names: str, measure: str | None, out: Path | None, budget: float, again: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """The document and the table of ``--architectures``."""
+    from lanecli import atomic
     from lanecli.bench.architectures import measure as measure_all
     from lanecli.bench.architectures import parse_names, parse_what
     from lanecli.cli.list_models import cost_columns, machine_line
     from lanecli.cli.table import Column, table
-    from lanecli.media.outputs import prepare_target
     from lanecli.models.facts import DEFINITIONS
 
     wanted, what = parse_names(names), parse_what(measure or "counts,export,ms")
-    target = prepare_target(out) if out else None
+    target = atomic.prepare_target(out) if out else None
     try:
         document = measure_all(wanted, what, target, budget=budget, again=again, note=note)
     except KeyboardInterrupt:

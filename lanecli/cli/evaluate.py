@@ -52,10 +52,10 @@ def evaluate(
     """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, milliseconds."""
     import json as json_module
 
+    from lanecli import atomic
     from lanecli.inference.evaluate import evaluate as score
-    from lanecli.media.outputs import prepare_target, write_atomically
 
-    target = prepare_target(out / "evaluation.json") if out else None
+    target = atomic.prepare_target(out / "evaluation.json") if out else None
     recipe = recipe_of(
         model,
         combine=combine,
@@ -89,7 +89,7 @@ def evaluate(
         **scores,
     }
     if target is not None:
-        write_atomically(target, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
+        atomic.write(target, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
     emit(document, _table(scores), json)
 
 

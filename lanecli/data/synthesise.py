@@ -11,13 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lanecli import atomic
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
 from lanecli.data.synth import SyntheticScene, render_clip, render_scene
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry, Size
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, VideoSettings, VideoWriter, write_mask, write_picture
-from lanecli.media.outputs import write_atomically
 from lanecli.ownership import is_lock, owned
 from lanecli.workers import in_order, worker_pool
 
@@ -122,7 +122,7 @@ def _synthesise(
         render = partial(_one, folder=folder, size=size, seed=seed)
         with worker_pool(workers, begin=_start_worker) as pool:
             take(in_order(pool, render, range(count)))
-    write_atomically(folder / "lanes.jsonl", "".join(line + "\n" for line in lines).encode())
+    atomic.write(folder / "lanes.jsonl", "".join(line + "\n" for line in lines).encode())
     lane = label_map("lane")
     counts = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}
     write_dataset(DatasetInfo(folder, tuple(samples), lane, Geometry(), counts, "synth"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lanecli import atomic
 from lanecli.draw import OverlayStyle
 from lanecli.errors import InputError
 from lanecli.inference.prediction import Prediction
@@ -17,7 +18,6 @@ from lanecli.inference.sinks.overlay import Overlay
 from lanecli.interruption import Deferred
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_mask, read_picture
-from lanecli.media.outputs import prepare_target
 
 _AHEAD = 4
 
@@ -91,7 +91,7 @@ class Redraw:
         return frames, [*missing, *sink.warnings]
 
     def _job(self, source: Source, target: Path, reader: object) -> SinkJob:
-        prepare_target(target, overwrite=self.overwrite)
+        atomic.prepare_target(target, overwrite=self.overwrite)
         settings = SinkSettings(self.style, overwrite=self.overwrite)
         return SinkJob(target, self.label_map, settings, source, reader)
 

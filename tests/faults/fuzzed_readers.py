@@ -101,7 +101,7 @@ def _network(folder: Path, suffix: str) -> Path:
     from lanecli.models.build import build_network
 
     torch.manual_seed(0)
-    arguments = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
+    arguments = {"encoder": "timm-mobilenetv3_small_minimal_100", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
     spec = ModelSpec("unet", arguments, label_map("lane"), Geometry((64, 32)), provenance={"note": "a"})
     path = folder / f"model{suffix}"
     write_safetensors(path, build_network(spec).state_dict(), spec)
