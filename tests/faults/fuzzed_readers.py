@@ -242,6 +242,20 @@ def _record(folder: Path) -> Made:
     return [folder / RECORD], read
 
 
+def _scenes(folder: Path) -> Made:
+    from lanecli.data.scene_record import RECORD, SceneRecord, scene_files
+
+    settings = {"count": 3, "size": [64, 32]}
+    record = SceneRecord(folder, settings)
+    record.begin()
+    for number in range(3):
+        for path in scene_files(folder, number):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        record.add((json.dumps({"image": f"images/{number:06d}.jpg", "lanes": []}), [2000, 48]))
+    return [folder / RECORD], lambda: SceneRecord(folder, settings).written
+
+
 def _zip(folder: Path) -> Made:
     from lanecli.data.archive import unpack
 
@@ -294,6 +308,7 @@ READERS = (
     Reader("training state", _state),
     Reader("training log", _log),
     Reader("job record", _record),
+    Reader("scene record", _scenes),
     Reader("zip", _zip),
     Reader("lock", _lock),
 )

@@ -39,12 +39,40 @@ def test_synth_ends_within_two_seconds(times: int, tmp_path: Path) -> None:
         victim.stop(STOPS[number % 2], group=number % 4 < 2)
         code = victim.end()
         seconds = time.monotonic() - since
-        assert (code, victim.err.splitlines()[-1:]) == (130, ["interrupted"])
+        kept = "begins the drive anew" if "--video" in words else "goes on"
+        assert (code, victim.err.splitlines()[-1:]) == (130, [f"interrupted; the same command {kept}"])
         assert victim.err.count("interrupted") == 1
         assert "Traceback" not in victim.err
         assert seconds < 2 + 2 * os.getloadavg()[0]  # two where nothing else runs
         assert not victim.left()
-        assert not list(folder.glob(".lanecli*"))
+        assert not list(folder.glob(".lanecli*.lock"))
+
+
+@pytest.mark.slow
+def test_a_killed_synth_goes_on(tmp_path: Path) -> None:
+    words = ["--count", 40, "--size", "128x96", "--workers", 2]
+    assert Victim("synth", tmp_path / "whole", *words, cwd=tmp_path).end() == 0
+    whole = contents(tmp_path / "whole")
+    draw, later = dice("killed synth"), 0
+    for number in range(8):
+        folder = tmp_path / f"scenes-{number}"
+        kills = 0
+        while (victim := Victim("synth", folder, *words, cwd=tmp_path)).process.poll() is None:
+            victim.until(lambda folder=folder: (folder / "images").is_dir())  # type: ignore[misc]
+            later += kills > 0
+            time.sleep(draw.uniform(0, 1.5))
+            victim.stop(signal.SIGKILL, group=True)
+            if victim.end() == 0:
+                break
+            kills += 1
+        assert contents(folder) == whole
+        assert victim.err == ""
+    assert later > 0
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What each file below a folder holds."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_workers_end_with_their_killed_owner(tmp_path: Path) -> None:
