@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,6 +26,20 @@ def test_no_traceback_in_the_first_moments(times: int, tmp_path: Path) -> None:
         victim.stop(draw.choice(STOPS), group=draw.random() < 0.5)
         code = victim.end()
         assert (code, victim.err) in [(130, "interrupted\n"), (0, "")]
+
+
+def test_a_finished_process_ends_with_its_own_code_until_the_last() -> None:
+    """A signal while the interpreter frees what was loaded, which takes long where torch is among it."""
+    code = (
+        "import os, sys\nfrom lanecli import interruption\n"
+        "class Late:\n    def __del__(self, kill=os.kill, it=(os.getpid(), int(sys.argv[1]))): kill(*it)\n"
+        "interruption.start()\nlate = Late()\nsys.exit(3)\n"
+    )
+    for number in STOPS:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (3, "")
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(30, marks=pytest.mark.slow)])
