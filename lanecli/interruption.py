@@ -44,6 +44,12 @@ def listen() -> None:
 def finish(code: int) -> None:
     """From now on a signal ends the process at once with `code`: its work is done and said."""
     _handle(lambda _number, _frame: os._exit(code))
+    if interrupted():
+        # an interruption that passed through code which Python compiled from text, as that of namedtuple, makes Python
+        # end itself by SIGINT, unless it compiles a text again
+        from collections import namedtuple
+
+        namedtuple("Ended", ())
 
 
 def interrupted() -> bool:

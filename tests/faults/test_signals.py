@@ -42,6 +42,21 @@ def test_a_finished_process_ends_with_its_own_code_until_the_last() -> None:
         assert (done.returncode, done.stderr) == (3, "")
 
 
+def test_an_interruption_of_compiled_text_ends_with_130(tmp_path: Path) -> None:
+    """As of a named tuple in an import: Python notes it, and would end a module run with -m by SIGINT."""
+    (tmp_path / "ended.py").write_text(
+        "import signal, sys\nfrom lanecli import interruption\ninterruption.listen()\n"
+        "try:\n    exec('signal.raise_signal(int(sys.argv[1]))')\nexcept KeyboardInterrupt:\n    pass\n"
+        "interruption.finish(130)\nsys.exit(130)\n"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    for number in STOPS:
+        words = [sys.executable, "-m", "ended", str(int(number))]
+        env = {**os.environ, "PYTHONPATH": root}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=env)
+        assert (done.returncode, done.stderr) == (130, "")
+
+
 @pytest.mark.parametrize("times", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_synth_ends_within_two_seconds(times: int, tmp_path: Path) -> None:
     draw = dice("synth")
