@@ -147,5 +147,5 @@ def _described(folder: Path, written: Sequence[Written], held_out_from: int, vid
         image, mask = scene_files(folder, number)
         samples.append(Sample(image, mask, split, "drive" if video else image.stem))
     lane = label_map("lane")
-    counts = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}
-    return DatasetInfo(folder, tuple(samples), lane, Geometry(), counts, "synth")
+    named = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}
+    return DatasetInfo(folder, tuple(samples), lane, Geometry(), named, "synth")
