@@ -9,9 +9,10 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing `typing` takes far longer than all else before signals are answered
 if TYPE_CHECKING:
+    from typing import Any
+
     from lanecli.inference.interface import Model
 
 __version__ = "0.2.0"

@@ -4,6 +4,7 @@ Imports next to nothing: until `start` has run, an interruption ends in a traceb
 """
 
 import _signal as signal  # type: ignore[import-not-found]  # `signal` builds enums, longer than all else before `start`
+import atexit
 import os
 import sys
 import time
@@ -25,6 +26,9 @@ class Interrupted(KeyboardInterrupt):
 
 def start() -> None:
     """From now on one of `SIGNALS` ends the process at once with exit code 130: nothing is begun yet."""
+    # Python gives up all handlers before it frees what was loaded, and a finished process would end by the signal;
+    # what is ignored it leaves
+    atexit.register(_handle, signal.SIG_IGN)
     _handle(_leave)
 
 
@@ -40,6 +44,12 @@ def listen() -> None:
 def finish(code: int) -> None:
     """From now on a signal ends the process at once with `code`: its work is done and said."""
     _handle(lambda _number, _frame: os._exit(code))
+    if interrupted():
+        # an interruption that passed through code which Python compiled from text, as that of namedtuple, makes Python
+        # end itself by SIGINT, unless it compiles a text again
+        from collections import namedtuple
+
+        namedtuple("Ended", ())
 
 
 def interrupted() -> bool:

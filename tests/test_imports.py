@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,14 @@ LEVEL = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 @pytest.mark.parametrize("line", [["--help"], ["--version"], ["train", "--help"], ["predict", "--help"]])
 def test_help_imports_nothing_heavy(line: list[str]) -> None:
     assert loaded(run_line(*line), HEAVY) == set()
+
+
+def test_signals_are_answered_before_anything_is_imported() -> None:
+    """Until then an interruption prints a traceback."""
+    code = "import sys; before = set(sys.modules); from lanecli.cli import main; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    own = {"lanecli", "lanecli.cli", "lanecli.cli.quiet", "lanecli.interruption"}
+    assert own <= set(done.stdout.split()) <= own | {"__future__", "atexit"}
 
 
 @pytest.mark.parametrize(

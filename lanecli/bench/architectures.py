@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lanecli import atomic
 from lanecli.bench.model import milliseconds, processor
 from lanecli.errors import InputError, nearest
 from lanecli.export.onnx import export_onnx
 from lanecli.geometry import Geometry
 from lanecli.hardware import cpu_has_bf16
 from lanecli.inference.backends import BACKENDS, installed, open_backend
-from lanecli.media.outputs import write_atomically
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import Network, build_network
 from lanecli.models.counting import count, specification
@@ -102,7 +102,7 @@ def measure(
         models[name] = entry
         document["models"] = {each: models[each] for each in MODELS if each in models}
         if out:
-            write_atomically(out, facts_text(document).encode())
+            atomic.write(out, facts_text(document).encode())
     return {**document, "models": {name: models[name] for name in names}}
 
 

@@ -20,7 +20,7 @@ from lanecli.inference.backends import BACKENDS, Backend, installed, open_backen
 from lanecli.inference.recipe import Recipe
 from lanecli.inference.run import Run
 from lanecli.inference.sinks import SinkSettings
-from lanecli.media import expand_sources
+from lanecli.media import VideoReader, expand_sources
 from lanecli.shipped import find_model
 
 DEFINITIONS = {
@@ -32,6 +32,7 @@ DEFINITIONS = {
 """What each figure means."""
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
+_VIDEO_BUDGETS = 6
 
 
 def open_all(model: str, device: str) -> Iterator[Backend]:
@@ -47,20 +48,28 @@ def open_all(model: str, device: str) -> Iterator[Backend]:
                 continue
 
 
-def measure(backend: Backend, pictures: int = 40, rounds: int = 3) -> dict[str, Any]:
-    """Latency and throughput of one backend on noise; medians of `rounds`."""
+def measure(backend: Backend, budget: float = 5.0, pictures: int = 40, rounds: int = 3) -> dict[str, Any]:
+    """Latency and throughput of one backend on noise; medians of `rounds`.
+
+    Args:
+        backend: to run.
+        budget: seconds either figure should take; slow models take longer: a round needs one picture, and for the
+            throughput as many as fill the backend.
+        pictures: of a round of throughput, at most.
+        rounds: of which the median counts.
+    """
     picture = _noise(backend.size)
-    for _ in range(3):
-        backend.infer(picture)
+    affordable = budget / rounds / _alone(backend, picture)
+    alone, together = min(max(5, pictures // 4), affordable), min(pictures, max(backend.depth, affordable))
     latencies, rates = [], []
     for _ in range(rounds):
         times = []
-        for _ in range(max(5, pictures // 4)):
+        for _ in range(max(1, int(alone))):
             started = time.perf_counter()
             backend.infer(picture)
             times.append(time.perf_counter() - started)
         latencies.append(1000 * statistics.median(times))
-        rates.append(_rate(backend, picture, pictures))
+        rates.append(_rate(backend, picture, max(1, int(together))))
     return {
         "backend": backend.name,
         "precision": backend.precision,
@@ -80,12 +89,16 @@ def milliseconds(backend: Backend, budget: float = 5.0, rounds: int = 3) -> floa
         rounds: of which the median counts.
     """
     picture = _noise(backend.size)
+    pictures = max(2 * backend.depth, min(100, int(budget / rounds / _alone(backend, picture))))
+    return 1000 / statistics.median(_rate(backend, picture, pictures) for _ in range(rounds))
+
+
+def _alone(backend: Backend, picture: np.ndarray) -> float:
+    """Seconds one picture takes a backend that is warm."""
     backend.infer(picture)
     started = time.perf_counter()
     backend.infer(picture)
-    alone = time.perf_counter() - started
-    pictures = max(2 * backend.depth, min(100, int(budget / rounds / alone)))
-    return 1000 / statistics.median(_rate(backend, picture, pictures) for _ in range(rounds))
+    return max(time.perf_counter() - started, 1e-6)
 
 
 def _noise(size: Size) -> np.ndarray:
@@ -121,6 +134,7 @@ def bench(
     model: str,
     video: Path | None,
     device: str = "auto",
+    budget: float = 5.0,
     progress: Callable[[str], None] = lambda _what: None,
 ) -> dict[str, Any]:
     """All figures of :data:`DEFINITIONS`, one row a backend and precision.
@@ -129,18 +143,35 @@ def bench(
         model: a model file, run folder or shipped name.
         video: to run the whole path on; None leaves that out.
         device: as for predict.
+        budget: seconds for each figure. The video may take `_VIDEO_BUDGETS` of them: it is run less than three times
+            where that is not enough, and by the first backend alone where it is not enough for once.
         progress: told what is measured next.
+
+    Returns:
+        A JSON value; ``video_fps`` and ``share_of_limit`` are None where the video was left out.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    frames = _frames(video) if video is not None else 0
     for backend in open_all(model, device):
         progress(f"{backend.name} {backend.precision}")
-        row = measure(backend)
+        row = measure(backend, budget)
         if video is not None:
-            fps = measure_video(backend, video)
-            row |= {"video_fps": round(fps, 2), "share_of_limit": round(fps / row["throughput"], 3)}
+            row |= {"video_fps": None, "share_of_limit": None}
+            seconds = frames / row["throughput"]
+            affordable = min(3, int(_VIDEO_BUDGETS * budget / max(seconds, 1e-6)))
+            if affordable or not rows:
+                progress(f"{backend.name} {backend.precision} on the video, some {seconds:.0f} s a time")
+                fps = measure_video(backend, video, max(1, affordable))
+                row |= {"video_fps": round(fps, 2), "share_of_limit": round(fps / row["throughput"], 3)}
         rows.append(row)
     machine = {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform(terse=True)}
     return {"model": model, "video": str(video) if video else None, "machine": machine, "rows": rows}
+
+
+def _frames(video: Path) -> int:
+    """How many frames a video has, as far as it says."""
+    with VideoReader(video) as reader:
+        return reader.info.frames or 0
 
 
 def processor() -> str:

@@ -22,7 +22,8 @@ def bench(
         str | None, typer.Option(metavar="WHAT,…", help="Of architectures: counts, export, ms; default all of them.")
     ] = None,
     budget: Annotated[
-        float, typer.Option(min=0, help="Of architectures: seconds of timing for each backend and precision.")
+        float,
+        typer.Option(min=0, help="Seconds for each figure of a backend and precision; six times as many for a video."),
     ] = 5.0,
     out: Annotated[
         Path | None, typer.Option(help="Of architectures: JSON file that is gone on with and grows after each.")
@@ -62,14 +63,18 @@ def bench(
 
     if video is not None and not video.is_file():
         raise InputError(f"{video}: no such file")
-    document = measure_model(model or DEFAULT_MODEL, video, device, progress=lambda what: note(f"measuring {what} …"))
+    document = measure_model(
+        model or DEFAULT_MODEL, video, device, budget, progress=lambda what: note(f"measuring {what} …")
+    )
     lines = [
         f"{document['machine']['processor']}, {document['machine']['cores']} cores; medians of three",
         f"{'backend':12} {'precision':9}  latency ms  pictures/s" + ("  video fps  share of limit" if video else ""),
     ]
     for row in document["rows"]:
         line = f"{row['backend']:12} {row['precision']:9}  {row['latency_ms']:10.1f}  {row['throughput']:10.1f}"
-        if video:
+        if video and row["video_fps"] is None:
+            line += "   left out: too slow for --budget"
+        elif video:
             line += f"  {row['video_fps']:9.1f}  {100 * row['share_of_limit']:12.0f} %"
         lines.append(line)
     lines += [f"{name}: {text}" for name, text in DEFINITIONS.items() if video or "video" not in text]
@@ -99,15 +104,15 @@ def _architectures(
     names: str, measure: str | None, out: Path | None, budget: float, again: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """The document and the table of ``--architectures``."""
+    from lanecli import atomic
     from lanecli.bench.architectures import measure as measure_all
     from lanecli.bench.architectures import parse_names, parse_what
     from lanecli.cli.list_models import cost_columns, machine_line
     from lanecli.cli.table import Column, table
-    from lanecli.media.outputs import prepare_target
     from lanecli.models.facts import DEFINITIONS
 
     wanted, what = parse_names(names), parse_what(measure or "counts,export,ms")
-    target = prepare_target(out) if out else None
+    target = atomic.prepare_target(out) if out else None
     try:
         document = measure_all(wanted, what, target, budget=budget, again=again, note=note)
     except KeyboardInterrupt:

@@ -75,14 +75,14 @@ def evaluate(
     """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, milliseconds."""
     import json as json_module
 
+    from lanecli import atomic
     from lanecli.inference.evaluate import evaluate as score
-    from lanecli.media.outputs import prepare_target, write_atomically
     from lanecli.report.evaluation import FILES, SCORES, EvaluationReport
 
     report = EvaluationReport()
     if out is not None:
         for name in (SCORES, *FILES):
-            prepare_target(out / name)
+            atomic.prepare_target(out / name)
     recipe = recipe_of(
         model,
         combine=combine,
@@ -120,7 +120,7 @@ def evaluate(
     if out is not None:
         written = [out / SCORES, *report.write(out)]
         document["files"] = [str(path) for path in written]
-        write_atomically(out / SCORES, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
+        atomic.write(out / SCORES, json_module.dumps(document, ensure_ascii=False, indent=2).encode())
     emit(document, [*_table(scores), *(str(path) for path in written)], json)
 
 

@@ -166,7 +166,7 @@ def predict(
                     json,
                 )
         code = _exit_code(reports)
-        if record and not code:
+        if record and code != 1:  # all is done, or nothing could be
             record.close()
     if code:
         raise typer.Exit(code)
@@ -238,7 +238,7 @@ def _lines(reports: list[SourceReport], document: dict[str, Any], crf: bool) -> 
     done = [report for report in reports if report.outputs and not report.earlier]
     for report in done[:_SHOWN]:
         shown = f"{report.frames} frames, {report.fps:.1f} a second" if report.frames != 1 else "1 picture"
-        state = ", interrupted" if report.interrupted else ""
+        state = ", cut short" if report.interrupted else ""
         lines += [f"{output}  ({shown}{state})" for output in report.outputs]
     if len(done) > _SHOWN:
         lines.append(f"… and {len(done) - _SHOWN} more sources")

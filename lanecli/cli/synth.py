@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lanecli.cli.output import JsonOption, emit, progress_bar
+from lanecli.interruption import Interrupted
 
 
 def synth(
@@ -21,12 +22,24 @@ def synth(
     json: JsonOption = False,
 ) -> None:
     """Render procedural road scenes with exact masks and lane lines, as a dataset to train on."""
+    try:
+        written = _rendered(folder, count, size, seed, video, val, workers)
+    except KeyboardInterrupt as error:
+        raise Interrupted("the same command " + ("begins the drive anew" if video else "goes on")) from error
+    document = {"dataset": str(folder), "images": count, "video": str(written) if written else None}
+    lines = [f"{count} scenes in {folder}"] + ([f"video:  {written}"] if written else [])
+    emit(document, [*lines, f"next:   lanecli train --data {folder}"], json)
+
+
+def _rendered(
+    folder: Path, count: int, size: str, seed: int, video: bool, val: float, workers: int | None
+) -> Path | None:
     from lanecli.data.synthesise import synthesise
     from lanecli.geometry import parse_size
 
     with progress_bar() as bar:
         task = bar.add_task("rendering", total=count)
-        written = synthesise(
+        return synthesise(
             folder,
             count=count,
             size=parse_size(size),
@@ -36,6 +49,3 @@ def synth(
             workers=workers,
             progress=lambda done: bar.update(task, completed=done),
         )
-    document = {"dataset": str(folder), "images": count, "video": str(written) if written else None}
-    lines = [f"{count} scenes in {folder}"] + ([f"video:  {written}"] if written else [])
-    emit(document, [*lines, f"next:   lanecli train --data {folder}"], json)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from lanecli import atomic
 from lanecli.data.manifest import DatasetInfo, Sample
 from lanecli.draw.sheet import IGNORED_COLOR, grid, labelled, legend_strip
 from lanecli.geometry import resize
 from lanecli.labels import LabelMap
-from lanecli.media.outputs import write_atomically
 from lanecli.media.pictures import read_mask, read_picture, write_picture
 
 PNG, HTML = "contact_sheet.png", "contact_sheet.html"
@@ -28,7 +28,7 @@ def write_contact_sheet(info: DatasetInfo, count: int = 12, seed: int = 0) -> No
     tiles = [_tile(sample, info.label_map) for sample in samples]
     sheet = grid(tiles, _COLUMNS)
     write_picture(info.root / PNG, np.vstack([sheet, legend_strip(info.label_map, sheet.shape[1])]))
-    write_atomically(info.root / HTML, _page(info, samples, tiles).encode())
+    atomic.write(info.root / HTML, _page(info, samples, tiles).encode())
 
 
 def _tile(sample: Sample, label_map: LabelMap) -> np.ndarray:

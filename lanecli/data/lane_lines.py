@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from lanecli import atomic
 from lanecli.data.layout import Pair
 from lanecli.data.orientation import turned_points, upright_size
 from lanecli.data.plan import Plan
 from lanecli.data.shapes import Drawing
-from lanecli.media.outputs import write_atomically
 
 LANES = "lanes.jsonl"
 
@@ -65,4 +65,4 @@ def within_rows(points: np.ndarray, height: int) -> np.ndarray:
 def write_lane_lines(root: Path, images: Sequence[str], found: Sequence[dict[str, Any]]) -> None:
     """Write `lanes.jsonl` of pictures, called as in the manifest, with what `lanes_of_pair` gave for each."""
     lines = [json.dumps({"image": image, **lanes}) for image, lanes in zip(images, found, strict=True)]
-    write_atomically(root / LANES, "".join(f"{line}\n" for line in lines).encode())
+    atomic.write(root / LANES, "".join(f"{line}\n" for line in lines).encode())

@@ -20,10 +20,10 @@ from typing import Any
 import yaml
 
 import lanecli
+from lanecli import atomic
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
-from lanecli.media.outputs import write_atomically
 from lanecli.textfiles import decoded, read_bytes, read_yaml
 
 MANIFEST = "manifest.csv"
@@ -143,9 +143,9 @@ def write_dataset(info: DatasetInfo) -> None:
         "pixel_counts": {split: dict(counts) for split, counts in info.pixel_counts.items()},
         "label_map": info.label_map.to_dict(),
     }
-    write_atomically(info.root / MANIFEST, text.getvalue().encode())
+    atomic.write(info.root / MANIFEST, text.getvalue().encode())
     described = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, width=120)
-    write_atomically(info.root / DESCRIPTION, described.encode())
+    atomic.write(info.root / DESCRIPTION, described.encode())
 
 
 def pictures_folder(root: Path) -> Path:

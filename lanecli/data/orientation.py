@@ -46,6 +46,8 @@ def _upright_size(path: Path, _changed: int, length: int) -> tuple[Size, Orienta
 
 def _beginning(path: Path) -> bytes:
     """The first bytes of a JPEG, all of any other kind of picture."""
+    if not path.is_file():  # to open a pipe would wait for ever
+        return read_bytes(path)
     try:
         with path.open("rb") as file:
             data = file.read(_ENOUGH)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lanecli import atomic
 from lanecli.data.account import account, nothing_to_learn, warnings_about
 from lanecli.data.archive import inner_folder, is_zip, unpack
 from lanecli.data.contact_sheet import HTML, PNG, write_contact_sheet
@@ -29,7 +30,6 @@ from lanecli.data.plan import Plan, make_plan
 from lanecli.data.remap import name_counts
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
-from lanecli.media.outputs import write_atomically
 from lanecli.ownership import is_lock, owned
 from lanecli.textfiles import read_text
 
@@ -71,7 +71,7 @@ def _claim(out: Path, settings: str, overwrite: bool) -> Path:
         raise InputError(f"--out {out}: one was begun there with other settings already; add --overwrite to replace it")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    write_atomically(begun, settings.encode())
+    atomic.write(begun, settings.encode())
     return work
 
 
@@ -264,7 +264,7 @@ def _finish(plan: Plan, info: DatasetInfo, job: Job) -> None:
         if pair.record is not None:
             records.setdefault(split, []).append(pair.record)
     for split, lines in records.items():
-        write_atomically(out / f"labels.{split}.json", ("\n".join(lines) + "\n").encode())
+        atomic.write(out / f"labels.{split}.json", ("\n".join(lines) + "\n").encode())
     if lanes:
         write_lane_lines(out, picture_names(info)[1], [found for found in lanes if found is not None])
     if job.contact_sheet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -11,33 +11,33 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lanecli import atomic
 from lanecli.data.manifest import DatasetInfo, Sample, write_dataset
+from lanecli.data.scene_record import SceneRecord, Written, scene_files
 from lanecli.data.synth import SyntheticScene, render_clip, render_scene
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry, Size
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, VideoSettings, VideoWriter, write_mask, write_picture
-from lanecli.media.outputs import write_atomically
 from lanecli.ownership import is_lock, owned
 from lanecli.workers import in_order, worker_pool
 
 FRAME_RATE = 25
 
 
-def _one(number: int, folder: Path, size: Size, seed: int) -> tuple[str, list[int]]:
+def _one(number: int, folder: Path, size: Size, seed: int) -> Written:
     return _write(render_scene(seed + number, size), number, folder)
 
 
-def _write(scene: SyntheticScene, number: int, folder: Path) -> tuple[str, list[int]]:
-    """Write a scene's picture and mask; its line of lanes.jsonl and its pixel counts come back."""
-    name = f"{number:06d}"
-    write_picture(folder / "images" / f"{name}.jpg", scene.image, quality=93)
-    write_mask(folder / "masks" / f"{name}.png", scene.mask)
+def _write(scene: SyntheticScene, number: int, folder: Path) -> Written:
+    image, mask = scene_files(folder, number)
+    write_picture(image, scene.image, quality=93)
+    write_mask(mask, scene.mask)
     lanes = [
         {"style": lane.style, "colour": lane.colour, "points": np.round(lane.points, 2).tolist()}
         for lane in scene.lanes
     ]
-    line = json.dumps({"image": f"images/{name}.jpg", "seed": scene.seed, "lanes": lanes})
+    line = json.dumps({"image": f"images/{image.name}", "seed": scene.seed, "lanes": lanes})
     return line, np.bincount(scene.mask.ravel(), minlength=2).tolist()
 
 
@@ -45,7 +45,7 @@ def _start_worker() -> None:
     cv2.setNumThreads(0)
 
 
-def _drive(folder: Path, count: int, size: Size, seed: int, video: Path) -> Iterator[tuple[str, list[int]]]:
+def _drive(folder: Path, count: int, size: Size, seed: int, video: Path) -> Iterator[Written]:
     with VideoWriter(video, VideoSettings(size, FRAME_RATE, preset="medium", crf=21, threads=2)) as writer:
         for number, scene in enumerate(render_clip(seed, count, FRAME_RATE, size)):
             result = _write(scene, number, folder)
@@ -66,10 +66,11 @@ def synthesise(
 ) -> Path | None:
     """Render `count` scenes into a prepared dataset (label map `lane`).
 
-    Same arguments, same bytes, whatever the number of workers. ``lanes.jsonl`` holds each picture's lane lines.
+    Same arguments, same bytes, whatever the number of workers. ``lanes.jsonl`` holds each picture's lane lines. Where
+    the same was begun in `folder` and stopped, it goes on behind the last scene; a drive is made anew.
 
     Args:
-        folder: written to; it must be empty or not there.
+        folder: written to; it must be empty, not there, or hold what was begun with the same arguments.
         count: scenes, or frames of the drive.
         size: of the pictures.
         seed: of the first scene; the following ones count up.
@@ -84,13 +85,29 @@ def synthesise(
     Raises:
         InputError: the folder holds something, or cannot be written.
     """
+    settings = {"count": count, "size": list(size), "seed": seed, "video": video, "val": val}
     with owned(folder):
-        if not all(map(is_lock, folder.iterdir())):
+        atomic.clean(folder)
+        record = SceneRecord(folder, settings)
+        if record.theirs:
+            raise InputError(f"{folder}: was begun with other settings; go on with those, or name a new folder")
+        if not record.ours and not all(map(is_lock, folder.iterdir())):
             raise InputError(f"{folder} is not empty; name a new folder")
-        return _synthesise(folder, count, size, seed, video, val, workers, progress)
+        if video:  # pictures in the folder have lost what its frames are encoded from
+            record.written.clear()
+        record.begin()
+        try:
+            target = _synthesise(record, folder, count, size, seed, video, val, workers, progress)
+        except InputError:  # scenes that cannot be rendered
+            if not record.written:
+                record.close()
+            raise
+        record.close()
+        return target
 
 
 def _synthesise(
+    record: SceneRecord,
     folder: Path,
     count: int,
     size: Size,
@@ -100,30 +117,35 @@ def _synthesise(
     workers: int | None,
     progress: Callable[[int], None],
 ) -> Path | None:
+    """Render what `record` has not; then write what makes the folder a dataset."""
     target = folder / "video.mp4" if video else None
-    lines: list[str] = []
-    totals = {"train": np.zeros(2, int), "val": np.zeros(2, int)}
-    held_out = round(val * count)
-    samples = []
 
-    def take(results: Iterator[tuple[str, list[int]]]) -> None:
-        for number, (line, counts) in enumerate(results):
-            split = "val" if number >= count - held_out else "train"
-            totals[split] += counts
-            lines.append(line)
-            name = f"{number:06d}"
-            images, masks = folder / "images" / f"{name}.jpg", folder / "masks" / f"{name}.png"
-            samples.append(Sample(images, masks, split, "drive" if video else name))
-            progress(number + 1)
+    def take(scenes: Iterator[Written]) -> None:
+        for scene in scenes:
+            record.add(scene)
+            progress(len(record.written))
 
+    if record.written:
+        progress(len(record.written))
     if target is not None:
         take(_drive(folder, count, size, seed, target))
-    else:
+    elif len(record.written) < count:
         render = partial(_one, folder=folder, size=size, seed=seed)
         with worker_pool(workers, begin=_start_worker) as pool:
-            take(in_order(pool, render, range(count)))
-    write_atomically(folder / "lanes.jsonl", "".join(line + "\n" for line in lines).encode())
-    lane = label_map("lane")
-    counts = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}
-    write_dataset(DatasetInfo(folder, tuple(samples), lane, Geometry(), counts, "synth"))
+            take(in_order(pool, render, range(len(record.written), count)))
+    atomic.write(folder / "lanes.jsonl", "".join(line + "\n" for line, _ in record.written))
+    write_dataset(_described(folder, record.written, count - round(val * count), video))
     return target
+
+
+def _described(folder: Path, written: Sequence[Written], held_out_from: int, video: bool) -> DatasetInfo:
+    totals = {"train": np.zeros(2, int), "val": np.zeros(2, int)}
+    samples = []
+    for number, (_, counts) in enumerate(written):
+        split = "val" if number >= held_out_from else "train"
+        totals[split] += counts
+        image, mask = scene_files(folder, number)
+        samples.append(Sample(image, mask, split, "drive" if video else image.stem))
+    lane = label_map("lane")
+    named = {split: dict(zip(lane.names, map(int, n), strict=True)) for split, n in totals.items() if n.any()}
+    return DatasetInfo(folder, tuple(samples), lane, Geometry(), named, "synth")

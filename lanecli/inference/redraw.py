@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lanecli import atomic
 from lanecli.draw import OverlayStyle
 from lanecli.errors import InputError
 from lanecli.geometry import Size
@@ -19,7 +20,6 @@ from lanecli.inference.sinks.overlay import Overlay
 from lanecli.interruption import Deferred
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_mask, read_picture
-from lanecli.media.outputs import prepare_target
 
 if TYPE_CHECKING:
     from lanecli.lanes import Lane
@@ -112,7 +112,7 @@ class Redraw:
         return {frame: (size, lanes) for frame, size, lanes in read_lanes(found)}
 
     def _job(self, source: Source, target: Path, reader: object, lines: Lines) -> SinkJob:
-        prepare_target(target, overwrite=self.overwrite)
+        atomic.prepare_target(target, overwrite=self.overwrite)
         settings = SinkSettings(self.style, overwrite=self.overwrite, lanes=bool(lines))
         return SinkJob(target, self.label_map, settings, source, reader)
 

@@ -3,7 +3,6 @@
 from lanecli.media.camera import CameraReader, open_video
 from lanecli.media.colour import Colour
 from lanecli.media.frame import Frame
-from lanecli.media.outputs import prepare_target
 from lanecli.media.picture_header import MAX_PIXELS
 from lanecli.media.pictures import (
     picture_size,
@@ -33,7 +32,6 @@ __all__ = [
     "open_video",
     "picture_size",
     "prefetch",
-    "prepare_target",
     "read_color_mask",
     "read_mask",
     "read_picture",

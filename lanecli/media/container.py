@@ -18,7 +18,8 @@ from av.container import InputContainer
 from av.format import Flags
 
 from lanecli.errors import InputError
-from lanecli.media.kinds import find_index, heif_brand
+from lanecli.media.encryption import ENCRYPTED, is_encrypted
+from lanecli.media.kinds import heif_brand
 
 T = TypeVar("T")
 
@@ -30,8 +31,6 @@ _FILE_FORMATS = (
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 DAMAGE = (av.error.FFmpegError, LookupError, ValueError, ArithmeticError)
 """What reading a damaged file raises: FFmpeg's errors, and PyAV's own where a file contradicts itself."""
-_ENCRYPTED = "is encrypted: it can only be read where its key is; decrypt it first"
-_LARGEST_INDEX = 64 << 20
 _SAME_CLOCK = 10  # seconds
 _NETWORK_TIMEOUT = (10.0, 10.0)  # seconds to open, to wait for data
 
@@ -116,10 +115,11 @@ def reason(name: str, error: av.error.FFmpegError) -> str:
     """What is wrong with the video `name`, for the line a user reads."""
     if isinstance(error, av.error.PermissionError):
         return "may not be read (permission denied)"
-    if not is_url(name) and (isinstance(error, av.error.InvalidDataError) or error.errno == errno.EINVAL):
+    damaged = isinstance(error, (av.error.InvalidDataError, av.error.EOFError)) or error.errno == errno.EINVAL
+    if damaged and not is_url(name):
         if _starts_as_mp4(Path(name)):
             return "cannot be played: the file is cut short or damaged (its index is missing); copy it again"
-        return _ENCRYPTED if _is_encrypted(name) else "is not a video that can be read (unknown or damaged format)"
+        return ENCRYPTED if is_encrypted(Path(name)) else "is not a video that can be read (unknown or damaged format)"
     return f"cannot be opened ({error.strerror or type(error).__name__})"
 
 
@@ -160,27 +160,8 @@ def start_offset(container: InputContainer, kind: str = "video") -> Fraction:
 
 def no_frame(name: str) -> str:
     """Why a video gives no frame, for the line a user reads."""
-    return _ENCRYPTED if _is_encrypted(name) else "holds no frame that can be decoded (cut short or damaged)"
-
-
-def _is_encrypted(name: str) -> bool:
-    """True for an MP4 file with protected samples, or a transport stream most of whose packets are scrambled.
-
-    ISO/IEC 14496-12, section 8.12; ISO/IEC 13818-1, table 2-4.
-    """
-    if is_url(name):
-        return False
-    with Path(name).open("rb") as file:
-        index = find_index(file) if _head(Path(name))[4:8] == b"ftyp" else None
-        if index is not None:
-            file.seek(index[0])
-            described = file.read(min(index[1] - index[0], _LARGEST_INDEX))
-            return any(mark in described for mark in (b"encv", b"drmi"))
-        file.seek(0)
-        data = file.read(188 * 2000)
-    for at in range(0, 2 * 188):
-        headers = data[at::188]
-        if len(headers) > 4 and headers.count(0x47) == len(headers):
-            payload = [data[at + 188 * n + 3] for n in range(len(data[at + 3 :: 188]))]
-            return sum(control & 0xC0 != 0 for control in payload) * 2 > len(payload)
-    return False
+    return (
+        ENCRYPTED
+        if not is_url(name) and is_encrypted(Path(name))
+        else "holds no frame that can be decoded (cut short or damaged)"
+    )

@@ -81,6 +81,8 @@ def find_index(file: BinaryIO) -> tuple[int, int] | None:
     """Where the index (`moov` box) of an MP4 file begins and ends (ISO/IEC 14496-12, section 4.2)."""
     size, at = file.seek(0, os.SEEK_END), 0
     for _ in range(1000):
+        if at >= size:  # a box may claim more bytes than a file can be asked for
+            break
         file.seek(at)
         header = file.read(16)
         if len(header) < 8:

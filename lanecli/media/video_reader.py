@@ -29,6 +29,7 @@ from lanecli.media.container import (
     reason,
     start_offset,
 )
+from lanecli.media.encryption import ENCRYPTED
 from lanecli.media.frame import Frame
 from lanecli.media.orientation import UPRIGHT, Orientation
 from lanecli.media.picture_header import MAX_PIXELS
@@ -108,6 +109,7 @@ class VideoReader:
         self._container = open_container(source)
         try:
             self._stream = _video_stream(self._container, self.source)
+            _check_is_open(self._stream, self.source)
             self._context = self._stream.codec_context
             pixels = self._context.width * self._context.height
             if pixels > MAX_PIXELS:
@@ -215,6 +217,9 @@ class VideoReader:
                 cut = packet.is_corrupt  # a demuxer marks a packet that ends with the file before its time
                 if packet.pts is not None:
                     end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.has_sidedata("encryption_info"):  # a decoder may make pictures of it all the same
+                self.skipped_frames += 1
+                continue
             try:
                 frames = packet.decode()
             except DAMAGE:
@@ -314,6 +319,12 @@ def _video_stream(container: InputContainer, name: str) -> av.VideoStream:
         if stream.codec_context is not None and not int(stream.disposition) & 0x400:
             return stream
     raise InputError(f"{name}: has no video stream that can be decoded")
+
+
+def _check_is_open(stream: av.VideoStream, name: str) -> None:
+    """Of encrypted Matroska a decoder may make pictures all the same."""
+    if "enc_key_id" in stream.metadata:
+        raise InputError(f"{name}: {ENCRYPTED}")
 
 
 def _colour(native: av.VideoFrame) -> Colour:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
+import numpy as np
 import pytest
 from samples import Outcome
 
@@ -28,6 +31,40 @@ def test_missing_video_is_named(cli: Callable[..., Outcome], bright: Path, tmp_p
     done = cli("bench", bright, "--video", tmp_path / "none.mp4")
     assert done.code == 2
     assert "none.mp4" in done.err
+
+
+class Slow:
+    """A backend that takes ten seconds a picture, by a clock of its own."""
+
+    name, precision, device, size, depth = "slow", "fp16", "cpu", (8, 8), 1
+    now = 0.0
+
+    def infer(self, _picture: np.ndarray) -> None:
+        Slow.now += 10
+
+    def submit(self, picture: np.ndarray) -> Future[None]:
+        done: Future[None] = Future()
+        done.set_result(self.infer(picture))
+        return done
+
+
+def test_bench_lane_video_no_figure_takes_far_more_than_its_budget(
+    cli: Callable[..., Outcome], bright: Path, stripe_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lanecli.bench import model as bench
+
+    clock = types.SimpleNamespace(perf_counter=lambda: Slow.now)
+    monkeypatch.setattr(bench, "time", clock)
+    assert bench.measure(Slow(), budget=1)["throughput"] == 0.1  # type: ignore[arg-type]
+    assert Slow.now == 80  # two to see how slow, three rounds of one for either figure
+    rounds: list[int] = []
+    monkeypatch.setattr(bench, "open_all", lambda *_: iter([Slow(), Slow()]))
+    monkeypatch.setattr(bench, "measure_video", lambda _backend, _video, times: rounds.append(times) or 0.05)
+    done = cli("bench", bright, "--video", stripe_video)
+    assert done.code == 0
+    assert rounds == [1]  # the first row is measured whatever it takes
+    assert "left out: too slow for --budget" in done.out
+    assert "measuring slow fp16 on the video" in done.err
 
 
 COUNTS = {"parameters": 1, "macs": 2, "stride": 8, "minimum": 0}
@@ -116,7 +153,6 @@ def test_options_that_do_not_go_together(cli: Callable[..., Outcome], line: tupl
 
 
 def test_milliseconds_keep_a_backend_full_and_no_fuller() -> None:
-    import numpy as np
 
     from lanecli.bench.model import milliseconds
 

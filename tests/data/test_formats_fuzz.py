@@ -32,7 +32,7 @@ from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map, read_label_map
 
-SEED = int(os.environ.get("LANECLI_FUZZ_SEED", "1"))
+SEED = int(os.environ.get("LANECLI_FAULT_SEED", "1"))
 SHORT, LONG = 40, 2000
 SECONDS = 60
 _ODD = (
@@ -87,7 +87,7 @@ def read_all(foreign: Foreign, root: Path, out: Path) -> None:
 
 def fuzz(read: Callable[[bytes], object], data: bytes, count: int, name: str) -> None:
     """`count` damaged forms of `data` for a reader, in at most a minute of the processor's time."""
-    print(f"{name}: seed {SEED}")
+    print(f"{name}: LANECLI_FAULT_SEED={SEED}")
     rng = random.Random(f"{SEED} {name}")
     begun, refused, longest = time.process_time(), 0, 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

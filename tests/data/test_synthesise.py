@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lanecli.data.manifest import read_dataset
+from lanecli.data.scene_record import RECORD
 from lanecli.data.synth import render_scene
 from lanecli.data.synthesise import synthesise
 from lanecli.errors import InputError
@@ -73,6 +74,63 @@ def test_same_arguments_same_bytes_whatever_the_workers(folder: Path, tmp_path: 
     assert digests(tmp_path / "b") == digests(folder)
 
 
+class Killed(BaseException):
+    """As a kill: nothing is told of it."""
+
+
+def killed(folder: Path, after: int, **options: object) -> None:
+    """A run of the module's dataset that ends when `after` scenes are written."""
+
+    def progress(done: int) -> None:
+        if done >= after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        synthesise(
+            folder, progress=progress, **{"count": 6, "size": SIZE, "seed": 40, "val": 0.34, "workers": 1} | options
+        )
+
+
+@pytest.mark.parametrize("tail", ["", '["cut', "[3]\n", "[[]]\n"])
+def test_a_killed_run_goes_on_behind_the_last_scene(folder: Path, tmp_path: Path, tail: str) -> None:
+    made, done = tmp_path / "made", list[int]()
+    killed(made, 3)
+    with (made / RECORD).open("a") as record:
+        record.write(tail)
+    first = made / "images" / "000000.jpg"
+    kept = first.stat().st_mtime_ns
+    (made / "masks" / "000002.png").unlink()
+    synthesise(made, count=6, size=SIZE, seed=40, val=0.34, workers=1, progress=done.append)
+    assert done == [2, 3, 4, 5, 6]
+    assert first.stat().st_mtime_ns == kept
+    assert digests(made) == digests(folder)
+
+
+def test_a_run_killed_before_its_description_is_finished_by_the_next(folder: Path, tmp_path: Path) -> None:
+    killed(tmp_path / "made", 6)
+    synthesise(tmp_path / "made", count=6, size=SIZE, seed=40, val=0.34, workers=1)
+    assert digests(tmp_path / "made") == digests(folder)
+
+
+def test_a_killed_drive_is_made_anew(tmp_path: Path) -> None:
+    killed(tmp_path / "made", 3, video=True)
+    done = list[int]()
+    for name in ("made", "whole"):
+        done.clear()
+        synthesise(tmp_path / name, count=6, size=SIZE, seed=40, video=True, val=0.34, progress=done.append)
+        assert done == [1, 2, 3, 4, 5, 6]
+    assert digests(tmp_path / "made") == digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("other", [{"count": 5}, {"size": (64, 64)}, {"seed": 41}, {"val": 0.1}, {"video": True}])
+def test_what_was_begun_otherwise_is_left_alone(tmp_path: Path, other: dict[str, object]) -> None:
+    killed(tmp_path / "made", 2)
+    before = digests(tmp_path / "made")
+    with pytest.raises(InputError, match="begun with other settings"):
+        synthesise(tmp_path / "made", **{"count": 6, "size": SIZE, "seed": 40, "val": 0.34, "workers": 1} | other)
+    assert digests(tmp_path / "made") == before
+
+
 def test_a_drive_is_a_dataset_and_a_video(tmp_path: Path) -> None:
     video = synthesise(tmp_path / "d", count=5, size=SIZE, seed=1, video=True, val=0.2)
     assert video == tmp_path / "d" / "video.mp4"
@@ -99,3 +157,4 @@ def test_a_folder_in_use_is_left_alone(folder: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_rendered_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="size"):
         synthesise(tmp_path / "a", count=1, size=(8, 8), workers=1)
+    assert not (tmp_path / "a").exists()

@@ -101,7 +101,7 @@ def _network(folder: Path, suffix: str) -> Path:
     from lanecli.models.build import build_network
 
     torch.manual_seed(0)
-    arguments = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
+    arguments = {"encoder": "timm-mobilenetv3_small_minimal_100", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
     spec = ModelSpec("unet", arguments, label_map("lane"), Geometry((64, 32)), provenance={"note": "a"})
     path = folder / f"model{suffix}"
     write_safetensors(path, build_network(spec).state_dict(), spec)
@@ -242,6 +242,20 @@ def _record(folder: Path) -> Made:
     return [folder / RECORD], read
 
 
+def _scenes(folder: Path) -> Made:
+    from lanecli.data.scene_record import RECORD, SceneRecord, scene_files
+
+    settings = {"count": 3, "size": [64, 32]}
+    record = SceneRecord(folder, settings)
+    record.begin()
+    for number in range(3):
+        for path in scene_files(folder, number):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        record.add((json.dumps({"image": f"images/{number:06d}.jpg", "lanes": []}), [2000, 48]))
+    return [folder / RECORD], lambda: SceneRecord(folder, settings).written
+
+
 def _zip(folder: Path) -> Made:
     from lanecli.data.archive import unpack
 
@@ -294,6 +308,7 @@ READERS = (
     Reader("training state", _state),
     Reader("training log", _log),
     Reader("job record", _record),
+    Reader("scene record", _scenes),
     Reader("zip", _zip),
     Reader("lock", _lock),
 )

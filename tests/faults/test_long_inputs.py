@@ -10,7 +10,7 @@ import pytest
 from samples import write_video
 from victims import Victim
 
-from lanecli.media import Frame, VideoWriter, write_picture
+from lanecli.media import Frame, VideoSettings, VideoWriter, write_picture
 
 
 def memory(pid: int) -> int:
@@ -87,7 +87,7 @@ def test_memory_is_flat_over_many_pictures(bright: Path, tmp_path: Path) -> None
 @pytest.mark.long
 def test_an_8k_video(bright: Path, tmp_path: Path) -> None:
     source = tmp_path / "clip.mp4"
-    with VideoWriter(source, (7680, 4320), 25, crf=40) as writer:
+    with VideoWriter(source, VideoSettings((7680, 4320), 25, crf=40)) as writer:
         for number in range(60):
             picture = np.zeros((4320, 7680, 3), np.uint8)
             picture[:, 50 * number : 50 * number + 400] = 255

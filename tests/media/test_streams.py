@@ -12,9 +12,11 @@ import time
 import av
 import numpy as np
 import pytest
+from media.matroska import encrypted
 
 from lanecli.errors import InputError
 from lanecli.media import VideoReader
+from lanecli.media.mark import is_output
 
 CONNECT = """
 import sys, time
@@ -58,7 +60,8 @@ def test_pipes_and_devices_are_no_videos(tmp_path):
             VideoReader(tmp_path / name)
 
 
-def test_an_encrypted_mp4_is_called_encrypted(tmp_path):
+@pytest.mark.parametrize("attempt", range(4))  # initial vectors are drawn anew: of some a decoder makes pictures
+def test_an_encrypted_mp4_is_called_encrypted(tmp_path, attempt):
     """Common encryption (ISO/IEC 23001-7), written by FFmpeg's own muxer."""
     path = tmp_path / "locked.mp4"
     options = {
@@ -90,6 +93,37 @@ def test_a_scrambled_transport_stream_is_called_encrypted(tmp_path, make_video):
     path.write_bytes(data)
     with pytest.raises(InputError, match="is encrypted"):
         VideoReader(path)
+
+
+@pytest.mark.parametrize("open_end", [False, True])
+@pytest.mark.parametrize("key_id", [b"key", b""])
+@pytest.mark.parametrize(("codec", "pixels"), [("libx264", "yuv420p"), ("libvpx", "yuv420p"), ("mjpeg", "yuvj420p")])
+def test_an_encrypted_matroska_file_is_called_encrypted(tmp_path, make_video, codec, pixels, key_id, open_end):
+    """ContentEncryption of RFC 9559, section 5.1.4.1.31.9, as WebM's encryption uses it."""
+    clear = make_video("clear.mkv", codec=codec, pixels=pixels)
+    with VideoReader(clear) as reader:
+        assert len(list(reader)) == 12
+    path = encrypted(clear, tmp_path / "locked.mkv", key_id=key_id, open_end=open_end)
+    with pytest.raises(InputError, match="locked.mkv: is encrypted"):
+        VideoReader(path)
+
+
+def test_damaged_matroska_is_not_called_encrypted(tmp_path, make_video):
+    whole = make_video("clear.mkv").read_bytes()
+    path = tmp_path / "damaged.mkv"
+    at = whole.index(b"\x1fC\xb6u")  # the first cluster
+    path.write_bytes(whole[:at] + b"\x5a" * (len(whole) - at))
+    with pytest.raises(InputError, match="unknown or damaged format"):
+        VideoReader(path)
+
+
+@pytest.mark.parametrize("length", [b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\x80" + bytes(7)])
+def test_an_mp4_box_of_impossible_length_is_damage(tmp_path, length):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x01free" + length + bytes(100))
+    with pytest.raises(InputError, match="cut short or damaged"):
+        VideoReader(path)
+    assert not is_output(path)
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])

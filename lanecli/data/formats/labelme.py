@@ -15,13 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from lanecli import atomic
 from lanecli.data.layout import Layout, Pair, Request, files_below
 from lanecli.data.paths import Finder, Named, relative_to_root
 from lanecli.data.shapes import Drawing, Shape, Tally, layout_of, points_of, size_of
 from lanecli.data.words import sequence_of
 from lanecli.errors import InputError
 from lanecli.geometry import Size
-from lanecli.media.outputs import write_atomically
 from lanecli.media.picture_header import check_picture
 from lanecli.media.pictures import PICTURE_SUFFIXES
 from lanecli.textfiles import read_json
@@ -107,7 +107,7 @@ def _inside(data: dict[str, Any], path: Path, root: Path, finder: Finder, reques
         raise InputError(f"{path}: imageData is no picture of a kind that is known")
     target = request.unpack_to / path.relative_to(root).with_suffix(suffix)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, content)
+    atomic.write(target, content)
     return target
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lanecli import atomic
 from lanecli.draw import OverlayPainter
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
-from lanecli.media import VideoWriter, prepare_target, write_picture
+from lanecli.media import VideoWriter, write_picture
 from lanecli.uncertainty.maps import DOUBTFUL
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Overlay(Sink):
             )
         self._writer: VideoWriter | None = None
         if job.reader is None:
-            prepare_target(job.path, overwrite=overwrite)
+            atomic.prepare_target(job.path, overwrite=overwrite)
         else:
             has_sound = job.source is not None and job.source.kind == "video" and job.reader.info.has_audio
             sound = job.source.path if has_sound and job.source else None

@@ -10,7 +10,7 @@ from lanecli import atomic
 from lanecli.draw.heatmap import HeatmapPainter
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
-from lanecli.media import VideoWriter, prepare_target, write_picture
+from lanecli.media import VideoWriter, write_picture
 from lanecli.uncertainty.maps import doubt, map_kind, measured
 
 
@@ -34,7 +34,7 @@ class Uncertainty(Sink):
         self._writer: VideoWriter | None = None
         if job.reader is None:
             for path in (job.path, self._arrays):
-                prepare_target(path, overwrite=job.settings.overwrite)
+                atomic.prepare_target(path, overwrite=job.settings.overwrite)
         else:
             has_sound = job.source is not None and job.source.kind == "video" and job.reader.info.has_audio
             sound = job.source.path if has_sound and job.source else None
