@@ -23,6 +23,7 @@ _MOST_ROWS = (
 )
 _MOST_RUNS = 6000  # clouds of specks have more; the rows nearest to the camera are kept
 _REACH = 10  # pixels between runs of neighbouring rows that may still be linked
+_SIDE = 3  # pixels from the side of the mask within which a run counts as cut
 _CLOSE = 1  # a gap of so many pixels within a row is closed
 
 
@@ -65,7 +66,7 @@ class Runs:
 def find_runs(mask: NDArray[np.uint8], classes: tuple[int, ...] | None = None) -> Runs:
     """Runs of the pixels of `mask` that show a line, as fragments of two looked-at rows or more.
 
-    Runs that touch a side of the mask are left out.
+    Runs at a side of the mask are left out.
 
     Args:
         mask: (H, W) uint8.
@@ -96,8 +97,8 @@ def find_runs(mask: NDArray[np.uint8], classes: tuple[int, ...] | None = None) -
     if len(start) > 1:  # ragged edges and pin holes
         apart = start[1:] - stop[:-1] > _CLOSE
         start, stop = start[np.concatenate(([True], apart))], stop[np.concatenate((apart, [True]))]
-    if left == 0 or left + width == mask.shape[1]:  # what the frame's side cuts has its middle elsewhere
-        whole = (start % pitch + left > 0) & (stop % pitch + left < mask.shape[1])
+    if left < _SIDE or left + width > mask.shape[1] - _SIDE:  # what the frame's side cuts has its middle elsewhere
+        whole = (start % pitch + left >= _SIDE) & (stop % pitch + left <= mask.shape[1] - _SIDE)
         start, stop = start[whole], stop[whole]
     start, stop = start[-_MOST_RUNS:], stop[-_MOST_RUNS:]
     return _fragments(start, stop, pitch, step, left, top)

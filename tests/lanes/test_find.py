@@ -91,6 +91,19 @@ def test_a_mask_moved_by_a_pixel_gives_the_same_lanes(shift: tuple[int, int], si
         assert error(new.points - shift, old.points) < 1.5
 
 
+def test_a_dash_that_the_frames_side_cuts_moves_with_its_mask() -> None:
+    """Its rows at the side have their middle elsewhere, and no longer touch the side when the mask has moved."""
+    road = Road(vx=390.6, vy=93.4, bend=900.0, lines=(Line(-1.9, **DASHED), Line(0.84)))
+    mask = road.mask()
+    moved = np.zeros_like(mask)
+    moved[:, 1:] = mask[:, :-1]
+    assert mask[:, 0].any()
+    for lanes, shift in ((find_lanes(mask, LANE), 0), (find_lanes(moved, LANE), 1)):
+        assert [lane.role for lane in lanes] == ["ego-left", "ego-right"]
+        truth = road.truth(road.lines[0])
+        assert error(lanes[0].points - (shift, 0), truth[truth[:, 1] > road.vy + 20]) < 3
+
+
 def test_stop_lines_arrows_crossings_and_specks_are_no_lanes() -> None:
     road = Road(lines=(Line(-1.2), Line(1.2)))
     mask = road.mask()
