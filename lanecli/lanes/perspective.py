@@ -26,6 +26,7 @@ _FEWEST_ROWS = 4  # of a piece that votes
 _MOST_PIECES = 40
 _HORIZONS = np.arange(-8, 15) / 30  # tried, in heights of the picture below the prior's row
 _STRAIGHT = 15.0  # how much bends are doubted: ragged paint alone can look like one
+_RAGGED = 0.35  # share of the pieces' weight that does not fit from where on they are; below, bends are doubted less
 _FINER = 0.25  # of their distance: how near to the best one the next are tried
 _TOLERANCES = (60.0, 10.0, 4.0)  # squared residuals at which a piece counts half, narrowing
 _NOISE = 0.45  # pixels by which a run's middle is off
@@ -130,10 +131,12 @@ def _vote(pieces: _Pieces, size: tuple[int, int], start: Perspective, loose: tup
     height = size[1]
     span = loose[1] / (0.1 * height)
     rows = start.vy + _HORIZONS * height * span
-    costs, found = _fit(pieces, rows, height, start, loose)
+    costs, found = _fit(pieces, rows, height, start, loose, _STRAIGHT)
     vy = _lowest(rows, costs)
+    misfit = 1 - float(found[2, int(costs.argmin())]) / float(np.sqrt(pieces.loose**2 / pieces.variance).sum())
+    doubt = _STRAIGHT * (misfit / _RAGGED) ** 2
     rows = vy + _FINER * (rows[1] - rows[0]) * np.array([-1.0, 0.0, 1.0])
-    costs, found = _fit(pieces, rows, height, start, loose)
+    costs, found = _fit(pieces, rows, height, start, loose, doubt)
     vy = _lowest(rows, costs)
     vx, bend, support = (float(np.interp(vy, rows, values)) for values in found)
     return Perspective(vx, vy, bend, support >= 2.5)
@@ -157,8 +160,12 @@ def _fit(
     height: int,
     start: Perspective,
     loose: tuple[float, float],
+    doubt: float,
 ) -> tuple[Floats, Floats]:
-    """For each horizon in `rows`: the cost, and vx, bend and how many pieces' worth of support, (3, V)."""
+    """For each horizon in `rows`: the cost, and vx, bend and how many pieces' worth of support, (3, V).
+
+    `doubt` is how much bends are doubted.
+    """
     s = pieces.y - rows[:, None]  # (V, K)
     valid = s > _LEAST * height
     s = np.where(valid, s, 1.0)
@@ -172,7 +179,7 @@ def _fit(
     weight = precision * 0.3
     rows_of = np.stack([near, bent, target], axis=1)  # (V, 3, K)
     columns = rows_of.transpose(0, 2, 1)
-    prior_vx, prior_bend = (3 / loose[0]) ** 2, _STRAIGHT
+    prior_vx, prior_bend = (3 / loose[0]) ** 2, doubt
     for tolerance in _TOLERANCES:
         products = (rows_of[:, :2] * weight[:, None]) @ columns  # (V, 2, 3)
         aa, ab, at = products[:, 0, 0] + prior_vx, products[:, 0, 1], products[:, 0, 2] + prior_vx * start.vx
