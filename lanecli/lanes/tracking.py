@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from lanecli.lanes.find import survey
 from lanecli.lanes.lane import Lane, Role
 from lanecli.lanes.perspective import Perspective
 from lanecli.lanes.roles import NEXT, foot
+from lanecli.lanes.sampling import distances, down_of, points_of, sampled_in
 
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame
@@ -143,8 +143,8 @@ class LaneTracker:
         if self._start is None:
             self._start = now
         rows = self._rows
-        down = _down(rows, size, view)
-        sampled = np.stack([_sample(lane, rows) for lane in lanes]) if lanes else np.zeros((0, len(rows)))
+        down = down_of(rows, size, view)
+        sampled = np.stack([sampled_in(lane, rows) for lane in lanes]) if lanes else np.zeros((0, len(rows)))
         pairs = self._match(sampled, down)
         if len(self._tracks) > 1 and len(lanes) > 1 and not pairs and all(t.seen == last for t in self._tracks):
             start, self._tracks = now, []  # nothing is where it was: another scene
@@ -166,7 +166,7 @@ class LaneTracker:
         """Tracks with the found lines that continue them, the nearest pairs first."""
         if not self._tracks or not len(sampled):
             return []
-        apart = _apart(np.stack([track.x for track in self._tracks]), sampled, down)
+        apart = distances(np.stack([track.x for track in self._tracks]), sampled, down)
         which, index = np.nonzero(apart <= _NEAR)
         pairs: list[tuple[_Track, int]] = []
         free_tracks, free_lines = set(range(len(apart))), set(range(len(sampled)))
@@ -192,7 +192,7 @@ class LaneTracker:
         tracks = [track for track in tracks if now - track.seen <= (_KEEP if track.shown else 0.0)]
         if len(tracks) > 1:
             x = np.stack([track.x for track in tracks])
-            close = _apart(x, x, down) < _NEAR / 2
+            close = distances(x, x, down) < _NEAR / 2
             kept: list[int] = []
             for place in range(len(tracks)):
                 if not close[place, kept].any():
@@ -205,7 +205,7 @@ class LaneTracker:
         out: list[tuple[_Track, Lane]] = []
         for track in self._tracks:
             track.shown |= at_start or track.seen - track.born >= _PROVE
-            points = _points(track, rows, size)
+            points = points_of(track.x, track.far, rows, size)
             if not track.shown or len(points) < 2:
                 continue
             fading = 2 ** (-(now - track.seen) / _FADE)
@@ -226,7 +226,7 @@ class LaneTracker:
     def _roles(self, out: list[tuple[_Track, Lane]], size: Size, view: Perspective | None) -> list[Role | None]:
         """As `lanecli.lanes.roles`, but a line changes sides only when it has clearly crossed the middle."""
         middle = (size[0] - 1) / 2
-        scale = float(_down(np.array([size[1] - 1.0]), size, view)[0])
+        scale = float(down_of(np.array([size[1] - 1.0]), size, view)[0])
         feet = [foot(lane.points, size[1]) for _, lane in out]
         for (track, _), x in zip(out, feet, strict=True):
             if track.side == 0 or abs(x - middle) > _CROSSED * scale:
@@ -255,53 +255,3 @@ class LaneTracker:
             return True
         self._change = change if usual is None else usual + 0.2 * (change - usual)
         return False
-
-
-def _down(rows: Floats, size: Size, view: Perspective | None) -> Floats:
-    """Rows below the horizon, which stand for a camera height's width there; a usual view where none is known."""
-    horizon = view.vy if view is not None and view.certain else 0.45 * size[1]
-    return np.maximum(rows - horizon, 0.02 * size[1])
-
-
-def _sample(lane: Lane, rows: Floats) -> Floats:
-    """x in `rows`, NaN above its far end; below its near end, beside the frame, as its nearest part points."""
-    x = lane.x_at(rows)
-    near = lane.points[: max(2, len(lane.points) // 4)]
-    rise = near[0, 1] - near[-1, 1]
-    slope = (near[0, 0] - near[-1, 0]) / max(rise, 1e-6)
-    below = rows > near[0, 1]
-    x[below] = near[0, 0] + slope * (rows[below] - near[0, 1])
-    return x
-
-
-def _apart(one: Floats, other: Floats, down: Floats) -> Floats:
-    """(N, M) how far each of N lines lies from each of M, camera heights: the median over rows that both have."""
-    apart = np.abs(one[:, None] - other) / down  # NaN sorts last
-    apart.sort(axis=-1)
-    common = np.maximum(len(down) - np.isnan(apart).sum(-1), 1)
-    middle = np.take_along_axis(apart, ((common - 1) // 2)[..., None], axis=-1)[..., 0]
-    return np.where(np.isnan(middle), np.inf, middle)
-
-
-def _points(track: _Track, rows: Floats, size: Size) -> Floats:
-    """The part of a track that lies in the frame, near to far."""
-    x = track.x
-    with np.errstate(invalid="ignore"):
-        inside = (x >= -0.5) & (x <= size[0] - 0.5) & (rows > track.far + 0.5)
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    bounds = [0, *edges.tolist(), len(x)]
-    longest = max(
-        ((start, stop) for start, stop in pairwise(bounds) if inside[start]),
-        key=lambda part: part[1] - part[0],
-        default=(0, 0),
-    )
-    start, stop = longest
-    points = np.empty((stop - start + 1, 2))
-    points[:-1, 0], points[:-1, 1] = x[start:stop], rows[start:stop]
-    if 0 < stop < len(x) and rows[stop] <= track.far + 0.5 and x[stop] == x[stop]:  # it ends between two rows
-        share = (rows[stop - 1] - track.far) / (rows[stop - 1] - rows[stop])
-        end = x[stop - 1] + share * (x[stop] - x[stop - 1])
-        if -0.5 <= end <= size[0] - 0.5:
-            points[-1] = end, track.far
-            return points
-    return points[:-1]
