@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,13 +62,19 @@ def styles(evidence: Evidence, label_map: LabelMap, names: dict[int, str]) -> di
         return dict.fromkeys(names)
     found: dict[int, Style | None] = {}
     for line, name in names.items():
-        if evidence.double[line] > _DOUBLE or re.search(r"\bdouble\b|^(ds|sb|db)_", name):
+        if evidence.double[line] > _DOUBLE or _says(r"\bdouble\b|^(ds|sb|db)_", name):
             found[line] = "double"
-        elif _is_unbroken(evidence, line) or re.search(r"\bsolid\b|^s_", name):
+        elif _is_unbroken(evidence, line) or _says(r"\bsolid\b|^s_", name):
             found[line] = "solid"
         else:
             found[line] = "dashed"
     return found
+
+
+@lru_cache(maxsize=256)
+def _says(pattern: str, name: str) -> re.Match[str] | None:
+    """What of a class's name matches; a film has the same few names in every frame."""
+    return re.search(pattern, name)
 
 
 def _is_unbroken(evidence: Evidence, line: int) -> bool:
@@ -91,7 +98,7 @@ def colors(
     """
     found: dict[int, Color | None] = {}
     for line in lines:
-        said = re.search(r"\b(white|yellow)\b|_(w|y)_", names[line])
+        said = _says(r"\b(white|yellow)\b|_(w|y)_", names[line])
         if said:
             found[line] = "yellow" if (said[1] or said[2]).startswith("y") else "white"
         else:
