@@ -17,10 +17,9 @@ import functools
 import hashlib
 import itertools
 import os
+import platform
 import re
-import secrets
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ _TEMPORARY = re.compile(
     r"\.(?P<state>partial|replaced)(?:\.[^.]*)?",
     re.DOTALL,
 )
-_run = secrets.token_hex(3)  # tells this process from one that had its number before: in containers it is often 1
+_run = os.urandom(3).hex()  # tells this process from one that had its number before: in containers it is often 1
 _number = itertools.count()
 _cleaned: set[str] = set()
 
@@ -239,7 +238,7 @@ def _machine() -> str:
     space = ""
     with contextlib.suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")
-    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:8]
 
 
 def _cut(text: str, limit: int) -> str:

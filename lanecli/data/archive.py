@@ -30,11 +30,6 @@ _DECLARED = re.compile(rb"(\xff\xfe|\xfe\xff|\s*<\?xml[^>]*encoding\s*=\s*[\"'](
 _UTF8_NAME = 0x800
 
 
-def is_zip(path: Path) -> bool:
-    """Whether `path` is a file called ``.zip``."""
-    return path.suffix.lower() == ".zip" and path.is_file()
-
-
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack a zip below `folder` and return it; files that are there with the right size are left.
 

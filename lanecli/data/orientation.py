@@ -17,6 +17,7 @@ from lanecli.media.orientation import Orientation
 from lanecli.media.picture_header import check_picture
 from lanecli.textfiles import read_bytes
 
+_JPEG = b"\xff\xd8\xff"
 _ENOUGH = 1 << 18
 """Bytes of a JPEG in which its size and orientation nearly always stand."""
 
@@ -50,10 +51,11 @@ def _beginning(path: Path) -> bytes:
         return read_bytes(path)
     try:
         with path.open("rb") as file:
-            data = file.read(_ENOUGH)
+            if file.read(len(_JPEG)) == _JPEG:
+                return _JPEG + file.read(_ENOUGH)
     except OSError:
-        data = b""
-    return data if data.startswith(b"\xff\xd8\xff") else read_bytes(path)
+        pass
+    return read_bytes(path)
 
 
 def turned_points(points: np.ndarray, stored: Size, orientation: Orientation) -> np.ndarray:

@@ -117,3 +117,8 @@ def relative_to_root(path: Path, root: Path) -> str:
     """The folder of `path` below `root`, with forward slashes; empty for the root itself."""
     relative = os.path.relpath(path.parent, root).replace(os.sep, "/")
     return "" if relative in (".", "") or relative.startswith("..") else relative
+
+
+def is_zip(path: Path) -> bool:
+    """Whether `path` is a file called ``.zip``."""
+    return path.suffix.lower() == ".zip" and path.is_file()

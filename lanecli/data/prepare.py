@@ -17,7 +17,6 @@ import numpy as np
 
 from lanecli import atomic
 from lanecli.data.account import account, nothing_to_learn, warnings_about
-from lanecli.data.archive import inner_folder, is_zip, unpack
 from lanecli.data.contact_sheet import HTML, PNG, write_contact_sheet
 from lanecli.data.formats import FORMATS
 from lanecli.data.job import Job
@@ -26,6 +25,7 @@ from lanecli.data.layout import Layout, MisreadError, Pair, Request
 from lanecli.data.manifest import DESCRIPTION, MANIFEST, DatasetInfo, Sample, picture_names, write_dataset
 from lanecli.data.orientation import upright_size
 from lanecli.data.pairs import BrokenPairsError, check_pair, counts_of_done, in_parallel, prepare_pair
+from lanecli.data.paths import is_zip
 from lanecli.data.plan import Plan, make_plan
 from lanecli.data.remap import name_counts
 from lanecli.errors import InputError
@@ -84,6 +84,8 @@ def read_layout(job: Job, unpack_to: Path) -> Layout:
     read, request = FORMATS.get(job.format), job.request(unpack_to)
     if not is_zip(request.source):
         return _behind_one_wall(read, request)
+    from lanecli.data.archive import inner_folder, unpack
+
     folder = unpack(request.source, unpack_to)
     inner = inner_folder(folder)
     try:
