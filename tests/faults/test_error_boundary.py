@@ -42,7 +42,10 @@ def test_long_names_are_cut_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "x"), "f: not readable as JSON: byte 0xff at 2 is no UTF-8 text"),
+        (
+            UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "x"),
+            "f: not readable as JSON: byte 0xff at 2 is not UTF-8 text",
+        ),
         (RecursionError("maximum"), "f: not readable as JSON: it is nested too deeply"),
         (KeyError("name"), "f: not readable as JSON: 'name' is missing"),
         (OSError(errno.ENAMETOOLONG, "x", "f"), "f: not readable as JSON: File name too long"),
@@ -82,7 +85,7 @@ def test_the_catch_all_means_a_mistake_and_says_how_to_report_it(cli: Command, m
     outcome = cli("show", "lane")
     assert outcome.code == 1
     assert outcome.err == (
-        "error: ValueError: some\\nthing: this is a mistake in lanecli; please report it with the command and what it "
+        "error: ValueError: some\\nthing: this is a bug in lanecli; please report it with the command and what it "
         "prints as 'lanecli --debug …'\n"
     )
     monkeypatch.setenv("LANECLI_DEBUG", "1")
@@ -211,7 +214,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     outcome = cli(*words[command])
     assert outcome.code in (1, 2)
     assert outcome.err.splitlines()[-1].startswith(("error: ", "cannot"))
-    assert "mistake in lanecli" not in outcome.err
+    assert "bug in lanecli" not in outcome.err
     assert str(target) in outcome.err or str(target.parent) in outcome.err
 
 
