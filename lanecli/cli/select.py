@@ -21,7 +21,7 @@ from lanecli.cli.options import (
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
-from lanecli.inference.measures import usual_measure
+from lanecli.inference.measures import default_measure
 
 _CHOICE = "Choice"
 EXAMPLES = """
@@ -46,7 +46,7 @@ def select(
     combine: CombineOption = None,
     weights: WeightsOption = None,
     tta: TtaOption = "none",
-    uncertainty: UncertaintyOption = usual_measure(),
+    uncertainty: UncertaintyOption = default_measure(),
     passes: PassesOption = 5,
     score: Annotated[str, choice(("mean", "tail", "peak"), "how a frame's doubt is summed up.", _CHOICE)] = "tail",
     spread: Annotated[
