@@ -67,10 +67,10 @@ def reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, KeyError):
         return f"{text} is missing"
-    return named(text, 300) if text else type(error).__name__
+    return printable_name(text, 300) if text else type(error).__name__
 
 
-def mistake(error: BaseException) -> str:
+def bug_report_message(error: BaseException) -> str:
     """Return the message for an exception that nobody foresaw."""
     return (
         f"{type(error).__name__}: {error}: this is a bug in lanecli; please report it with the command and what it "
@@ -91,7 +91,7 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
     return text
 
 
-def named(name: object, longest: int = _LONGEST_NAME) -> str:
+def printable_name(name: object, longest: int = _LONGEST_NAME) -> str:
     """Return a name from a file for use in a message, escaped and shortened as :func:`one_line` does it."""
     return one_line(str(name), longest)
 
@@ -108,11 +108,11 @@ def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the known name closest to `word`, or an empty string if none is close.
 
     Example:
-        >>> nearest("lan", ["lane", "binary"])
+        >>> did_you_mean("lan", ["lane", "binary"])
         " (did you mean 'lane'?)"
     """
     import difflib

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 
 DEFAULT_MODEL = "lane"
 _PACKAGE = Path(__file__).resolve().parent
@@ -87,5 +87,5 @@ def find_model(name: str, prefer: str = ".onnx") -> Path:
     if path.suffix or len(path.parts) > 1:
         raise InputError(f"no such model file: {name}")
     raise InputError(
-        f"no model '{name}': give a file, a run directory or a shipped model{nearest(name, shipped_models())}"
+        f"no model '{name}': give a file, a run directory or a shipped model{did_you_mean(name, shipped_models())}"
     )

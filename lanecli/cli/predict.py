@@ -31,7 +31,7 @@ from lanecli.cli.options import (
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
-from lanecli.errors import named
+from lanecli.errors import printable_name
 from lanecli.interruption import Interrupted
 from lanecli.ownership import FolderInUseError, owned
 
@@ -176,7 +176,7 @@ def _show(run: Run, sources: list[Source], reports: list[SourceReport]) -> None:
     """Predict `sources` under a progress bar; each one's report is added to `reports`."""
     with progress_bar() as bar:
         task = bar.add_task("")
-        run.begin = lambda s, frames: bar.reset(task, description=named(Path(s.path).name), total=frames)
+        run.begin = lambda s, frames: bar.reset(task, description=printable_name(Path(s.path).name), total=frames)
         run.progress = lambda done: bar.update(task, completed=done)
         for report in run.reports(sources):
             reports.append(report)

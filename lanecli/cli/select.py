@@ -62,12 +62,12 @@ def select(
 ) -> None:
     """Choose the frames most worth labelling next: doubtful, and not alike."""
     from lanecli.data.annotations import FORMATS
-    from lanecli.errors import InputError, named, nearest
+    from lanecli.errors import InputError, did_you_mean, printable_name
     from lanecli.inference.select import select as choose
     from lanecli.media import expand_sources
 
     if export is not None and export not in FORMATS:
-        raise InputError(f"--export takes {', '.join(FORMATS)}, not '{export}'{nearest(export, FORMATS)}")
+        raise InputError(f"--export takes {', '.join(FORMATS)}, not '{export}'{did_you_mean(export, FORMATS)}")
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists already; add --overwrite to replace it")
     sources = expand_sources(source, exclude=out)
@@ -95,7 +95,7 @@ def select(
             spread=spread,
             every=every,
             export=export,
-            begin=lambda s, frames: bar.reset(task, description=named(Path(s.path).name), total=frames),
+            begin=lambda s, frames: bar.reset(task, description=printable_name(Path(s.path).name), total=frames),
             progress=lambda done: bar.update(task, completed=done),
             failed=failures.append,
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.recipe import Recipe
 from lanecli.inference.run import QUEUE
@@ -35,7 +35,7 @@ class Model:
         known = [field.name for field in fields(Recipe) if field.name != "models"]
         for name in options:
             if name not in known:
-                raise InputError(f"load() takes no option '{name}'{nearest(name, known)}")
+                raise InputError(f"load() takes no option '{name}'{did_you_mean(name, known)}")
         recipe = Recipe(models=tuple(models), **options) if models else Recipe(**options)
         self._predictor = recipe.open(keep)
         self.label_map: LabelMap = self._predictor.label_map

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lanecli import interruption
-from lanecli.errors import InputError, LaneError, mistake, nearest, reason
+from lanecli.errors import InputError, LaneError, bug_report_message, did_you_mean, reason
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.record import JobRecord
@@ -62,7 +62,7 @@ def parse_save(text: str) -> tuple[str, ...]:
     kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for kind in kinds:
         if kind not in SINKS:
-            raise InputError(f"--save takes {', '.join(SINKS)}, not '{kind}'{nearest(kind, SINKS)}")
+            raise InputError(f"--save takes {', '.join(SINKS)}, not '{kind}'{did_you_mean(kind, SINKS)}")
     if not kinds:
         raise InputError(f"--save needs at least one of {', '.join(SINKS)}")
     return tuple(dict.fromkeys(SINKS.canonical(kind) for kind in kinds))
@@ -315,7 +315,7 @@ def _failure_message(error: Exception, source: str) -> str:
     if isinstance(error, (OSError, MemoryError)):
         file = getattr(error, "filename", None)
         return f"{source}: {'' if file is None else f'{file}: '}{reason(error)}"
-    return f"{source}: {mistake(error)}"
+    return f"{source}: {bug_report_message(error)}"
 
 
 def _close(sinks: Sequence[Sink], interrupted: bool) -> None:

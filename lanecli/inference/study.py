@@ -16,7 +16,7 @@ import yaml
 
 from lanecli import atomic
 from lanecli.data.manifest import DatasetInfo, read_dataset
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.inference.evaluate import on_dataset, score
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import DEFAULT_PASSES, Recipe
@@ -124,7 +124,7 @@ def _refuse_unknown(data: Any, known: tuple[str, ...], where: str) -> None:
         raise InputError(f"{where}: must be a mapping with the keys {', '.join(known)}")
     for key in data:
         if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'{nearest(str(key), known)}")
+            raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), known)}")
 
 
 def run_study(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.labelmaps.lane import lane_map
 from lanecli.labels import LabelMap
 from lanecli.registry import Registry
@@ -108,7 +108,7 @@ def read_label_map(path: Path, labels: Mapping[str, int] | None = None) -> Label
             return _hexadecimal(value, path)
         if value in (labels or {}):
             return (labels or {})[value]
-        hint = nearest(value, labels or {}) or (f"; there are: {', '.join(labels)}" if labels else "")
+        hint = did_you_mean(value, labels or {}) or (f"; there are: {', '.join(labels)}" if labels else "")
         raise InputError(f"{path}: '{value}' is not a label of this data set{hint}")
 
     for entry in (*data["classes"], data):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from samples import Outcome
 from test_predict_faults import pictures
 
-from lanecli.errors import InputError, LaneError, named, one_line, printable, reading
+from lanecli.errors import InputError, LaneError, one_line, printable, printable_name, reading
 from lanecli.media import write_picture
 
 Command = Callable[..., Outcome]
@@ -35,8 +35,8 @@ def test_nothing_that_is_shown_moves_the_cursor(text: str) -> None:
 def test_long_names_are_cut_in_the_middle() -> None:
     assert one_line("x" * 1200) == "x" * 1200
     assert len(one_line("x" * 10**6)) < 1300
-    assert named("a" * 50 + "b" * 50).startswith("a" * 50)
-    assert "…" in named("a" * 50 + "b" * 50)
+    assert printable_name("a" * 50 + "b" * 50).startswith("a" * 50)
+    assert "…" in printable_name("a" * 50 + "b" * 50)
 
 
 @pytest.mark.parametrize(
