@@ -191,11 +191,11 @@ class LabelMap:
         return encoded
 
     def _describe_unknown(self, values: np.ndarray) -> str:
-        found, counts = np.unique(values, return_counts=True)
-        value, count = int(found[counts.argmax()]), int(counts.max())
+        unknown_values, counts = np.unique(values, return_counts=True)
+        value, count = int(unknown_values[counts.argmax()]), int(counts.max())
         known = np.array(sorted({v for c in self.classes for v in c.sources} | set(self.ignored)))
         text = f"id {value}" if self.coding == "ids" else f"colour {unpack_color(value)}"
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        more = f" and {len(unknown_values) - 1} more" if len(unknown_values) > 1 else ""
         unknown = f"{text} ({count} pixels){more} is not in label map '{self.name}'"
         if not known.size:
             return f"{unknown}, which has no source values at all"

@@ -191,7 +191,7 @@ def _score(
         precision=study.precision,
     )
     predictor = on_dataset(recipe.open({"uncertainty"}), dataset)
-    found = score(
+    scores = score(
         predictor,
         dataset,
         study.split,
@@ -213,18 +213,18 @@ def _score(
             strange[f"{kind} {strength}"] = _separation(familiar, _counts(predictor, changed))
             progress(f"{method.name}: {kind}", strength, len(STRENGTHS))
     wanted = ("miou", "miou_foreground", "ms_per_image", "ms", "n_images", "compute", "uncertainty")
-    return {**{key: found[key] for key in wanted}, "strange": strange}
+    return {**{key: scores[key] for key in wanted}, "strange": strange}
 
 
 def _counts(predictor: Predictor, pictures: Iterator[np.ndarray]) -> dict[str, OutOfDistributionCounts]:
     """Return the uncertainties of all pixels of some pictures, by map, as histograms."""
-    found: dict[str, OutOfDistributionCounts] = {}
+    counts_of_map: dict[str, OutOfDistributionCounts] = {}
     for picture in pictures:
         maps = predictor.predict(Frame.from_rgb(picture)).maps
         for name in uncertainty_maps(maps):
-            counts = found.setdefault(name, OutOfDistributionCounts(map_kind(name).sign))
+            counts = counts_of_map.setdefault(name, OutOfDistributionCounts(map_kind(name).sign))
             counts.update(maps[name], strange=False)
-    return found
+    return counts_of_map
 
 
 def _separation(

@@ -132,7 +132,7 @@ def _mean(values: Any) -> float | None:
 
 def _count_files(jobs: Sequence[tuple[str, Path, Path]]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return for each picture the true ids, the predicted ids, and how many pixels have both."""
-    found = []
+    counts = []
     known = np.zeros(256, bool)
     known[list(CLASSES.values())] = True
     for _, truth, prediction in jobs:
@@ -146,5 +146,5 @@ def _count_files(jobs: Sequence[tuple[str, Path, Path]]) -> list[tuple[np.ndarra
         strange = kinds[~known[kinds >> 8]]
         if len(strange):
             raise InputError(f"{truth}: {strange[0] >> 8} is not an ApolloScape id")
-        found.append((kinds >> 8, kinds & 255, codes[kinds]))
-    return found
+        counts.append((kinds >> 8, kinds & 255, codes[kinds]))
+    return counts

@@ -49,14 +49,14 @@ def pairs(truth: Path, prediction: Path, warnings: Warnings, without: str) -> li
     Raises:
         InputError: there is no truth, or a folder has two files of one name.
     """
-    found = []
+    files_by_folder = []
     for folder in (truth, prediction):
         files: dict[str, Path] = {}
         for path in sorted(folder.rglob("*.png")):
             if files.setdefault(path.name, path) != path:
                 raise InputError(f"{folder}: holds {path.name} twice")
-        found.append(files)
-    truths, predictions = found
+        files_by_folder.append(files)
+    truths, predictions = files_by_folder
     if not truths:
         raise InputError(f"{truth}: holds no PNG file")
     for name in truths.keys() - predictions.keys():
@@ -127,14 +127,14 @@ def _by_task(values: Sequence[Any]) -> dict[str, dict[str, Any]]:
 
 
 def _count_lane_files(jobs: Sequence[Job]) -> list[np.ndarray]:
-    found = []
+    scores = []
     for _, truth, prediction in jobs:
         true = read_mask(truth)
         guess = np.zeros_like(true) if prediction is None else read_mask(prediction)
         if true.shape != guess.shape:
             raise InputError(f"{prediction}: is {_size(guess)}, but its truth is {_size(true)}")
-        found.append(lane_f_scores(guess, true))
-    return found
+        scores.append(lane_f_scores(guess, true))
+    return scores
 
 
 def lane_f_scores(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -250,7 +250,7 @@ def _share(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def _count_drivable_files(jobs: Sequence[Job]) -> list[np.ndarray]:
-    found = []
+    tables = []
     ignored = len(DRIVABLE)
     for _, truth, prediction in jobs:
         true = read_mask(truth)
@@ -259,8 +259,8 @@ def _count_drivable_files(jobs: Sequence[Job]) -> list[np.ndarray]:
             raise InputError(f"{prediction}: is {_size(guess)}, but its truth is {_size(true)}")
         counted = true < ignored
         codes = true[counted].astype(np.int64) * (ignored + 1) + np.minimum(guess[counted], ignored)
-        found.append(np.bincount(codes, minlength=(ignored + 1) ** 2).reshape(ignored + 1, ignored + 1))
-    return found
+        tables.append(np.bincount(codes, minlength=(ignored + 1) ** 2).reshape(ignored + 1, ignored + 1))
+    return tables
 
 
 def _size(mask: np.ndarray) -> str:

@@ -29,7 +29,7 @@ def interpolate(points: Sequence[tuple[float, float]], samples: int) -> np.ndarr
     parameters = _chord_lengths(points)
     knots = _knots(parameters, degree)
     coefficients = _fit(parameters, points, knots, degree)
-    found = np.empty((samples, 2))
+    points_on_curve = np.empty((samples, 2))
     for i, u in enumerate(np.linspace(0.0, 1.0, samples).tolist()):
         left = _interval(knots, degree, u)
         basis = _basis(knots, degree, u, left)
@@ -37,8 +37,8 @@ def interpolate(points: Sequence[tuple[float, float]], samples: int) -> np.ndarr
             total = 0.0
             for j, value in enumerate(basis):
                 total += coefficients[left - degree + j][axis] * value
-            found[i, axis] = total
-    return found
+            points_on_curve[i, axis] = total
+    return points_on_curve
 
 
 def _chord_lengths(points: Sequence[tuple[float, float]]) -> list[float]:

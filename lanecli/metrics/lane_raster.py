@@ -194,11 +194,11 @@ class Pen:
             free: (N, 2), whether the piece with its discs is clear of the left and right, and of the top and bottom
                 border.
         """
-        found = []
+        stamps = []
         places = np.where(free, _NOWHERE, starts)
         for (x, y), (dx, dy), (at_x, at_y) in zip(starts.tolist(), steps.tolist(), places.tolist(), strict=True):
             if not (-_LONGEST <= dx <= _LONGEST and -_LONGEST <= dy <= _LONGEST):
-                found.append((x, y, self._make_stamp(x, y, dx, dy, self.size)))
+                stamps.append((x, y, self._make_stamp(x, y, dx, dy, self.size)))
                 continue
             key = dx, dy, at_x, at_y
             stamp = self._stamps.get(key)
@@ -206,8 +206,8 @@ class Pen:
                 if len(self._stamps) >= _STAMPS:
                     self._stamps.clear()
                 stamp = self._stamps[key] = self._make_stamp(x, y, dx, dy, self.size)
-            found.append((x, y, stamp))
-        return found
+            stamps.append((x, y, stamp))
+        return stamps
 
     def _free_stamp(self, dx: int, dy: int) -> _Stamp:
         """Return the stamp of a short piece far from every border."""

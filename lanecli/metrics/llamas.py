@@ -39,10 +39,10 @@ def label_files(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: there is none.
     """
-    found = {f"{path.parent.name}/{path.name}": path for path in sorted(folder.rglob("*.json"))}
-    if not found:
+    labels = {f"{path.parent.name}/{path.name}": path for path in sorted(folder.rglob("*.json"))}
+    if not labels:
         raise InputError(f"{folder}: holds no label (*.json)")
-    return found
+    return labels
 
 
 def score_lines(
@@ -205,14 +205,14 @@ def score_regression(labels: Path, prediction: Path) -> dict[str, Any]:
 def _distance(truth: list[float], values: Any, where: str) -> float | None:
     """Return the mean |dx| over the rows from 300 down where the truth is not -1; None if it is -1 in all of them."""
     try:
-        found = np.array(values, np.float64)
+        predicted = np.array(values, np.float64)
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: is not a list of numbers") from error
-    if found.shape not in ((SIZE[1],), (SIZE[1] - FIRST_ROW,)):
+    if predicted.shape not in ((SIZE[1],), (SIZE[1] - FIRST_ROW,)):
         raise InputError(f"{where}: is not a list of {SIZE[1]} or {SIZE[1] - FIRST_ROW} numbers")
     true = np.array(truth[FIRST_ROW:])
     counted = true != ABSENT
-    differences = np.abs(true - found[-len(true) :])[counted]
+    differences = np.abs(true - predicted[-len(true) :])[counted]
     if np.isnan(differences).any():
         raise InputError(f"{where}: NaN where the truth has a value (the official program stops)")
     return float(differences.mean()) if counted.any() else None

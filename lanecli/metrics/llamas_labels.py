@@ -45,9 +45,9 @@ def read_label(path: Path) -> Label:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found = [(lane["lane_id"], [_marker(marker) for marker in lane["markers"]]) for lane in document["lanes"]]
+        lines = [(lane["lane_id"], [_marker(marker) for marker in lane["markers"]]) for lane in document["lanes"]]
         projection = tuple(tuple(float(v) for v in row) for row in document["projection_matrix"])
-        kept = [(name, markers) for name, markers in found if _height(markers) >= _LOWEST_HEIGHT and len(markers) > 1]
+        kept = [(name, markers) for name, markers in lines if _height(markers) >= _LOWEST_HEIGHT and len(markers) > 1]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a LLAMAS label ({type(error).__name__}: {error})") from error
     names: dict[str, str] = {}
@@ -83,14 +83,14 @@ def read_x_values(path: Path) -> dict[str, list[float]]:
     Raises:
         InputError: it is not a LLAMAS label, or one that LLAMAS' own reader stops at.
     """
-    found = {name: [ABSENT] * SIZE[1] for name in LINES}
+    xs_of_line = {name: [ABSENT] * SIZE[1] for name in LINES}
     for name, markers in read_label(path).lines:
-        if name in found:
+        if name in xs_of_line:
             try:
-                found[name] = _fill_gaps(_rows(_extended(markers)))
+                xs_of_line[name] = _fill_gaps(_rows(_extended(markers)))
             except (ValueError, IndexError) as error:
                 raise InputError(f"{path}: line {name} lies outside the picture or has only level markers") from error
-    return found
+    return xs_of_line
 
 
 def _extended(markers: tuple[Marker, ...]) -> tuple[Marker, ...]:
@@ -113,16 +113,16 @@ def _extended(markers: tuple[Marker, ...]) -> tuple[Marker, ...]:
 
 def _rows(markers: tuple[Marker, ...]) -> list[float]:
     """Return the mean x of all markers in each row; a marker of up to two rows gives only its start."""
-    found: list[list[int]] = [[] for _ in range(SIZE[1])]
+    xs_in_row: list[list[int]] = [[] for _ in range(SIZE[1])]
     for marker in markers:
         (x, y), (x_stop, y_stop) = marker.start, marker.stop
-        found[y].append(x)
+        xs_in_row[y].append(x)
         height = y - y_stop
         if height > 2:
             slope = (x_stop - x) / height
             for i in range(height + 1):
-                found[y - i].append(round(x + slope * i))
-    return [sum(xs) / len(xs) if xs else ABSENT for xs in found]
+                xs_in_row[y - i].append(round(x + slope * i))
+    return [sum(xs) / len(xs) if xs else ABSENT for xs in xs_in_row]
 
 
 def _fill_gaps(xs: list[float]) -> list[float]:

@@ -45,17 +45,17 @@ def score_segmentation(
         InputError: a picture is missing or has another size.
     """
     names = list(label_files(labels))
-    found = run_jobs(_count_files, [(name, prediction / name) for name in names], workers, progress)
-    per_image = dict(zip(names, found, strict=True))
+    curves = run_jobs(_count_files, [(name, prediction / name) for name in names], workers, progress)
+    per_image = dict(zip(names, curves, strict=True))
     multi = {
-        str(number): {key: sum(entry[str(number)][key] for entry in found) / len(found) for key in found[0]["0"]}
+        str(number): {key: sum(entry[str(number)][key] for entry in curves) / len(curves) for key in curves[0]["0"]}
         for number in range(_CLASSES)
     }
     return {"multi": multi, "per_image_multi": per_image}
 
 
 def _count_files(jobs: Sequence[Job]) -> list[dict[str, Curve]]:
-    found = []
+    curves_of_picture = []
     for _, base in jobs:
         target = read_mask(f"{base}_target.png")
         curves = {}
@@ -64,8 +64,8 @@ def _count_files(jobs: Sequence[Job]) -> list[dict[str, Curve]]:
             if levels.shape != target.shape:
                 raise InputError(f"{base}_{number}.png: has another size than its target")
             curves[str(number)] = curve(levels, target == number)
-        found.append(curves)
-    return found
+        curves_of_picture.append(curves)
+    return curves_of_picture
 
 
 def curve(levels: np.ndarray, truth: np.ndarray) -> Curve:

@@ -63,7 +63,7 @@ def _counts(label_map: LabelMap) -> ConfusionMatrix | LabelCounts:
 
 
 def _count_files(label_map: LabelMap, jobs: Sequence[Job]) -> list[np.ndarray]:
-    found = []
+    tables = []
     read = read_color_mask if label_map.coding == "colors" else read_mask
     for truth, prediction in jobs:
         target, guess = (label_map.encode(read(path), str(path)) for path in (truth, prediction))
@@ -77,5 +77,5 @@ def _count_files(label_map: LabelMap, jobs: Sequence[Job]) -> list[np.ndarray]:
             counts.update(label_map.split_labels(guess)[None] == 1, label_map.split_labels(target)[None])
         else:
             counts.update(np.where(target == IGNORE_ID, np.uint8(0), guess), target)
-        found.append(counts.counts)
-    return found
+        tables.append(counts.counts)
+    return tables

@@ -94,12 +94,12 @@ def parse_lanes(data: bytes, path: str, warnings: Warnings) -> tuple[list[np.nda
         if data:
             warnings.add("files that are not JSON (no lanes)", path)
         return [], []
-    found = document.get("lane_lines") if isinstance(document, dict) else None
-    if not isinstance(found, list):
+    entries = document.get("lane_lines") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
         warnings.add("files without lane_lines (no lanes)", path)
         return [], []
     lanes, categories = [], []
-    for number, entry in enumerate(found, 1):
+    for number, entry in enumerate(entries, 1):
         where = f"{path}, lane {number}"
         points = entry.get("uv") if isinstance(entry, dict) else None
         if not isinstance(points, list) or not points or not isinstance(points[0], list) or len(points[0]) < 2:

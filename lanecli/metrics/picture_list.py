@@ -23,7 +23,7 @@ def read_lists(paths: list[Path]) -> list[PictureList]:
     Raises:
         InputError: a file does not exist or cannot be read, a folder has no list, or two lists have the same name.
     """
-    found = []
+    picture_lists = []
     for path in paths:
         files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         if not files:
@@ -34,12 +34,12 @@ def read_lists(paths: list[Path]) -> list[PictureList]:
             except OSError as error:
                 raise InputError(f"{file}: this list of pictures cannot be read ({error.strerror})") from error
             lines = text.split("\n")
-            found.append(PictureList(file.stem, tuple(lines if lines[-1] else lines[:-1])))
-    names = [found_list.name for found_list in found]
+            picture_lists.append(PictureList(file.stem, tuple(lines if lines[-1] else lines[:-1])))
+    names = [picture_list.name for picture_list in picture_lists]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"two lists have the name {twice}")
-    return found
+    return picture_lists
 
 
 def list_of_files(folder: str, ending: str) -> PictureList:

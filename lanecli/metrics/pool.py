@@ -31,22 +31,22 @@ def run_jobs(
     """
     workers = min(workers or _cores(), len(jobs) // _WORTH_A_PROCESS)
     chunks = [jobs[i : i + _CHUNK] for i in range(0, len(jobs), _CHUNK)]
-    found: list[Answer] = []
+    results: list[Answer] = []
 
     def collect(answers: list[Answer]) -> None:
-        found.extend(answers)
+        results.extend(answers)
         if progress:
-            progress(len(found), len(jobs))
+            progress(len(results), len(jobs))
 
     if workers < 2:
         for chunk in chunks:
             collect(function(chunk))
-        return found
+        return results
     # a fresh interpreter, because a fork would lock up on this one's threads (progress bar, OpenCV)
     with worker_pool(workers, fresh=True) as pool:
         for answers in in_order(pool, function, chunks):
             collect(answers)
-    return found
+    return results
 
 
 def _cores() -> int:

@@ -195,16 +195,16 @@ def _lines(path: Path, refusal: str | None) -> list[Any]:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    found = []
+    values = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(json.loads(line))
+            values.append(json.loads(line))
         except (ValueError, RecursionError) as error:
             what = "is blank" if not line.strip() else f"is not JSON ({error})"
             if refusal is None:
                 raise InputError(f"{path}: line {number} {what}") from error
             raise _refused(path, f"line {number} {what}", refusal) from error
-    return found
+    return values
 
 
 def _refused(path: Path, what: str, sentence: str) -> InputError:

@@ -34,8 +34,8 @@ def clean(class_map: NDArray[np.uint8], picture: NDArray[np.uint8], background: 
     Returns:
         (H, W) uint8; `class_map` itself if there is nothing to remove.
     """
-    found = (class_map != background).astype(np.uint8)
-    count, labels, stats, centres = cv2.connectedComponentsWithStats(found, connectivity=8)
+    is_foreground = (class_map != background).astype(np.uint8)
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(is_foreground, connectivity=8)
     if count == 1:
         return class_map
     height, width = class_map.shape
