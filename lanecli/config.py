@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.overrides import NAMED_SECTIONS, Loader, expanded, meant, put
 from lanecli.textfiles import read_yaml
 
@@ -353,7 +353,7 @@ def _explain(error: ValidationError, where: str) -> str:
     fault = error.errors()[0]
     place = " ".join(".".join(str(p) for p in fault["loc"]).split())
     if fault["type"] == "extra_forbidden":
-        hint = f" (did you mean '{key}'?)" if (key := meant(place)) else nearest(place, known_keys())
+        hint = f" (did you mean '{key}'?)" if (key := meant(place)) else did_you_mean(place, known_keys())
         return f"{where}: unknown key '{place}'{hint}"
     return f"{where}: {place}: {fault['msg'].removeprefix('Value error, ')}, got {reprlib.repr(fault.get('input'))}"
 

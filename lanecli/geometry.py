@@ -1,7 +1,7 @@
 """Geometry: what happens to a picture before the network sees it, with an exact, half-pixel-consistent inverse.
 
 Coordinates are pixel centres: the centre of the top-left pixel is (0, 0), its corner (-0.5, -0.5). A resize by s maps
-x to (x + 0.5) * s - 0.5, in both directions and for pictures, masks and points alike; mixing this convention with
+x to (x + 0.5) * s - 0.5, in both directions, and alike for pictures, masks and points. Mixing this convention with
 corner-aligned resizing shifts results by pixels, which has cost competitors a percent of IoU.
 """
 
@@ -21,15 +21,15 @@ Size = tuple[int, int]
 """(width, height) in pixels."""
 
 MAX_PIXELS = 1 << 25
-"""Most pixels it may have: a picture of 8K."""
+"""Most pixels a network's picture may have: a picture of 8K."""
 MAX_SIDE = 16384
-"""Longest side a network's picture may have: a file that asks for more is damaged, and would only exhaust memory."""
+"""Longest side of a network's picture: a file that asks for more is damaged, and would only exhaust memory."""
 
 _FINEST = 1_000_000
-"""Denominator of crop margins that are shares: they are whole numbers over it."""
+"""Largest denominator of a crop margin that is a share: the share becomes a fraction of whole numbers."""
 
 SNAP = 1024
-"""Levels are taken to multiples of 1 / SNAP before they are rounded: what is a half in exact numbers stays one."""
+"""Levels are rounded to multiples of 1 / SNAP before they are rounded to whole levels, so that a half stays a half."""
 
 PAD_COLOR = 114
 """Grey level of the bars `fit="pad"` adds."""
@@ -38,9 +38,18 @@ PAD_COLOR = 114
 def resize(picture: np.ndarray, size: Size, *, nearest: bool = False, exact: bool = False) -> np.ndarray:
     """Resize (H, W) or (H, W, C) to `size`, half-pixel consistent.
 
-    Area averaging where it shrinks (no aliasing: thin stripes keep their weight), bilinear where it grows; with
-    `nearest`, the value at the nearest pixel centre, for masks of ids. With `exact`, bytes are rounded as an exported
-    graph rounds them, halves to even, where OpenCV's own sums put a half now here, now there; it takes longer.
+    Sides that shrink are area averaged (no aliasing: thin stripes keep their weight), sides that grow are bilinear.
+
+    Args:
+        picture: uint8 or float.
+        size: (width, height) in pixels.
+        nearest: take the value at the nearest pixel centre instead, for masks of ids.
+        exact: round bytes as an exported graph does, halves to even; OpenCV's own sums round a half sometimes up and
+            sometimes down. It takes longer.
+
+    Example:
+        >>> resize(np.array([[0, 100, 200, 100]], np.uint8), (2, 1))
+        array([[ 50, 150]], dtype=uint8)
     """
     height, width = picture.shape[:2]
     if (width, height) == size:
@@ -50,7 +59,7 @@ def resize(picture: np.ndarray, size: Size, *, nearest: bool = False, exact: boo
     smaller = min(width, size[0]), min(height, size[1])
     if smaller == size and not exact:
         return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    # a side grows: in floats, rounded once, for OpenCV's bilinear of bytes is a level off here and there
+    # OpenCV's bilinear on bytes is sometimes off by a level: compute in floats and round once
     grown = picture.astype(np.float32) if picture.dtype == np.uint8 else picture
     if smaller != (width, height):  # one side may shrink while the other grows
         grown = cv2.resize(grown, smaller, interpolation=cv2.INTER_AREA)
@@ -63,10 +72,11 @@ def resize(picture: np.ndarray, size: Size, *, nearest: bool = False, exact: boo
 
 
 def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W[, C]) at the pixel centres nearest to those of `size`, in whole numbers: OpenCV's fixed point drifts.
+    """Return (H, W[, C]) at the pixel centres nearest to those of `size`, in integers (OpenCV's fixed point drifts).
 
-    Halfway between two centres (every pixel, when a picture is halved) columns go left in even rows and right in odd
-    ones, rows up in even columns and down in odd ones; always taking one side would shift every mask by half a pixel.
+    A target centre halfway between two source centres (every one of them, when a picture is halved) takes the left
+    column in even rows and the right one in odd rows, the upper row in even columns and the lower one in odd columns.
+    Always taking the same side would shift every mask by half a pixel.
     """
     columns, rows = _centres(ids.shape[1], size[0]), _centres(ids.shape[0], size[1])
     if columns[0] is columns[1] and rows[0] is rows[1]:
@@ -79,20 +89,21 @@ def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
 
 
 def _centres(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the source centre nearest to each target centre; of two equally near ones the lower, and the higher."""
+    """Return the index of the source centre nearest to each target centre: the lower and the higher of a tie."""
     higher, rest = np.divmod((2 * np.arange(target) + 1) * source, 2 * target)
     return (higher - (rest == 0), higher) if not rest.all() else (higher, higher)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A Geometry applied to one frame size.
+    """A Geometry applied to frames of one size.
 
     Attributes:
-        frame: the frame's size.
+        frame: size of the frame.
         box: the crop as (left, top, right, bottom) pixel edges in the frame.
-        network: the size the network sees.
-        content: (left, top, right, bottom) of the crop inside the network's picture; smaller than it when padded.
+        network: size of the network's picture.
+        content: (left, top, right, bottom) of the crop inside the network's picture; smaller than the picture when
+            padded.
     """
 
     frame: Size
@@ -106,15 +117,18 @@ class Placement:
         return self.frame == self.network and self.box == self.content == (0, 0, *self.frame)
 
     def picture(self, picture: np.ndarray, fill: int = PAD_COLOR, *, exact: bool = False) -> np.ndarray:
-        """(H, W[, C]) of the frame's size to (h, w[, C]) of the network's; bars are `fill`; `exact` as for `resize`."""
+        """Map a picture (H, W[, C]) of the frame's size to (h, w[, C]) of the network's; bars get `fill`.
+
+        `exact` is that of :func:`resize`.
+        """
         return self._forward(picture, fill, nearest=False, exact=exact)
 
     def mask(self, mask: np.ndarray, fill: int = 255) -> np.ndarray:
-        """(H, W) ids of the frame's size to (h, w) of the network's, by nearest centre; bars are `fill`."""
+        """Map ids (H, W) of the frame's size to (h, w) of the network's by the nearest centre; bars get `fill`."""
         return self._forward(mask, fill, nearest=True)
 
     def plane(self, plane: np.ndarray, fill: int) -> np.ndarray:
-        """A subsampled chroma plane, (ceil(H/s), ceil(W/s)), to (h, w) of the network's size; bars are `fill`."""
+        """Map a subsampled chroma plane, (ceil(H/s), ceil(W/s)), to (h, w) of the network's size; bars get `fill`."""
         width, height = self.frame
         step_x, step_y = round(width / plane.shape[1]), round(height / plane.shape[0])
         left, top, right, bottom = self.box
@@ -137,17 +151,17 @@ class Placement:
         return canvas
 
     def inverse_mask(self, mask: np.ndarray, fill: int = 0) -> np.ndarray:
-        """(h, w) ids at network size to (H, W) at the frame's, by nearest centre; outside the crop `fill`."""
+        """Map ids (h, w) of the network's size to (H, W) of the frame's by nearest centre; `fill` outside the crop."""
         return self._inverse(mask, np.asarray(fill, mask.dtype), nearest=True)
 
     def inverse_map(self, values: np.ndarray, fill: float = 0.0) -> np.ndarray:
-        """(h, w) floats at network size to (H, W) at the frame's, bilinear; outside the crop `fill`."""
+        """Map floats (h, w) of the network's size to (H, W) of the frame's, bilinear; `fill` outside the crop."""
         return self._inverse(values, np.asarray(fill, values.dtype), nearest=False)
 
     def inverse_probabilities(self, probabilities: np.ndarray, background: int | None = 0) -> np.ndarray:
-        """(C, h, w) float32 in 0..1 at network size to (C, H, W) at the frame's size, bilinear.
+        """Map (C, h, w) float32 in 0..1 of the network's size to (C, H, W) of the frame's, bilinear.
 
-        Outside the crop the background class (if there is one) has probability one.
+        Outside the crop, the background class (if there is one) has probability one.
         """
         maps = [self.inverse_map(p, 1.0 if i == background else 0.0) for i, p in enumerate(probabilities)]
         return np.stack(maps)
@@ -167,19 +181,22 @@ class Placement:
         return (content[2:] - content[:2]) / (box[2:] - box[:2]), box[:2], content[:2]
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """(N, 2) x, y in the frame to the network's picture; the same map the pixels take."""
+        """Map (N, 2) x, y in the frame to the network's picture, as the pixels are mapped."""
         scale, origin, offset = self._scale()
         return (np.asarray(points, float) + 0.5 - origin) * scale + offset - 0.5
 
     def inverse_points(self, points: np.ndarray) -> np.ndarray:
-        """(N, 2) x, y in the network's picture back to the frame; the exact inverse of :meth:`points`."""
+        """Map (N, 2) x, y in the network's picture to the frame; the exact inverse of :meth:`points`."""
         scale, origin, offset = self._scale()
         return (np.asarray(points, float) + 0.5 - offset) / scale + origin - 0.5
 
 
 class Side(NamedTuple):
-    """A Geometry along one side of a frame: pixels `start` to `start + length` of it fill `content_length` pixels from
-    `content_start` of the network's `network`."""
+    """A Geometry along one side of a frame.
+
+    Pixels `start` to `start + length` of the frame fill `content_length` pixels, from `content_start` on, of the
+    `network` pixels along this side of the network's picture.
+    """
 
     start: Any
     length: Any
@@ -189,7 +206,7 @@ class Side(NamedTuple):
 
 
 def _margin(margin: float, side: Any, made_for: int | None) -> Any:
-    """Whole pixels of a crop margin on a side of `side` pixels; halves are rounded up."""
+    """Return a crop margin in whole pixels for a side of `side` pixels; halves are rounded up."""
     if 0 < margin < 1:
         share = Fraction(margin).limit_denominator(_FINEST)
         return (2 * share.numerator * side + share.denominator) // (2 * share.denominator)
@@ -197,27 +214,33 @@ def _margin(margin: float, side: Any, made_for: int | None) -> Any:
     return (2 * whole * side + made_for) // (2 * made_for) if whole and made_for else whole
 
 
-def _least(one: Any, other: int) -> Any:
-    """The smaller number; `one` may be a graph's own."""
+def _smaller(one: Any, other: int) -> Any:
+    """Return the smaller number; `one` may be a symbolic integer of a graph under export."""
     return min(one, other) if isinstance(one, int) else one.__sym_min__(other)
 
 
-def _most(one: Any, other: int) -> Any:
-    """The larger number; `one` may be a graph's own."""
+def _larger(one: Any, other: int) -> Any:
+    """Return the larger number; `one` may be a symbolic integer of a graph under export."""
     return max(one, other) if isinstance(one, int) else one.__sym_max__(other)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Crop, then resize (and pad) to the network's size.
+    """Crops a picture, then resizes (and pads) it to the network's size.
 
     Attributes:
-        size: (width, height) the network sees; None keeps the crop's own size.
-        crop: margins (left, top, right, bottom) taken off first; an int is pixels, a float below 1 a share of the
+        size: (width, height) of the network's picture; None keeps the crop's own size.
+        crop: margins (left, top, right, bottom) cut off first: an int is in pixels, a float below 1 is a share of the
             frame's side.
-        fit: ``"stretch"`` fills `size` (anisotropic), ``"pad"`` keeps the aspect ratio and centres it between bars.
-        frame: (width, height) of the frames a crop in pixels was measured on; on frames of another size its margins
-            are scaled with the frame's sides. None where nobody wrote it down: margins are then taken as they are.
+        fit: ``"stretch"`` fills `size` (anisotropic), ``"pad"`` keeps the aspect ratio and centres the crop between
+            bars.
+        frame: (width, height) of the frames that a crop in pixels was measured on; on frames of another size its
+            margins are scaled with the frame's sides. None if unknown: margins are then used unscaled.
+
+    Example:
+        >>> placement = Geometry(size=(128, 64), crop=(0, 40, 0, 0)).place((320, 200))
+        >>> placement.box, placement.network
+        ((0, 40, 320, 200), (128, 64))
     """
 
     size: Size | None = None
@@ -227,22 +250,22 @@ class Geometry:
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or not 1 <= min(self.size) <= max(self.size) <= MAX_SIDE):
-            raise InputError(f"geometry: size is (width, height) in pixels, each 1 to {MAX_SIDE}, got {self.size}")
+            raise InputError(f"geometry: size must be (width, height) in pixels, each 1 to {MAX_SIDE}, not {self.size}")
         if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS:
             raise InputError(f"geometry: size {self.size} has more than {MAX_PIXELS} pixels")
         if self.fit not in ("stretch", "pad"):
-            raise InputError(f"geometry: fit is 'stretch' or 'pad', not '{self.fit}'")
+            raise InputError(f"geometry: fit must be 'stretch' or 'pad', not '{self.fit}'")
         if len(self.crop) != 4 or any(not m >= 0 or (m % 1 and m > 1) for m in self.crop):
-            raise InputError(f"geometry: crop margins are whole pixels or shares below 1, got {self.crop}")
+            raise InputError(f"geometry: crop margins must be whole pixels or shares below 1, not {self.crop}")
         if self.frame is not None and (len(self.frame) != 2 or not min(self.frame) >= 1):
-            raise InputError(f"geometry: frame is (width, height) in pixels, got {self.frame}")
+            raise InputError(f"geometry: frame must be (width, height) in pixels, not {self.frame}")
 
     def scales_crop(self, frame: Size) -> bool:
-        """Whether margins in pixels, made for frames of another size, are scaled for frames of this size."""
+        """Return whether crop margins are scaled for this frame size: margins in pixels, measured on another size."""
         return self.frame is not None and self.frame != frame and any(margin >= 1 for margin in self.crop)
 
     def place(self, frame: Size) -> Placement:
-        """The geometry for frames of one size. Raises InputError when the crop leaves nothing."""
+        """Return the geometry for frames of one size. Raises InputError if the crop leaves nothing of them."""
         width, height = frame
         across, down = self.side(0, width, height), self.side(1, height, width)
         if min(across.length, down.length) < 1:
@@ -257,12 +280,12 @@ class Geometry:
         return Placement(frame, box, (across.network, down.network), content)
 
     def side(self, axis: int, length: Any, other: Any) -> Side:
-        """The geometry along one side of a frame, in whole numbers that may be a graph's own.
+        """Return the geometry along one side of a frame, in whole numbers, which may be symbolic integers of a graph.
 
         Args:
-            axis: 0 across, 1 down.
+            axis: 0 for the width, 1 for the height.
             length: the frame's side in pixels.
-            other: its other side, which padding depends on.
+            other: the frame's other side, on which padding depends.
         """
         start, cut = self._cut(axis, length)
         _, cut_other = self._cut(1 - axis, other)
@@ -271,17 +294,17 @@ class Geometry:
         network, network_other = self.size[axis], self.size[1 - axis]
         inner = network
         if self.fit == "pad":  # the longer side fills the network's, the other keeps the aspect ratio
-            inner = _most(_least((2 * cut * network_other + cut_other) // (2 * cut_other), network), 1)
+            inner = _larger(_smaller((2 * cut * network_other + cut_other) // (2 * cut_other), network), 1)
         return Side(start, cut, network, (network - inner) // 2, inner)
 
     def _cut(self, axis: int, length: Any) -> tuple[Any, Any]:
-        """Where the crop begins along a side, and how long it is."""
+        """Return where the crop begins along a side, and how long it is."""
         made_for = self.frame[axis] if self.frame else None
         before, after = (_margin(self.crop[axis + i], length, made_for) for i in (0, 2))
         return before, length - before - after
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON and YAML friendly form; :meth:`from_dict` reads it back equal."""
+        """Return a form for JSON and YAML, from which :meth:`from_dict` builds an equal geometry."""
         written: dict[str, Any] = {
             "size": list(self.size) if self.size else None,
             "crop": list(self.crop),
@@ -291,7 +314,7 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Geometry:
-        """Read :meth:`to_dict`'s form. Raises InputError naming what is wrong."""
+        """Build a geometry from what :meth:`to_dict` returned. Raises InputError that says what is wrong."""
         try:
             size, frame = data.get("size"), data.get("frame")
             left, top, right, bottom = data.get("crop", (0, 0, 0, 0))
@@ -302,12 +325,12 @@ class Geometry:
                 (int(frame[0]), int(frame[1])) if frame else None,
             )
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
-            raise InputError(f"geometry is not readable: {error}") from error
+            raise InputError(f"the geometry cannot be read: {error}") from error
 
 
 def parse_size(text: str) -> Size:
-    """``"1536x512"`` as (1536, 512). Raises InputError for anything else."""
+    """Return ``"1536x512"`` as (1536, 512). Raises InputError for anything else."""
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise InputError(f"a size is WIDTHxHEIGHT such as 1536x512, got '{text}'")
+        raise InputError(f"a size is WIDTHxHEIGHT, such as 1536x512, not '{text}'")
     return int(width), int(height)

@@ -1,4 +1,4 @@
-"""LabelMap: the classes, how source ids or colours become train ids, and the way back."""
+"""LabelMap: the classes, how source ids or colours are encoded to train ids, and how they are decoded back."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from lanecli.errors import InputError, reason
 IGNORE_ID = 255
 """The train id of a pixel that counts neither in a loss nor in a metric."""
 
-_UNKNOWN = 254  # never a train id: marks table entries nothing was declared for
+_UNKNOWN = 254  # never a train id: marks source values that no class declares
 MAX_MULTILABEL = 7
-"""Most classes of a multi-label map: its masks hold one bit per class, and all bits set is `IGNORE_ID`."""
+"""Most classes a multi-label map can have: its masks hold one bit per class, and all bits set is `IGNORE_ID`."""
 
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class: its name, the RGB colour it is drawn in, and the source values that become it.
+    """One class: its name, the RGB colour it is drawn in, and the source values it stands for.
 
-    `sources` are source ids, or colours packed as ``0xRRGGBB``; `decode` is the one written back.
+    Attributes:
+        name: the class's name.
+        color: (R, G, B), each 0..255.
+        sources: source ids, or colours packed as ``0xRRGGBB``, that are encoded to this class.
+        decode: the source value this class is decoded to; None for its first source.
     """
 
     name: str
@@ -34,17 +38,17 @@ class LabelClass:
 
     @property
     def decoded(self) -> int | None:
-        """The source value this class is written back as: `decode`, else its first source."""
+        """The source value this class is decoded to: `decode`, else its first source, else None."""
         return self.decode if self.decode is not None else (self.sources[0] if self.sources else None)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What scores come to.
+    """Class ids chosen from scores.
 
     Attributes:
-        class_map: (H, W) uint8 train ids; `IGNORE_ID` where none of the classes holds (several labels, no background).
-        labels: (H, W) uint8, bit i where class i holds, for maps of several labels at once; else None.
+        class_map: (H, W) uint8 train ids; `IGNORE_ID` where no class holds (multi-label maps without a background).
+        labels: (H, W) uint8, bit i set where class i holds, for multi-label maps; else None.
     """
 
     class_map: np.ndarray
@@ -52,29 +56,31 @@ class Decision:
 
 
 def pack_color(color: Iterable[int]) -> int:
-    """(R, G, B), each 0..255, as ``0xRRGGBB``."""
+    """Return (R, G, B), each 0..255, as ``0xRRGGBB``."""
     red, green, blue = (int(c) for c in color)
     return red << 16 | green << 8 | blue
 
 
 def unpack_color(value: int) -> tuple[int, int, int]:
-    """``0xRRGGBB`` as (R, G, B)."""
+    """Return ``0xRRGGBB`` as (R, G, B)."""
     return value >> 16 & 255, value >> 8 & 255, value & 255
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A named set of classes with its encode and decode sides; index in `classes` is the train id.
+    """A named set of classes, with the source values they are encoded from and decoded to.
+
+    A class's index in `classes` is its train id.
 
     Attributes:
-        name: what it is called on the command line and in files.
+        name: its name on the command line and in files.
         classes: the classes in train id order (at most 254).
-        ignored: source values that become `IGNORE_ID`.
+        ignored: source values that are encoded to `IGNORE_ID`.
         coding: ``"ids"`` (grey or palette pictures) or ``"colors"`` (RGB pictures, sources packed as 0xRRGGBB).
-        background: train id of the class metrics may leave out and overlays do not draw; None if there is none.
-        swaps: pairs of train ids that change places when a picture is mirrored left to right.
-        multilabel: several classes may hold at one pixel (sigmoid) instead of one of many (softmax). A source value
-            may then be in several classes, and a mask holds bit ``1 << i`` for class i instead of a train id.
+        background: train id of the class that metrics may leave out and overlays do not draw; None if there is none.
+        swaps: pairs of train ids that are exchanged when a picture is mirrored left to right.
+        multilabel: whether several classes may hold at one pixel (sigmoid) instead of exactly one (softmax). A source
+            value may then belong to several classes, and a mask holds bit ``1 << i`` for class i instead of a train id.
     """
 
     name: str
@@ -87,9 +93,9 @@ class LabelMap:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.classes) <= 254:
-            raise InputError(f"label map '{self.name}' needs 1 to 254 classes, it has {len(self.classes)}")
+            raise InputError(f"label map '{self.name}' must have 1 to 254 classes, not {len(self.classes)}")
         if self.coding not in ("ids", "colors"):
-            raise InputError(f"label map '{self.name}': coding is 'ids' or 'colors', not '{self.coding}'")
+            raise InputError(f"label map '{self.name}': coding must be 'ids' or 'colors', not '{self.coding}'")
         if self.multilabel and len(self.classes) > MAX_MULTILABEL:
             raise InputError(f"label map '{self.name}': a multi-label map has at most {MAX_MULTILABEL} classes")
         seen: dict[int, str] = {}
@@ -99,7 +105,7 @@ class LabelMap:
                 if not 0 <= value <= limit:
                     raise InputError(f"label map '{self.name}': source {value} of '{name}' is outside 0..{limit}")
                 if value in seen and (not self.multilabel or name == "ignored" or seen[value] == name):
-                    raise InputError(f"label map '{self.name}': source {value} is in '{seen[value]}' and '{name}'")
+                    raise InputError(f"label map '{self.name}': source {value} is in both '{seen[value]}' and '{name}'")
                 seen[value] = name
         for label in self.classes:
             if not all(0 <= level <= 255 for level in label.color):
@@ -109,9 +115,9 @@ class LabelMap:
         if len({c.name for c in self.classes}) < len(self.classes):
             raise InputError(f"label map '{self.name}' names a class twice")
         if self.background is not None and not 0 <= self.background < len(self.classes):
-            raise InputError(f"label map '{self.name}': background {self.background} is no class")
+            raise InputError(f"label map '{self.name}': there is no class {self.background} to be the background")
         if any(not 0 <= i < len(self.classes) for pair in self.swaps for i in pair):
-            raise InputError(f"label map '{self.name}': a swap names a class that is not there")
+            raise InputError(f"label map '{self.name}': a swap names a class that does not exist")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -127,16 +133,16 @@ class LabelMap:
 
     @property
     def bernoulli(self) -> bool:
-        """Whether scores are independent yes-or-no planes: one for two exclusive classes, one a label for several."""
+        """Whether scores are independent yes-or-no planes: one plane for two exclusive classes, or one per label."""
         return self.multilabel or len(self.classes) == 2
 
     @property
     def plane_classes(self) -> tuple[int, ...]:
-        """The class each plane of scores stands for: class 1 alone for two exclusive classes, else every class."""
+        """The class that each plane of scores stands for: class 1 alone for two exclusive classes, else every class."""
         return (1,) if self.bernoulli and not self.multilabel else tuple(range(len(self.classes)))
 
     def same_classes(self, other: LabelMap) -> bool:
-        """Whether predictions of both mean the same: equal names in equal order, and the same mode."""
+        """Return whether predictions of both maps mean the same: equal names in equal order, and the same mode."""
         return self.names == other.names and self.multilabel == other.multilabel
 
     @cached_property
@@ -152,7 +158,7 @@ class LabelMap:
         return table
 
     def encode(self, source: np.ndarray, where: str = "mask") -> np.ndarray:
-        """Source labels to train ids.
+        """Encode source labels to train ids.
 
         Args:
             source: (H, W) uint8 ids, or (H, W, 3) uint8 RGB when `coding` is ``"colors"``.
@@ -162,12 +168,17 @@ class LabelMap:
             (H, W) uint8 train ids, `IGNORE_ID` where ignored.
 
         Raises:
-            InputError: a value the map does not know, named with its pixel count and the nearest known one.
+            InputError: a value is not in the map; the message names it, its pixel count and the nearest known value.
+
+        Example:
+            >>> from lanecli.labelmaps import label_map
+            >>> label_map("culane").encode(np.array([[0, 2, 255]], np.uint8))
+            array([[  0,   2, 255]], dtype=uint8)
         """
         wanted = 2 if self.coding == "ids" else 3
         if source.ndim != wanted or source.dtype != np.uint8:
             kind = "one channel of 8-bit ids" if wanted == 2 else "RGB colours"
-            raise InputError(f"{where}: label map '{self.name}' reads {kind}, got {source.dtype} {source.shape}")
+            raise InputError(f"{where}: label map '{self.name}' needs {kind}, not {source.dtype} {source.shape}")
         if self.coding == "colors":
             wide = source.astype(np.uint32)
             source = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
@@ -180,14 +191,14 @@ class LabelMap:
         return encoded
 
     def _describe_unknown(self, values: np.ndarray) -> str:
-        found, counts = np.unique(values, return_counts=True)
-        value, count = int(found[counts.argmax()]), int(counts.max())
+        unknown_values, counts = np.unique(values, return_counts=True)
+        value, count = int(unknown_values[counts.argmax()]), int(counts.max())
         known = np.array(sorted({v for c in self.classes for v in c.sources} | set(self.ignored)))
         text = f"id {value}" if self.coding == "ids" else f"colour {unpack_color(value)}"
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        more = f" and {len(unknown_values) - 1} more" if len(unknown_values) > 1 else ""
         unknown = f"{text} ({count} pixels){more} is not in label map '{self.name}'"
         if not known.size:
-            return f"{unknown}, which names no source at all"
+            return f"{unknown}, which has no source values at all"
         if self.coding == "ids":
             closest = int(known[np.abs(known - value).argmin()])
             near = f"id {closest}"
@@ -196,19 +207,25 @@ class LabelMap:
             closest = int(known[np.abs(rgb - np.array(unpack_color(value))).sum(1).argmin()])
             near = f"{unpack_color(closest)}"
         owner = next((c.name for c in self.classes if closest in c.sources), "ignored")
-        return f"{unknown}; the nearest known is {near} ('{owner}')"
+        return f"{unknown}; the nearest known value is {near} ('{owner}')"
 
     def decode(self, train_ids: np.ndarray) -> np.ndarray:
-        """Train ids back to source labels: (H, W) uint8 ids, or (H, W, 3) uint8 RGB for a colour map.
+        """Decode train ids to source labels.
 
-        Ignored pixels become the first ignored source value, or the background where there is none.
-        Raises InputError for a class without a source, or an id that is no class, or for a multi-label map, whose
-        masks say less than their sources.
+        Ignored pixels become the first ignored source value, or else the background.
+
+        Args:
+            train_ids: (H, W) uint8.
+
+        Returns:
+            (H, W) uint8 ids, or (H, W, 3) uint8 RGB for a map of colours.
+
+        Raises:
+            InputError: a class has no source, an id is not a class, or the map is multi-label, whose masks hold less
+                than their sources.
         """
         if self.multilabel:
-            raise InputError(
-                f"label map '{self.name}' holds several labels at a pixel and has no way back to source ids"
-            )
+            raise InputError(f"label map '{self.name}' is multi-label, and its masks cannot be decoded to source ids")
         values: list[int] = []
         for label in self.classes:
             if label.decoded is None:
@@ -216,7 +233,7 @@ class LabelMap:
             values.append(label.decoded)
         highest = int(train_ids[train_ids != IGNORE_ID].max(initial=0))
         if highest >= len(values):
-            raise InputError(f"train id {highest} is no class of label map '{self.name}' ({len(values)} classes)")
+            raise InputError(f"train id {highest} is not one of the {len(values)} classes of label map '{self.name}'")
         table = np.zeros(256, np.uint32)
         table[: len(values)] = values
         table[IGNORE_ID] = self.ignored[0] if self.ignored else values[self.background or 0]
@@ -225,8 +242,8 @@ class LabelMap:
             return decoded.astype(np.uint8)
         return np.stack([decoded >> 16 & 255, decoded >> 8 & 255, decoded & 255], axis=-1).astype(np.uint8)
 
-    def planes(self, masks: np.ndarray) -> np.ndarray:
-        """Masks of several labels at once, bit i for class i, as one plane a class.
+    def split_labels(self, masks: np.ndarray) -> np.ndarray:
+        """Split multi-label masks, which hold bit i for class i, into one plane per class.
 
         Args:
             masks: (…, H, W) uint8; `IGNORE_ID` where ignored.
@@ -239,7 +256,7 @@ class LabelMap:
         return np.where(wide == IGNORE_ID, np.uint8(IGNORE_ID), wide >> bits & 1).astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON and YAML friendly form; :meth:`from_dict` reads it back equal."""
+        """Return a form for JSON and YAML, from which :meth:`from_dict` builds an equal map."""
         return {
             "name": self.name,
             "coding": self.coding,
@@ -255,7 +272,7 @@ class LabelMap:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LabelMap:
-        """Read :meth:`to_dict`'s form. Raises InputError naming what is missing or wrong."""
+        """Build a map from what :meth:`to_dict` returned. Raises InputError that says what is missing or wrong."""
         try:
             return cls(
                 name=str(data["name"]),
@@ -275,30 +292,30 @@ class LabelMap:
                 multilabel=bool(data.get("multilabel", False)),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise InputError(f"label map is not readable: {reason(error)}") from error
+            raise InputError(f"the label map cannot be read: {reason(error)}") from error
 
 
 def _whole(value: Any) -> int:
-    """A number out of a file, as int. Raises ValueError where it is not whole."""
+    """Return a number from a file as int. Raises ValueError if it is not a whole number."""
     if isinstance(value, bool) or int(value) != float(value):
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
     return int(value)
 
 
 def decide(planes: np.ndarray, label_map: LabelMap, ties: np.ndarray | None = None, threshold: float = 0.5) -> Decision:
-    """Scores to class ids: the one place where this is done.
+    """Choose class ids from scores. No other code does this.
 
-    Two exclusive classes: class 1 where its plane is above `threshold`. Several of many: each label whose plane is
-    above it; in the class map the highest of them, the background where there is none, `IGNORE_ID` where the map has
-    no background. One of many: the highest plane, the first of equal ones.
+    Two exclusive classes: class 1 where its plane is above `threshold`. Multi-label: each label whose plane is above
+    `threshold`; the class map then has the highest of them, or the background where there is none, or `IGNORE_ID` if
+    the map has no background. Many exclusive classes: the highest plane, the first of equal ones.
 
     Args:
         planes: (K, H, W) float32, one plane for each of `LabelMap.plane_classes`: probabilities, or any scores that
-            are compared alike, such as logits with a threshold of 0.
+            compare alike, such as logits with a threshold of 0.
         label_map: the classes.
-        ties: (K, H, W) float32 scores that decide where `planes` are equal (or equal to the threshold); None: first
-            come, first served.
-        threshold: of yes-or-no planes.
+        ties: (K, H, W) float32 scores that decide where `planes` are equal (or equal to the threshold); None to take
+            the first of equal planes.
+        threshold: value above which a yes-or-no plane holds.
 
     Example:
         >>> from lanecli.labelmaps import label_map
@@ -321,8 +338,8 @@ def decide(planes: np.ndarray, label_map: LabelMap, ties: np.ndarray | None = No
 
 
 def _above(plane: np.ndarray, threshold: float, ties: np.ndarray | None) -> np.ndarray:
-    """(H, W) uint8: 255 where `plane` is above `threshold`, or equal to it with a tie that is above it."""
-    if plane.size == 1:  # OpenCV takes a single pixel for a scalar
+    """Return (H, W) uint8: 255 where `plane` is above `threshold`, or equal to it with a tie score above it."""
+    if plane.size == 1:  # OpenCV treats an array of one pixel as a scalar
         above = np.where(plane > threshold, np.uint8(255), np.uint8(0))
     else:
         above = cv2.compare(plane, threshold, cv2.CMP_GT)
@@ -333,7 +350,7 @@ def _above(plane: np.ndarray, threshold: float, ties: np.ndarray | None) -> np.n
 
 
 def _highest(planes: np.ndarray, ties: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) uint8 number of the highest plane, and (H, W) its height."""
+    """Return the index of the highest plane, (H, W) uint8, and its value, (H, W)."""
     best = np.zeros(planes.shape[1:], np.uint8)
     highest = planes[0].copy()
     tie = None if ties is None else ties[0].copy()
@@ -350,13 +367,13 @@ def _highest(planes: np.ndarray, ties: np.ndarray | None) -> tuple[np.ndarray, n
 
 
 _EQUAL = 1e-6
-"""How near two shares of votes are when they count as equal: weights are sums of float32."""
+"""Largest difference of two shares of votes that still count as equal: weights are sums of float32."""
 
 
 def planes_of(scores: np.ndarray, label_map: LabelMap, *, logits: bool = False) -> np.ndarray:
-    """One score a class, (C, …), to one for each of `LabelMap.plane_classes`, (K, …).
+    """Reduce one score per class, (C, …), to one per `LabelMap.plane_classes`, (K, …).
 
-    Of two exclusive classes' logits that is their difference, whose sigmoid is the probability of class 1.
+    For the logits of two exclusive classes it is their difference, whose sigmoid is the probability of class 1.
     """
     if label_map.multilabel or len(label_map.classes) != 2:
         return scores
@@ -364,7 +381,7 @@ def planes_of(scores: np.ndarray, label_map: LabelMap, *, logits: bool = False) 
 
 
 def probabilities_of(planes: np.ndarray, label_map: LabelMap) -> np.ndarray:
-    """(K, H, W) planes of probabilities, as :func:`decide` takes them, to (C, H, W): one for every class."""
+    """Expand (K, H, W) planes of probabilities, as :func:`decide` takes them, to (C, H, W), one for every class."""
     if label_map.multilabel or len(label_map.classes) != 2:
         return planes
     return np.concatenate([1 - planes, planes])

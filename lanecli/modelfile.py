@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT_VERSION = 2
-"""Version 1 (lanecli 0.1.0) had no `outputs`, and its ONNX files took pictures as Geometry leaves them."""
+"""Version 1 (lanecli 0.1.0) had no `outputs`; its ONNX files take pictures that are already cropped and resized."""
 KEY = "lanecli"
-_MAX_HEADER = 16 << 20  # bytes: far above any real header, far below what would hurt to allocate
-_MAX_PARTS = 10_000  # of a protobuf message: real ones have dozens on the levels that are read here
-_MAX_NUMBER = 1_000_000  # of an argument: no width, depth or stride comes near
+_MAX_HEADER = 16 << 20  # bytes: far above any real header, far below what is costly to allocate
+_MAX_PARTS = 10_000  # fields of a protobuf message: real files have dozens on the levels read here
+_MAX_NUMBER = 1_000_000  # largest argument: no real width, depth or stride comes near it
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-"""What taking apart JSON of any shape raises: wrong kinds, missing parts, infinities, brackets without end."""
+"""What reading malformed JSON raises: wrong types, missing parts, infinities, endless nesting."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -38,7 +38,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Normalisation:
-    """RGB levels in 0..255 become (level / 255 - mean) / std, per channel."""
+    """Maps RGB levels in 0..255 to (level / 255 - mean) / std, per channel."""
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -46,20 +46,19 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model file knows about its model.
+    """Everything a model file says about its model, apart from the weights.
 
     Attributes:
         architecture: registry name of the model.
-        arguments: what its builder is called with besides the class count (encoder, decoder widths, dropout …).
+        arguments: arguments of its builder besides the class count (encoder, decoder widths, dropout …).
         label_map: the classes it tells apart.
-        geometry: what is done to a picture before it.
-        normalisation: what is done to levels after that.
-        temperature: logits are divided by it before softmax or sigmoid (Guo et al. 2017, arXiv 1706.04599).
-        provenance: where it comes from: version, data, steps, figures. Free form, JSON values.
-        outputs: what the model can be asked for beside logits, by name (`lanecli.models.outputs`), with the arguments
-            of each.
-        version: of the format the file was written in.
-        unknown: keys of the header this version does not know, kept when the file is written again.
+        geometry: what is done to a picture first: crop, resize and pad.
+        normalisation: what is done to the levels after that.
+        temperature: divides the logits before softmax or sigmoid (Guo et al. 2017, arXiv 1706.04599).
+        provenance: where the model comes from: version, data, steps, figures. Free form, JSON values.
+        outputs: further outputs besides the logits, by name (`lanecli.models.outputs`), with the arguments of each.
+        version: version of the format the file was written in.
+        unknown: keys of the header that this version does not know; they are kept when the file is written again.
     """
 
     architecture: str
@@ -75,11 +74,11 @@ class ModelSpec:
 
     @property
     def task(self) -> str:
-        """``"multilabel"`` (sigmoid per class) or ``"multiclass"`` (softmax over classes)."""
+        """``"multilabel"`` (sigmoid per class) or ``"multiclass"`` (softmax over the classes)."""
         return "multilabel" if self.label_map.multilabel else "multiclass"
 
     def to_json(self) -> str:
-        """One line of JSON; :meth:`from_json` reads it back equal."""
+        """Return one line of JSON, from which :meth:`from_json` builds an equal object."""
         return (
             json.dumps(
                 {
@@ -99,11 +98,11 @@ class ModelSpec:
             )
             .encode("utf-8", "backslashreplace")
             .decode()
-        )  # half a surrogate pair stands as the escape it came as
+        )  # half a surrogate pair is written as the escape it was read from
 
     @classmethod
     def from_json(cls, text: str, where: str = "model file") -> ModelSpec:
-        """Read :meth:`to_json`'s form. Raises InputError that names the file and what is wrong."""
+        """Read what :meth:`to_json` wrote. Raises InputError that names the file and what is wrong."""
         try:
             data: Mapping[str, Any] = json.loads(text, parse_constant=lambda _word: None)
             version = int(data["format_version"])
@@ -111,7 +110,7 @@ class ModelSpec:
                 raise InputError(f"written by a newer lanecli (format {version}); update lanecli")
             norm, temperature = data["normalisation"], float(data.get("temperature", 1.0))
             if not (0 < temperature < math.inf and all(float(s) > 0 for s in norm["std"])):
-                raise ValueError("temperature and standard deviations are numbers above 0")
+                raise ValueError("temperature and standard deviations must be numbers above 0")
             _check_numbers(data["arguments"], "arguments")
             _check_numbers(data.get("outputs", {}), "outputs")
             return cls(
@@ -129,7 +128,7 @@ class ModelSpec:
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         except _MALFORMED as error:
-            raise InputError(f"{where}: its lanecli header is not readable ({reason(error)})") from error
+            raise InputError(f"{where}: its lanecli header cannot be read ({reason(error)})") from error
 
 
 _KEYS = {
@@ -148,23 +147,29 @@ _KEYS = {
 def _triple(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(v) for v in values)
     if not all(map(math.isfinite, (red, green, blue))):
-        raise ValueError("mean and standard deviation are finite numbers")
+        raise ValueError("mean and standard deviation must be finite numbers")
     return red, green, blue
 
 
-def _check_numbers(value: Any, place: str) -> None:
-    """Raise InputError for a number no model is built with: it would be allocated before anything else is checked."""
+def _check_numbers(value: Any, key: str) -> None:
+    """Raise InputError for a number no model is built with, before memory is allocated for it."""
     if isinstance(value, (int, float)) and not abs(value) <= _MAX_NUMBER:
-        raise InputError(f"{place} {value:g} is beyond what a model is built with ({_MAX_NUMBER})")
+        raise InputError(f"{key} {value:g} is too large for a model: the limit is {_MAX_NUMBER}")
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in inner:
-        _check_numbers(part, f"{place}.{key}")
+    for name, part in inner:
+        _check_numbers(part, f"{key}.{name}")
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """The ModelSpec inside a ``.safetensors`` or ``.onnx`` model file; weights are not loaded.
+    """Return the ModelSpec inside a ``.safetensors`` or ``.onnx`` model file without loading the weights.
 
-    Raises InputError when the file is missing, cut short, of another kind, or not written by lanecli.
+    Raises:
+        InputError: the file is missing, cut short, of another kind, or was not written by lanecli.
+
+    Example:
+        >>> from lanecli.shipped import find_model
+        >>> read_spec(find_model("lane")).label_map.names
+        ('background', 'lane marking')
     """
     if not path.is_file():
         raise InputError(f"no such model file: {path}")
@@ -173,31 +178,31 @@ def read_spec(path: Path) -> ModelSpec:
         raise InputError(f"{path}: a model file ends in .safetensors or .onnx")
     metadata = readers[path.suffix.lower()](path)
     if KEY not in metadata:
-        raise InputError(f"{path}: no lanecli header inside; export it with lanecli, or train a model with it")
+        raise InputError(f"{path}: it has no lanecli header; train or export the model with lanecli")
     return ModelSpec.from_json(metadata[KEY], str(path))
 
 
 def _safetensors_metadata(path: Path) -> dict[str, str]:
-    """The ``__metadata__`` of a safetensors file (8-byte little-endian length, then JSON), sizes checked first."""
+    """Return ``__metadata__`` of a safetensors file (8-byte little-endian length, then JSON), with sizes checked."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
         if not 0 < length <= min(_MAX_HEADER, size - 8):
-            raise InputError(f"{path}: not a safetensors file, or cut short ({size} bytes)")
+            raise InputError(f"{path}: not a safetensors file, or cut short at {size} bytes")
         try:
             header = json.loads(file.read(length))
             end = max((int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"), default=0)
             metadata = dict(header.get("__metadata__", {}))
         except _MALFORMED as error:
-            raise InputError(f"{path}: not a safetensors file (its header is not readable)") from error
+            raise InputError(f"{path}: not a safetensors file: its header cannot be read") from error
     if size < 8 + length + end:
-        raise InputError(f"{path}: cut short: {size} bytes of {8 + length + end}; copy or download it again")
+        raise InputError(f"{path}: cut short: it has {size} of {8 + length + end} bytes; copy or download it again")
     return metadata
 
 
 def _onnx_metadata(path: Path) -> dict[str, str]:
-    """``metadata_props`` of an ONNX file, walking only the outermost protobuf fields (onnx.proto: ModelProto)."""
+    """Return ``metadata_props`` of an ONNX file, read from the outermost protobuf fields (onnx.proto, ModelProto)."""
     metadata: dict[str, str] = {}
     size = path.stat().st_size
     has_graph = False
@@ -209,7 +214,7 @@ def _onnx_metadata(path: Path) -> dict[str, str]:
             field_number, wire_type, length = _protobuf_field(file, size, path)
             if field_number == 14 and wire_type == 2:  # metadata_props: StringStringEntryProto {key = 1, value = 2}
                 if length > _MAX_HEADER:
-                    raise InputError(f"{path}: {length} bytes of metadata in one entry: damaged")
+                    raise InputError(f"{path}: damaged: one entry of its metadata has {length} bytes")
                 entry = file.read(length)
                 key, value = _protobuf_strings(entry, path)
                 metadata[key] = value
@@ -235,7 +240,7 @@ def _varint(file: Any, path: Path) -> int:
 
 
 def _protobuf_field(file: Any, size: int, path: Path) -> tuple[int, int, int]:
-    """Field number, wire type and payload length of the next field; the file stands at the payload."""
+    """Return field number, wire type and payload length of the next field, and leave the file at its payload."""
     tag = _varint(file, path)
     wire_type = tag & 7
     if wire_type == 0:
@@ -248,7 +253,7 @@ def _protobuf_field(file: Any, size: int, path: Path) -> tuple[int, int, int]:
     else:
         raise InputError(f"{path}: not an ONNX model, or cut short")
     if file.tell() + length > size:
-        raise InputError(f"{path}: not an ONNX model, or cut short: a part of {length} bytes ends behind the file")
+        raise InputError(f"{path}: not an ONNX model, or cut short: a part of {length} bytes passes its end")
     return tag >> 3, wire_type, length
 
 
@@ -266,7 +271,7 @@ def _protobuf_strings(entry: bytes, path: Path) -> tuple[str, str]:
 
 
 def write_safetensors(path: Path, state: Mapping[str, torch.Tensor], spec: ModelSpec) -> None:
-    """Write weights and spec to `path`, by a temporary name and a rename. Tensors keep their dtype."""
+    """Write weights and spec to a temporary file and rename it to `path`. Tensors keep their dtype."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -275,13 +280,13 @@ def write_safetensors(path: Path, state: Mapping[str, torch.Tensor], spec: Model
         try:
             save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, temporary, {KEY: spec.to_json()})
         except SafetensorError as error:
-            raise LaneError(f"{path}: cannot be written ({error})") from error
+            raise LaneError(f"{path}: cannot be written: {error}") from error
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The weights inside a model file, on the CPU; half-precision ones come back as float32.
+    """Return the weights in a model file, on the CPU and in float32 (half-precision ones are converted).
 
-    An .onnx file exported by lanecli keeps them under the names they had.
+    The weights in an .onnx file exported by lanecli keep the names they had in the network.
     """
     import torch
 
@@ -292,8 +297,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
         try:
             state = load_file(path)
-        except Exception as error:  # the library's own kind of error, and what building tensors may raise
-            raise InputError(f"{path}: weights are not readable ({reason(error)})") from error
+        except Exception as error:  # the library's own error class, and whatever building tensors raises
+            raise InputError(f"{path}: its weights cannot be read ({reason(error)})") from error
     return {k: v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for k, v in state.items()}
 
 
@@ -306,9 +311,9 @@ def _onnx_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         model = onnx.load(path, load_external_data=False)
         if any(uses_external_data(w) for w in model.graph.initializer):
-            raise InputError(f"{path}: keeps its weights in other files; lanecli's are whole")
+            raise InputError(f"{path}: keeps its weights in other files; lanecli reads models that are a single file")
         return {w.name: torch.from_numpy(numpy_helper.to_array(w).copy()) for w in model.graph.initializer}
     except InputError:
         raise
-    except Exception as error:  # a damaged tensor fails in as many ways as it has fields
-        raise InputError(f"{path}: weights are not readable ({reason(error)})") from error
+    except Exception as error:  # a damaged tensor can raise almost anything
+        raise InputError(f"{path}: its weights cannot be read ({reason(error)})") from error

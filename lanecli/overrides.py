@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 
 
 class Loader(yaml.SafeLoader):
@@ -105,7 +105,7 @@ def _no_option(word: str, following: Sequence[str], options: Sequence[str]) -> s
     key = meant(name) or (name if "." in name or name in ("loss", "teacher", *NAMED_SECTIONS) else None)
     if key:
         return f"no such option: {word}; settings are KEY=VALUE: type {key}={value}"
-    return f"no such option: {word}{nearest(word, options)}"
+    return f"no such option: {word}{did_you_mean(word, options)}"
 
 
 def expanded(tree: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 
 T = TypeVar("T")
 _NO_FACTS: Mapping[str, Any] = MappingProxyType({})
@@ -68,7 +68,7 @@ class Registry(Generic[T]):
         """The registered name behind `name` or an alias. Raises InputError that names the nearest one."""
         key = self._key(name)
         if key not in self._names:
-            hint = nearest(key, self._names) or f"; there are: {', '.join(self._entries)}"
+            hint = did_you_mean(key, self._names) or f"; there are: {', '.join(self._entries)}"
             raise InputError(f"unknown {self.kind} '{name}'{hint}")
         return self._names[key]
 

@@ -267,16 +267,16 @@ def test_nothing_asked_is_nothing_done() -> None:
 @pytest.mark.parametrize(
     ("size", "crop", "fit", "words"),
     [
-        ((0, 5), (0, 0, 0, 0), "stretch", "size is"),
-        ((5, -1), (0, 0, 0, 0), "stretch", "size is"),
-        ((5,), (0, 0, 0, 0), "stretch", "size is"),
+        ((0, 5), (0, 0, 0, 0), "stretch", "size must be"),
+        ((5, -1), (0, 0, 0, 0), "stretch", "size must be"),
+        ((5,), (0, 0, 0, 0), "stretch", "size must be"),
         ((10**9, 10**9), (0, 0, 0, 0), "stretch", "each 1 to 16384"),
         (None, (0, -1, 0, 0), "stretch", "crop margins"),
         (None, (0, 1.5, 0, 0), "stretch", "crop margins"),
         (None, (0, float("nan"), 0, 0), "stretch", "crop margins"),
         (None, (0, float("inf"), 0, 0), "stretch", "crop margins"),
         (None, (0, 0, 0), "stretch", "crop margins"),
-        (None, (0, 0, 0, 0), "crop", "fit is 'stretch' or 'pad', not 'crop'"),
+        (None, (0, 0, 0, 0), "crop", "fit must be 'stretch' or 'pad', not 'crop'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(size: object, crop: object, fit: str, words: str) -> None:

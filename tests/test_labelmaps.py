@@ -127,7 +127,7 @@ def test_camvid_11_merges_lane_markings_into_road() -> None:
 def test_comma10k_road_is_402020_not_its_misreading() -> None:
     found = label_map("comma10k")
     assert found.encode(np.array([[(0x40, 0x20, 0x20)]], np.uint8)).tolist() == [[0]]
-    with pytest.raises(InputError, match=r"colour \(128, 32, 32\) \(1 pixels\).*nearest known is \(64, 32, 32\)"):
+    with pytest.raises(InputError, match=r"colour \(128, 32, 32\) \(1 pixels\).*nearest known value is \(64, 32, 32\)"):
         found.encode(np.array([[(128, 32, 32)]], np.uint8))
 
 
@@ -146,10 +146,10 @@ def test_bdd100k_attributes_hold_several_labels_at_a_pixel() -> None:
     found = label_map("bdd100k-lane-attributes")
     dashed_double_yellow, nothing = 3 | 16, 255
     mask = found.encode(np.array([[dashed_double_yellow, nothing, 0 | 32]], np.uint8))
-    planes = found.planes(mask)
+    planes = found.split_labels(mask)
     named = [{n for n, p in zip(found.names, planes, strict=True) if p[0, x]} for x in range(3)]
     assert named == [{"lane line", "yellow", "dashed"}, {"background"}, {"crosswalk", "across"}]
-    with pytest.raises(InputError, match="no way back"):
+    with pytest.raises(InputError, match="cannot be decoded"):
         found.decode(mask)
 
 
@@ -158,7 +158,7 @@ def test_multilabel_map_keeps_255_free_and_ignored_apart() -> None:
     found = LabelMap("bits", classes, (255,), multilabel=True)
     mask = found.encode(np.array([[1, 2, 255]], np.uint8))
     assert mask.tolist() == [[127, 1, 255]]
-    assert found.planes(mask)[:, 0].tolist() == [[1, 1 if i == 0 else 0, 255] for i in range(7)]
+    assert found.split_labels(mask)[:, 0].tolist() == [[1, 1 if i == 0 else 0, 255] for i in range(7)]
     with pytest.raises(InputError, match="at most 7"):
         LabelMap("bits", (*classes, LabelClass("7", (7, 7, 7), (1,))), multilabel=True)
 
@@ -210,9 +210,9 @@ def test_own_label_map_by_colour(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("[1, 2]", "mapping with 'classes'"),
-        ("classes: [3]", "a class is a mapping"),
-        ("classes: [{name: a, color: [0, 0, 0], sources: [solit]}]", r"'solit' is no label.*did you mean 'solid'"),
-        ("classes: [{name: a, color: '#0000zz', sources: [0]}]", "is no colour"),
+        ("classes: [3]", "a class must be a mapping"),
+        ("classes: [{name: a, color: [0, 0, 0], sources: [solit]}]", r"'solit' is not a label.*did you mean 'solid'"),
+        ("classes: [{name: a, color: '#0000zz', sources: [0]}]", "is not a colour"),
         ("classes: [{name: a, color: [0, 0, 0], sources: [300]}]", "outside 0..255"),
         ("a: [", "not readable as YAML"),
     ],

@@ -117,7 +117,7 @@ def test_an_unknown_id_is_named_with_its_count_and_the_nearest() -> None:
     with pytest.raises(InputError) as caught:
         ROAD.encode(source, "a/b.png")
     assert str(caught.value) == (
-        "a/b.png: id 202 (2 pixels) and 1 more is not in label map 'road'; the nearest known is id 200 ('left')"
+        "a/b.png: id 202 (2 pixels) and 1 more is not in label map 'road'; the nearest known value is id 200 ('left')"
     )
     with pytest.raises(InputError, match=r"id 249 \(1 pixels\) is not .* id 250 \('ignored'\)"):
         ROAD.encode(np.array([[249]], np.uint8))
@@ -137,7 +137,7 @@ def test_254_is_an_id_like_any_other() -> None:
 
 
 def test_a_map_without_any_source_says_so() -> None:
-    with pytest.raises(InputError, match="id 3 .* names no source at all"):
+    with pytest.raises(InputError, match="id 3 .* has no source values at all"):
         LabelMap("m", (LabelClass("a", (0, 0, 0)),), ()).encode(np.array([[3]], np.uint8))
 
 
@@ -151,12 +151,12 @@ def test_a_map_without_any_source_says_so() -> None:
     ],
 )
 def test_another_kind_of_picture_is_refused(label_map: LabelMap, source: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"^x\.png: label map '(road|paint)' reads "):
+    with pytest.raises(InputError, match=r"^x\.png: label map '(road|paint)' needs "):
         label_map.encode(source, "x.png")
 
 
 def test_what_cannot_be_decoded_is_refused() -> None:
-    with pytest.raises(InputError, match=r"train id 3 is no class of label map 'road' \(3 classes\)"):
+    with pytest.raises(InputError, match=r"train id 3 is not one of the 3 classes of label map 'road'"):
         ROAD.decode(np.array([[3]], np.uint8))
     with pytest.raises(InputError, match="class 'b' has no source"):
         LabelMap("m", (LabelClass("a", (0, 0, 0), (1,)), LabelClass("b", (0, 0, 0)))).decode(np.zeros((1, 1), np.uint8))
@@ -177,22 +177,25 @@ def _classes(*sources: tuple[int, ...]) -> tuple[LabelClass, ...]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"classes": ()}, "needs 1 to 254 classes, it has 0"),
-        ({"classes": tuple(LabelClass(str(i), (0, 0, 0)) for i in range(255))}, "it has 255"),
-        ({"classes": _classes((1, 2), (2,))}, "source 2 is in 'c0' and 'c1'"),
-        ({"classes": _classes((1, 1))}, "source 1 is in 'c0' and 'c0'"),
-        ({"classes": _classes((1,)), "ignored": (1,)}, "source 1 is in 'c0' and 'ignored'"),
+        ({"classes": ()}, "must have 1 to 254 classes, not 0"),
+        ({"classes": tuple(LabelClass(str(i), (0, 0, 0)) for i in range(255))}, "not 255"),
+        ({"classes": _classes((1, 2), (2,))}, "source 2 is in both 'c0' and 'c1'"),
+        ({"classes": _classes((1, 1))}, "source 1 is in both 'c0' and 'c0'"),
+        ({"classes": _classes((1,)), "ignored": (1,)}, "source 1 is in both 'c0' and 'ignored'"),
         ({"classes": _classes((256,))}, "source 256 of 'c0' is outside 0..255"),
         ({"classes": _classes((-1,))}, "source -1 of 'c0'"),
         ({"classes": _classes((1 << 24,)), "coding": "colors"}, "outside 0..16777215"),
         ({"classes": (LabelClass("a", (0, 0, 0)), LabelClass("a", (1, 1, 1)))}, "names a class twice"),
         ({"classes": (LabelClass("a", (0, 0, 300)),)}, r"colour \(0, 0, 300\) of 'a' is outside 0..255"),
         ({"classes": (LabelClass("a", (0, 0, 0), (1,), decode=999),)}, "'a' decodes to 999"),
-        ({"classes": _classes((1,)), "background": 1}, "background 1 is no class"),
-        ({"classes": _classes((1,)), "swaps": ((0, 1),)}, "a swap names a class that is not there"),
-        ({"classes": _classes((1,)), "coding": "rgb"}, "coding is 'ids' or 'colors', not 'rgb'"),
+        ({"classes": _classes((1,)), "background": 1}, "there is no class 1 to be the background"),
+        ({"classes": _classes((1,)), "swaps": ((0, 1),)}, "a swap names a class that does not exist"),
+        ({"classes": _classes((1,)), "coding": "rgb"}, "coding must be 'ids' or 'colors', not 'rgb'"),
         ({"classes": _classes(*[(i,) for i in range(8)]), "multilabel": True}, "at most 7 classes"),
-        ({"classes": _classes((1,), (1,)), "ignored": (1,), "multilabel": True}, "source 1 is in 'c1' and 'ignored'"),
+        (
+            {"classes": _classes((1,), (1,)), "ignored": (1,), "multilabel": True},
+            "source 1 is in both 'c1' and 'ignored'",
+        ),
     ],
 )
 def test_a_map_that_contradicts_itself_is_refused(arguments: dict[str, Any], words: str) -> None:
@@ -204,10 +207,10 @@ def test_several_labels_at_a_pixel_are_bits() -> None:
     label_map = LabelMap("m", _classes((1, 3), (2, 3), (9,)), (255,), background=None, multilabel=True)
     mask = label_map.encode(np.array([[1, 2, 3, 9, 255]], np.uint8))
     assert mask.tolist() == [[0b001, 0b010, 0b011, 0b100, 255]]
-    planes = label_map.planes(mask)
+    planes = label_map.split_labels(mask)
     assert planes.dtype == np.uint8
     assert planes.tolist() == [[[1, 0, 1, 0, 255]], [[0, 1, 1, 0, 255]], [[0, 0, 0, 1, 255]]]
-    with pytest.raises(InputError, match="no way back"):
+    with pytest.raises(InputError, match="cannot be decoded"):
         label_map.decode(mask)
 
 

@@ -55,7 +55,7 @@ def test_a_checkout_keeps_its_models_beside_the_package(tmp_path: Path, monkeypa
 def test_files_and_runs_are_found(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "ein Lauf ü"
     run.mkdir()
-    with pytest.raises(InputError, match=r"holds no model\.safetensors: not a finished training run"):
+    with pytest.raises(InputError, match=r"holds no model\.safetensors: it is not a finished training run"):
         find_model(str(run))
     (run / "model.safetensors").write_bytes(b"x")
     assert find_model(str(run)) == run / "model.safetensors"

@@ -12,7 +12,7 @@ from typing import Any
 
 from lanecli import atomic
 from lanecli.bench.model import milliseconds, processor
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.export.onnx import export_onnx
 from lanecli.geometry import Geometry
 from lanecli.hardware import cpu_has_bf16
@@ -40,7 +40,7 @@ def parse_what(text: str) -> tuple[str, ...]:
     wanted = [part.strip() for part in text.split(",")]
     for part in wanted:
         if part not in WHAT:
-            raise InputError(f"--measure takes {', '.join(WHAT)}, not '{part}'{nearest(part, WHAT)}")
+            raise InputError(f"--measure takes {', '.join(WHAT)}, not '{part}'{did_you_mean(part, WHAT)}")
     return tuple(part for part in WHAT if part in wanted)
 
 

@@ -29,7 +29,7 @@ def main() -> None:
 
 def _concluded(error: BaseException) -> object:
     """Say how the command ended; the exit code."""
-    from lanecli.errors import LaneError, mistake, reason
+    from lanecli.errors import LaneError, bug_report_message, reason
 
     if isinstance(error, SystemExit) and not error.code:
         return 0
@@ -51,7 +51,7 @@ def _concluded(error: BaseException) -> object:
         place = f"{error.filename}: " if isinstance(error, OSError) and error.filename is not None else ""
         _say(f"error: {place}{reason(error)}")
         return 1
-    _say(f"error: {mistake(error)}")
+    _say(f"error: {bug_report_message(error)}")
     return 1
 
 

@@ -40,7 +40,7 @@ def listing(
 ) -> None:
     """List what there is of a kind; for models with what each costs."""
     from lanecli.cli.list_models import model_lines, model_rows
-    from lanecli.errors import InputError, nearest
+    from lanecli.errors import InputError, did_you_mean
 
     width = terminal_width()
     if kind == "models":
@@ -55,7 +55,9 @@ def listing(
     if kind is None:
         raise InputError(f"say which list: {', '.join(_KINDS)}")
     if kind not in _KINDS:
-        raise InputError(f"there is no list of '{kind}'{nearest(kind, _KINDS) or '; there are: ' + ', '.join(_KINDS)}")
+        raise InputError(
+            f"there is no list of '{kind}'{did_you_mean(kind, _KINDS) or '; there are: ' + ', '.join(_KINDS)}"
+        )
     rows = others[kind]() if kind in others else _registered(kind)
     lines = table([Column("", [row["name"] for row in rows]), Column("", [_described(row) for row in rows])], width)
     if kind == "encoders":

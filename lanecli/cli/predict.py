@@ -31,7 +31,7 @@ from lanecli.cli.options import (
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
-from lanecli.errors import named
+from lanecli.errors import printable_name
 from lanecli.interruption import Interrupted
 from lanecli.ownership import FolderInUseError, owned
 
@@ -119,13 +119,13 @@ def predict(
     """Draw lane markings on pictures and video, or write them as masks."""
     from lanecli.draw import OverlayStyle
     from lanecli.inference.record import JobRecord
-    from lanecli.inference.run import Run, check_outputs, parse_save, part_of, parts_read
+    from lanecli.inference.run import Run, check_outputs, needed_parts, parse_save, select_shard
     from lanecli.inference.sinks import SinkSettings
     from lanecli.media import expand_sources
 
     kinds = parse_save(save)
     left_out: list[str] = []
-    sources = part_of(expand_sources(source, exclude=out or _OUT, note=left_out.append), shard)
+    sources = select_shard(expand_sources(source, exclude=out or _OUT, note=left_out.append), shard)
     for line in left_out:
         note(f"note: {line}")
     settings = SinkSettings(OverlayStyle(style, alpha), decode, overwrite)  # type: ignore[arg-type]
@@ -145,18 +145,18 @@ def predict(
         device=device,
         batch=batch,
     )
-    predictor = recipe.open(parts_read(kinds))
+    predictor = recipe.open(needed_parts(kinds))
     with _own(out, shard, kinds, sources, overwrite) as folder:
         job = {**asdict(recipe), "files": list(map(_state, recipe.files())), "save": kinds, "every": every}
         job |= {"style": asdict(settings)["style"], "decode": decode, "version": __version__}
-        record = JobRecord(folder, job, shard, anew=overwrite) if out is not None else None
+        record = JobRecord(folder, job, shard, restart=overwrite) if out is not None else None
         run = Run(predictor, folder, kinds, settings, every, record)
         document = {"model": recipe.models[0] if len(recipe.models) == 1 else list(recipe.models), **predictor.compute}
         reports: list[SourceReport] = []
         try:
             _show(run, sources, reports)
         except KeyboardInterrupt as error:
-            raise Interrupted("; ".join(_kept(reports, record is not None and record.begun))) from error
+            raise Interrupted("; ".join(_kept(reports, record is not None and record.has_begun))) from error
         finally:
             check_outputs(reports)
             if reports:
@@ -176,7 +176,7 @@ def _show(run: Run, sources: list[Source], reports: list[SourceReport]) -> None:
     """Predict `sources` under a progress bar; each one's report is added to `reports`."""
     with progress_bar() as bar:
         task = bar.add_task("")
-        run.begin = lambda s, frames: bar.reset(task, description=named(Path(s.path).name), total=frames)
+        run.begin = lambda s, frames: bar.reset(task, description=printable_name(Path(s.path).name), total=frames)
         run.progress = lambda done: bar.update(task, completed=done)
         for report in run.reports(sources):
             reports.append(report)

@@ -71,11 +71,11 @@ def culane(
     the folder list/test_split for the nine categories; crossroad has no lanes, so that only its FP say something.
     """
     from lanecli.metrics.culane import Settings, score_lists
-    from lanecli.metrics.picture_list import below, check_folder, read_lists
+    from lanecli.metrics.picture_list import check_folder, list_of_files, read_lists
 
     settings = Settings(_checked_width(width), iou, _size(size))
     check_folder(truth)
-    chosen = read_lists(lists) if lists else [below(truth, ".lines.txt")]
+    chosen = read_lists(lists) if lists else [list_of_files(truth, ".lines.txt")]
     with _progress() as progress:
         found = score_lists(truth, prediction, chosen, settings, workers, progress)
     _finish({"width": width, "iou": iou, "size": list(settings.size), **found}, _lane_table(found), json)
@@ -97,11 +97,11 @@ def openlane(
 ) -> None:
     """OpenLane 2D: F1, precision and recall."""
     from lanecli.metrics.openlane import Settings, score_lists
-    from lanecli.metrics.picture_list import below, check_folder, read_lists
+    from lanecli.metrics.picture_list import check_folder, list_of_files, read_lists
 
     settings = Settings(_checked_width(width), iou, _size(size), categories)
     check_folder(truth)
-    chosen = read_lists(lists) if lists else [below(truth, ".json")]
+    chosen = read_lists(lists) if lists else [list_of_files(truth, ".json")]
     with _progress() as progress:
         found = score_lists(truth, prediction, chosen, settings, workers, progress)
     given = {"width": width, "iou": iou, "size": list(settings.size), "categories": categories}

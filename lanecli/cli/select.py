@@ -21,7 +21,7 @@ from lanecli.cli.options import (
     recipe_of,
 )
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
-from lanecli.inference.measures import usual_measure
+from lanecli.inference.measures import default_measure
 
 _CHOICE = "Choice"
 EXAMPLES = """
@@ -46,7 +46,7 @@ def select(
     combine: CombineOption = None,
     weights: WeightsOption = None,
     tta: TtaOption = "none",
-    uncertainty: UncertaintyOption = usual_measure(),
+    uncertainty: UncertaintyOption = default_measure(),
     passes: PassesOption = 5,
     score: Annotated[str, choice(("mean", "tail", "peak"), "how a frame's doubt is summed up.", _CHOICE)] = "tail",
     spread: Annotated[
@@ -62,12 +62,12 @@ def select(
 ) -> None:
     """Choose the frames most worth labelling next: doubtful, and not alike."""
     from lanecli.data.annotations import FORMATS
-    from lanecli.errors import InputError, named, nearest
+    from lanecli.errors import InputError, did_you_mean, printable_name
     from lanecli.inference.select import select as choose
     from lanecli.media import expand_sources
 
     if export is not None and export not in FORMATS:
-        raise InputError(f"--export takes {', '.join(FORMATS)}, not '{export}'{nearest(export, FORMATS)}")
+        raise InputError(f"--export takes {', '.join(FORMATS)}, not '{export}'{did_you_mean(export, FORMATS)}")
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists already; add --overwrite to replace it")
     sources = expand_sources(source, exclude=out)
@@ -95,7 +95,7 @@ def select(
             spread=spread,
             every=every,
             export=export,
-            begin=lambda s, frames: bar.reset(task, description=named(Path(s.path).name), total=frames),
+            begin=lambda s, frames: bar.reset(task, description=printable_name(Path(s.path).name), total=frames),
             progress=lambda done: bar.update(task, completed=done),
             failed=failures.append,
         )

@@ -47,7 +47,7 @@ def sweep(
 
     from lanecli.cli.train import options
     from lanecli.cli.train_progress import TerminalWatcher, progress_columns
-    from lanecli.errors import InputError, nearest
+    from lanecli.errors import InputError, did_you_mean
     from lanecli.interruption import Interrupted
     from lanecli.overrides import split_words
     from lanecli.shipped import find_config, ready_configs
@@ -61,7 +61,7 @@ def sweep(
     path = find_config(files[0], "sweeps")
     if path is None:
         names = [each.stem for each in ready_configs("sweeps")]
-        hint = nearest(files[0], names) or f"; there are: {', '.join(names)}"
+        hint = did_you_mean(files[0], names) or f"; there are: {', '.join(names)}"
         raise InputError(f"no such sweep file: {files[0]}{hint}")
     if data:
         overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data], ensure_ascii=False)}")

@@ -140,7 +140,7 @@ def train(
 def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> Config:
     """The configuration of a new run."""
     from lanecli.config import load_config
-    from lanecli.errors import InputError, nearest
+    from lanecli.errors import InputError, did_you_mean
     from lanecli.overrides import split_words
     from lanecli.shipped import configs_folder, find_config, ready_configs
 
@@ -150,7 +150,7 @@ def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> 
     path = find_config(files[0]) if files else configs_folder() / "default.yaml"
     if path is None:
         names = [each.stem for each in ready_configs()]
-        hint = nearest(files[0], names) or f"; there are: {', '.join(names)} (lanecli list configs)"
+        hint = did_you_mean(files[0], names) or f"; there are: {', '.join(names)} (lanecli list configs)"
         raise InputError(f"no such configuration file: {files[0]}{hint}")
     named = {w.partition("=")[0].strip() for w in overrides}
     if not files and named & {"model.name", "model"} and "model.encoder" not in named:

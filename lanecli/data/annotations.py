@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from lanecli import atomic
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.geometry import Size
 
 FORMATS = ("cvat", "labelme", "coco")
@@ -100,7 +100,7 @@ def write_annotations(
         InputError: there is no such format.
     """
     if kind not in FORMATS:
-        raise InputError(f"--export takes {', '.join(FORMATS)}, not '{kind}'{nearest(kind, FORMATS)}")
+        raise InputError(f"--export takes {', '.join(FORMATS)}, not '{kind}'{did_you_mean(kind, FORMATS)}")
     writers = {"cvat": _write_cvat, "labelme": _write_labelme, "coco": _write_coco}
     files = writers[kind](folder, pictures, labels, colors)
     if kind == "labelme":

@@ -1,4 +1,4 @@
-"""Drawing on frames: overlays, colour maps, legends."""
+"""Drawing on frames: overlays, heat maps, colour maps and legends."""
 
 from lanecli.draw.overlay import STYLES, OverlayPainter, OverlayStyle, colour_map
 

@@ -1,4 +1,4 @@
-"""Heat maps of uncertainty on frames, with a colour bar, and the hatching of what is left undecided."""
+"""Draws heat maps of uncertainty on frames, with a colour bar, and hatches pixels that are left undecided."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from lanecli.media.colour import Colour
 from lanecli.media.frame import Frame
 
 _WEAKEST, _STRONGEST = 0.35, 0.85
-"""How far the colour covers the picture where nothing, and where everything, is doubtful."""
+"""Weight of the colour over the picture where a pixel is certain, and where it is doubtful."""
 
 
 def heat_colours() -> np.ndarray:
-    """(256, 3) uint8 RGB from certain (dark) to doubtful (light yellow): Matplotlib's inferno, whose lightness rises
-    evenly, so that it reads without colour vision and in grey."""
+    """Return (256, 3) uint8 RGB from certain (dark) to doubtful (light yellow).
+
+    It is Matplotlib's inferno, whose lightness rises evenly, so that it can be read in grey and without colour vision.
+    """
     ramp = np.arange(256, dtype=np.uint8)[:, None]
     return cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[:, 0, ::-1].copy()
 
 
 class HeatmapPainter:
-    """Draws maps of one kind on frames, in place, always with the same scale, so that frames can be compared.
+    """Draws maps of one kind on frames, in place and always with the same scale, so that frames can be compared.
 
     Args:
-        title: what the colour bar says.
+        title: title of the colour bar.
         certain: the value drawn as certain; it may be above `doubtful`, as for densities.
-        doubtful: the value drawn as doubtful; beyond the two, colours stay as they are.
-        legend: draw the colour bar.
+        doubtful: the value drawn as doubtful; values beyond the two get the colours of the ends.
+        legend: whether to draw the colour bar.
     """
 
     def __init__(self, title: str, certain: float, doubtful: float, *, legend: bool = True) -> None:
         if not (np.isfinite([certain, doubtful]).all() and certain != doubtful):
-            raise LaneError(f"a heat map needs two different ends of its scale, got {certain} and {doubtful}")
+            raise LaneError(
+                f"the ends of a heat map's scale must be two different finite numbers, not {certain} and {doubtful}"
+            )
         self._scale = 255 / (doubtful - certain)
         self._certain = certain
         self._colours = heat_colours()
@@ -53,13 +57,13 @@ class HeatmapPainter:
             LaneError: the sizes differ, or the frame is read-only.
         """
         if values.shape[::-1] != frame.size:
-            raise LaneError(f"the map is {values.shape[::-1]}, the frame {frame.size}")
+            raise LaneError(f"the map is {values.shape[::-1]}, but the frame is {frame.size}")
         if not frame.writable:
             raise LaneError("the frame is read-only: draw on VideoWriter.canvas(frame) or frame.copy()")
         heat = self._indices(values)
         if frame.is_planar:
             keep, add = self._table(frame.colour)
-            # chroma of a block of four pixels from the mean heat of the four: heat has no edges worth more
+            # the chroma of four pixels comes from their mean heat: heat has no edges that would need more
             height, width = frame.u.shape
             half = cv2.copyMakeBorder(
                 heat, 0, 2 * height - heat.shape[0], 0, 2 * width - heat.shape[1], cv2.BORDER_REPLICATE
@@ -75,13 +79,13 @@ class HeatmapPainter:
             self._legend.paint(frame)
 
     def _indices(self, values: np.ndarray) -> np.ndarray:
-        """(H, W) uint8: 0 certain, 255 doubtful."""
+        """Return (H, W) uint8: 0 certain, 255 doubtful."""
         shifted = np.subtract(values, np.float32(self._certain), dtype=np.float32)
         np.clip(np.multiply(shifted, np.float32(self._scale), out=shifted), 0, 255, out=shifted)
         return np.rint(shifted).astype(np.uint8)
 
     def _table(self, colour: Colour | None) -> tuple[np.ndarray, np.ndarray]:
-        """For each index: how much of the picture is kept, (256,), and what is added, (256, 3)."""
+        """Return, for each index, the factor of the picture, (256,), and what is added, (256, 3)."""
         if colour not in self._tables:
             keep = np.round(255 * (1 - self._weights))
             target = colour.encode(self._colours) if colour is not None else self._colours
@@ -91,7 +95,7 @@ class HeatmapPainter:
 
 
 def _blend(part: np.ndarray, keep: np.ndarray, add: np.ndarray) -> None:
-    """part = part * keep / 255 + add, in place."""
+    """Compute part = part * keep / 255 + add, in place."""
     np.copyto(part, cv2.add(cv2.multiply(part, keep, scale=1 / 255), add).reshape(part.shape))
 
 
@@ -100,14 +104,14 @@ def _number(value: float) -> str:
 
 
 class _ColourBar(Legend):
-    """A title over a bar of colours with the numbers of its ends."""
+    """A bar of colours with a title above it and the values of its ends below."""
 
     def __init__(self, title: str, colours: np.ndarray, low: str, high: str) -> None:
         super().__init__([title], colours[-1:])
         self._title, self._ramp, self._low, self._high = title, colours, low, high
 
     def _render(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """RGB uint8 (H, W, 3) and alpha (H, W) of the bar for a picture whose shorter side is `side`; even sizes."""
+        """Return RGB uint8 (H, W, 3) and alpha (H, W) for a picture with the shorter side `side`; sizes are even."""
         text_size = max(10, round(side / 36))
         font = ImageFont.load_default(text_size)
         row, pad = round(text_size * 1.4), round(text_size * 0.7)
@@ -131,7 +135,7 @@ class _ColourBar(Legend):
 
 
 def hatch(frame: Frame, region: np.ndarray) -> None:
-    """Hatch a region of a frame with slanting lines, each light beside dark so that it shows on any ground, in place.
+    """Hatch a region of a frame, in place, with slanting lines of light beside dark, which show on any background.
 
     Args:
         frame: a writable frame.

@@ -17,10 +17,10 @@ _TEXT = (240, 240, 240)
 
 
 class Legend:
-    """Class names beside swatches of their colours, in the top left corner; rendered once for each picture size.
+    """Class names beside swatches of their colours, in the top left corner; it is rendered once for each picture size.
 
     Args:
-        names: One for each class drawn.
+        names: name of each class drawn.
         colours: RGB uint8 (N, 3).
     """
 
@@ -30,7 +30,7 @@ class Legend:
         self._rendered: dict[tuple[tuple[int, int], Colour | None], tuple[tuple[int, int], list[np.ndarray]]] = {}
 
     def paint(self, frame: Frame) -> None:
-        """Draw on a writable frame, in place; nothing where the picture is too small to hold it."""
+        """Draw on a writable frame, in place; nothing is drawn if the picture is too small for the legend."""
         key = (frame.size, frame.colour if frame.is_planar else None)
         if key not in self._rendered:
             self._rendered = {key: self._layers(*key)}
@@ -45,7 +45,7 @@ class Legend:
             cv2.add(part, add, dst=part)
 
     def _layers(self, size: tuple[int, int], colour: Colour | None) -> tuple[tuple[int, int], list[np.ndarray]]:
-        """Corner, and for each plane (or the RGB picture) what is kept and what is added, uint8."""
+        """Return the corner and, for each plane (or RGB), uint8 factors of the picture and what is added."""
         rgb, alpha = self._render(min(size))
         margin = max(4, min(size) // 45) // 2 * 2
         height, width = rgb.shape[:2]
@@ -64,7 +64,7 @@ class Legend:
         return (margin, margin), layers
 
     def _render(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """RGB uint8 (H, W, 3) and alpha (H, W) of the legend for a picture whose shorter side is `side`; even sizes."""
+        """Return RGB uint8 (H, W, 3) and alpha (H, W) for a picture with the shorter side `side`; sizes are even."""
         text_size = max(10, round(side / 36))
         font = ImageFont.load_default(text_size)
         row, pad = round(text_size * 1.5), round(text_size * 0.7)

@@ -1,4 +1,4 @@
-"""Blending class colours into a picture: on RGB, or on a decoder's planes without a round trip through RGB."""
+"""Blends class colours into a picture: in RGB, or on a decoder's planes without a conversion to RGB and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Region = tuple[int, int, int, int]
 StyleName = Literal["fill", "contour", "solid"]
 STYLES: tuple[StyleName, ...] = ("fill", "contour", "solid")
 
-_CONTOUR = 128  # bit of the index map that marks a class's rim
+_CONTOUR = 128  # bit of the index map that marks the rim of a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class OverlayStyle:
     """How classes are drawn.
 
     Attributes:
-        name: `fill` blends the class colour in at `alpha` and draws its rim in full colour; `contour` draws the rim
-            only; `solid` covers the picture with the class colour.
-        alpha: 0 (nothing) to 1 (the class colour alone), one for all classes or one for each.
-        contour: Width of the rim in pixels; None takes 1 for each 540 pixels of the picture's shorter side; 0 for none.
+        name: `fill` blends the class colour with weight `alpha` and draws its rim in full colour; `contour` draws only
+            the rim; `solid` covers the picture with the class colour.
+        alpha: 0 (nothing) to 1 (only the class colour): one value for all classes, or one for each.
+        contour: width of the rim in pixels; 0 for none; None for 1 per 540 pixels of the picture's shorter side.
     """
 
     name: StyleName = "fill"
@@ -38,13 +38,13 @@ class OverlayStyle:
 
     def __post_init__(self) -> None:
         if self.name not in STYLES:
-            raise InputError(f"overlay style '{self.name}' is not known; choose one of {', '.join(STYLES)}")
+            raise InputError(f"unknown overlay style '{self.name}'; choose one of {', '.join(STYLES)}")
         alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
         if not alphas or not all(0 <= alpha <= 1 for alpha in alphas):
-            raise InputError(f"overlay alpha must lie between 0 and 1, got {self.alpha}")
+            raise InputError(f"overlay alpha must be between 0 and 1, not {self.alpha}")
 
     def rim(self, size: tuple[int, int]) -> int:
-        """Width of the rim in a picture of `size`, in pixels."""
+        """Return the width of the rim in a picture of `size`, in pixels."""
         if self.name == "solid":
             return 0
         if self.contour is not None:
@@ -55,16 +55,16 @@ class OverlayStyle:
 class OverlayPainter:
     """Draws class maps on frames, in place.
 
-    Only the bounding box of what there is to draw is touched; ids without a class (255, ignore) and the background are
-    left as they are. On planes the chroma of a 2x2 block gets the mean of its four pixels' blends, which is what
-    blending in RGB and subsampling afterwards gives.
+    Only the bounding box of what is drawn is touched. The background and ids without a class (255, ignored) are left as
+    they are. On planes, the chroma of a 2x2 block gets the mean of its four pixels' blends, which is what blending in
+    RGB and subsampling afterwards would give.
 
     Args:
         palette: RGB colour of each train id, uint8 (N, 3).
-        names: Class names; their number is the number of classes, at most 127 (default: one for each palette row).
-        background: Id that is not drawn, or None.
-        style: How to draw.
-        legend: Draw a legend of the class names.
+        names: class names; their number is the number of classes, at most 127 (default: one for each palette row).
+        background: id that is not drawn, or None.
+        style: how to draw.
+        legend: whether to draw a legend of the class names.
     """
 
     _first = 1  # index of the first class drawn; below it and above the last rim is room for more
@@ -85,7 +85,7 @@ class OverlayPainter:
         self.style = style or OverlayStyle()
         colours = np.asarray(palette, np.uint8)[:count]
         drawn = [train_id for train_id in range(count) if train_id != background]
-        # Index 0 is "nothing", `_first` the first drawn class; what is drawn under or over classes has the others.
+        # index 0 is "nothing", `_first` the first drawn class; subclasses use the others under or over the classes
         self._index = np.zeros(256, np.uint8)
         self._index[drawn] = np.arange(self._first, self._first + len(drawn))
         self._is_zero = background == 0
@@ -102,15 +102,17 @@ class OverlayPainter:
         """Draw `class_map` on `frame`.
 
         Args:
-            frame: A writable frame (`VideoWriter.canvas(frame)`, `frame.copy()`, or one made from an RGB array).
+            frame: a writable frame (`VideoWriter.canvas(frame)`, `frame.copy()`, or one made from an RGB array).
             class_map: uint8 (H, W) of train ids, of the frame's own size.
-            region: (x, y, width, height) outside of which there is nothing to draw, where the caller knows one.
+            region: (x, y, width, height) outside of which there is nothing to draw, if the caller knows one.
 
         Raises:
-            LaneError: The sizes differ, or the frame is read-only.
+            LaneError: the sizes differ, or the frame is read-only.
         """
         if class_map.shape[::-1] != frame.size or class_map.dtype != np.uint8:
-            raise LaneError(f"class map is {class_map.dtype} {class_map.shape[::-1]}, the frame {frame.size}")
+            raise LaneError(
+                f"the class map is {class_map.dtype} {class_map.shape[::-1]}, but the frame is {frame.size}"
+            )
         if not frame.writable:
             raise LaneError("the frame is read-only: draw on VideoWriter.canvas(frame) or frame.copy()")
         box = self._region(class_map, region)
@@ -124,14 +126,14 @@ class OverlayPainter:
             self._legend.paint(frame)
 
     def _region(self, class_map: np.ndarray, region: Region | None) -> Region | None:
-        """Bounding box of what is not background (ids without a class may be inside)."""
+        """Return the bounding box of what is not background (it may include ids without a class), or None."""
         x, y, width, height = region or (0, 0, class_map.shape[1], class_map.shape[0])
         part = class_map[y : y + height, x : x + width]
         left, top, width, height = cv2.boundingRect(part if self._is_zero else cv2.LUT(part, self._index))
         return (x + left, y + top, width, height) if width and height else None
 
     def _indices(self, class_map: np.ndarray, box: Region, rim: int) -> tuple[np.ndarray, int, int]:
-        """The index map of `box` grown by `rim` to even corners, rims marked; with its left and top."""
+        """Return the index map of `box`, grown by `rim` to even corners and with rims marked, and its left and top."""
         height, width = class_map.shape
         left, top = max(0, box[0] - rim) // 2 * 2, max(0, box[1] - rim) // 2 * 2
         right, bottom = (
@@ -140,13 +142,13 @@ class OverlayPainter:
         )
         indices = cv2.LUT(class_map[top:bottom, left:right], self._index)
         if rim:
-            # A rim is where another class, or none, lies within `rim` pixels. The picture's own border is none.
+            # a rim is where another class, or none, lies within `rim` pixels; the picture's border makes no rim
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
             highest = cv2.dilate(indices, kernel)
             edge = cv2.compare(cv2.erode(indices, kernel), highest, cv2.CMP_NE)
-            if self.style.name == "contour":  # a line around the marking as well, or little of it is seen
+            if self.style.name == "contour":  # a line around the marking as well, else hardly any of it is visible
                 cv2.copyTo(highest, (indices == 0).view(np.uint8), indices)
-            # NumPy here: OpenCV takes an array of one pixel for a scalar.
+            # NumPy, because OpenCV treats an array of one pixel as a scalar
             indices |= edge & np.uint8(_CONTOUR)
         return indices, left, top
 
@@ -173,7 +175,7 @@ class OverlayPainter:
         _blend(part, cv2.LUT(tripled, keep), cv2.LUT(tripled, add[:, None, :]))
 
     def _table(self, colour: Colour | None) -> tuple[np.ndarray, np.ndarray]:
-        """For each index: how much of the picture is kept, (256,); what is added, (256, 3), in the frame's numbers."""
+        """Return, for each index, the picture's factor, (256,), and what is added, (256, 3), in the frame's numbers."""
         if colour not in self._tables:
             weight = np.zeros(256)
             count = len(self._colours)
@@ -191,18 +193,18 @@ class OverlayPainter:
 
 
 def _numbers(rgb: np.ndarray, colour: Colour | None) -> np.ndarray:
-    """RGB colours (N, 3) in the numbers of a frame's planes, or as they are."""
+    """Return RGB colours (N, 3) in the numbers of a frame's planes, or unchanged for an RGB frame."""
     return rgb if colour is None else colour.encode(rgb)
 
 
 def _blend(part: np.ndarray, keep: np.ndarray, add: np.ndarray) -> None:
-    """part = part * keep / 255 + add, in place."""
+    """Compute part = part * keep / 255 + add, in place."""
     cv2.multiply(part, keep, dst=part, scale=1 / 255)
     cv2.add(part, add, dst=part)
 
 
 def colour_map(class_map: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Class map, uint8 (H, W), as RGB uint8 (H, W, 3); ids beyond the palette (N, 3) are black."""
+    """Return a class map, uint8 (H, W), as RGB uint8 (H, W, 3); ids beyond the palette (N, 3) are black."""
     table = np.zeros((256, 1, 3), np.uint8)
     table[: len(palette), 0] = palette
     return cv2.LUT(cv2.merge([class_map] * 3), table)

@@ -1,4 +1,4 @@
-"""Sheets of small pictures, for looking at labels and predictions side by side."""
+"""Sheets of small pictures, to compare labels and predictions side by side."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TEXT = 14  # pixels
 
 
 def labelled(picture: np.ndarray, mask: np.ndarray, label_map: LabelMap) -> np.ndarray:
-    """The picture with its labels drawn on it, ignored pixels tinted violet.
+    """Return the picture with its labels drawn on it and ignored pixels tinted violet.
 
     Args:
         picture: (h, w, 3) uint8 RGB.
-        mask: (h, w) uint8 train ids or, of a multi-label map, bits; 255 is ignored.
-        label_map: the mask's.
+        mask: (h, w) uint8 train ids, or label bits for a multi-label map; 255 is ignored.
+        label_map: the label map of the mask.
 
     Returns:
         (h, w, 3) uint8 RGB, a new array.
@@ -32,8 +32,8 @@ def labelled(picture: np.ndarray, mask: np.ndarray, label_map: LabelMap) -> np.n
     overlay = picture.copy()
     overlay[mask == IGNORE_ID] = overlay[mask == IGNORE_ID] // 2 + np.array(IGNORED_COLOR, np.uint8) // 2
     if label_map.multilabel:
-        # Of several labels at a pixel the last is drawn.
-        planes = label_map.planes(mask) == 1
+        # of several labels at a pixel, the last one is drawn
+        planes = label_map.split_labels(mask) == 1
         mask = np.where(planes.any(0), len(planes) - 1 - planes[::-1].argmax(0), IGNORE_ID).astype(np.uint8)
     frame = Frame.from_rgb(overlay, 0, 0, Fraction(1, 25))
     style = OverlayStyle(alpha=0.55, contour=0)
@@ -44,20 +44,20 @@ def labelled(picture: np.ndarray, mask: np.ndarray, label_map: LabelMap) -> np.n
 
 
 def legend_strip(label_map: LabelMap, width: int) -> np.ndarray:
-    """Class names beside their colours, in as many lines as `width` pixels need: (h, width, 3) uint8 RGB on white."""
+    """Return class names beside their colours on white, (h, width, 3) uint8 RGB, in as many lines as needed."""
     font = ImageFont.load_default(_TEXT)
     drawn = [c for number, c in enumerate(label_map.classes) if number != label_map.background]
     entries = [(entry.name, entry.color) for entry in drawn] + [("ignored", IGNORED_COLOR)]
-    places, x, y = [], _TEXT, _TEXT // 2
+    corners, x, y = [], _TEXT, _TEXT // 2
     for name, _ in entries:
         wide = round(font.getlength(name)) + 3 * _TEXT
         if x + wide > width and x > _TEXT:
             x, y = _TEXT, y + 2 * _TEXT
-        places.append((x, y))
+        corners.append((x, y))
         x += wide
     strip = Image.new("RGB", (width, y + 2 * _TEXT), (255, 255, 255))
     draw = ImageDraw.Draw(strip)
-    for (name, color), (left, top) in zip(entries, places, strict=True):
+    for (name, color), (left, top) in zip(entries, corners, strict=True):
         draw.rectangle((left, top, left + _TEXT, top + _TEXT), fill=tuple(color), outline=(90, 90, 90))
         draw.text((left + 3 * _TEXT // 2, top + _TEXT // 2), name, (20, 20, 20), font, anchor="lm")
     return np.asarray(strip).copy()
@@ -72,7 +72,7 @@ def caption(text: str, width: int) -> np.ndarray:
 
 
 def grid(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles (h, w, 3) uint8 RGB of one width, row by row on white, with a gap behind and below each."""
+    """Return tiles (h, w, 3) uint8 RGB of one width in rows on white, with gaps to the right and below."""
     width = tiles[0].shape[1]
     rows = []
     for start in range(0, len(tiles), columns):

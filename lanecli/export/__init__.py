@@ -1,1 +1,1 @@
-"""Deployment: one file with its metadata inside, run and compared before it is called exported."""
+"""Export: one file with its metadata inside, run and compared with torch before it counts as exported."""

@@ -1,4 +1,4 @@
-"""Combination rules inside a graph: what `lanecli.inference.combiners` does, on batches of pictures."""
+"""Combination rules inside a graph: those of `lanecli.inference.combiners`, on batches of pictures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
-class Said:
+class MemberScores:
     """One member's answer.
 
     Attributes:
         scores: (N, K, H, W) float32: probabilities, or logits for ``logit_mean``.
-        share: of all members' one.
-        learner: its number.
+        share: share of the answer; the shares of all members sum to one.
+        learner: number of the member's learner.
     """
 
     scores: torch.Tensor
@@ -32,13 +32,15 @@ class Said:
     learner: int
 
 
-Rule = Callable[[Sequence[Said], torch.Tensor, LabelMap], tuple[torch.Tensor, torch.Tensor | None]]
-"""Answers, the pictures and the classes to (N, K, H, W) planes, and what decides between equal ones."""
+Rule = Callable[[Sequence[MemberScores], torch.Tensor, LabelMap], tuple[torch.Tensor, torch.Tensor | None]]
+"""Maps answers, pictures and classes to (N, K, H, W) planes, and to scores of that shape for ties, or None."""
 
 
-def _weighted(said: Sequence[Said], of: Callable[[torch.Tensor], torch.Tensor] = lambda scores: scores) -> torch.Tensor:
-    total = of(said[0].scores) * said[0].share
-    for one in said[1:]:
+def _weighted(
+    answers: Sequence[MemberScores], of: Callable[[torch.Tensor], torch.Tensor] = lambda scores: scores
+) -> torch.Tensor:
+    total = of(answers[0].scores) * answers[0].share
+    for one in answers[1:]:
         total = total + of(one.scores) * one.share
     return total
 
@@ -47,26 +49,32 @@ def _activated(logits: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
     return logits.sigmoid() if label_map.bernoulli else logits.softmax(1)
 
 
-def mean(said: Sequence[Said], _pictures: torch.Tensor, _label_map: LabelMap) -> tuple[torch.Tensor, None]:
+def mean(answers: Sequence[MemberScores], _pictures: torch.Tensor, _label_map: LabelMap) -> tuple[torch.Tensor, None]:
     """sum_m w_m p_m."""
-    return _weighted(said), None
+    return _weighted(answers), None
 
 
-def logit_mean(said: Sequence[Said], _pictures: torch.Tensor, label_map: LabelMap) -> tuple[torch.Tensor, None]:
+def logit_mean(
+    answers: Sequence[MemberScores], _pictures: torch.Tensor, label_map: LabelMap
+) -> tuple[torch.Tensor, None]:
     """softmax(sum_m w_m z_m)."""
-    return _activated(_weighted(said), label_map), None
+    return _activated(_weighted(answers), label_map), None
 
 
-def geometric(said: Sequence[Said], _pictures: torch.Tensor, label_map: LabelMap) -> tuple[torch.Tensor, None]:
-    """prod_m p_m^w_m over its sum."""
-    logs = _weighted(said, lambda planes: planes.clamp_min(_SMALLEST).log())
+def geometric(
+    answers: Sequence[MemberScores], _pictures: torch.Tensor, label_map: LabelMap
+) -> tuple[torch.Tensor, None]:
+    """prod_m p_m^w_m, divided by its sum."""
+    logs = _weighted(answers, lambda planes: planes.clamp_min(_SMALLEST).log())
     if label_map.bernoulli:
-        logs = logs - _weighted(said, lambda planes: (1 - planes).clamp_min(_SMALLEST).log())
+        logs = logs - _weighted(answers, lambda planes: (1 - planes).clamp_min(_SMALLEST).log())
     return _activated(logs, label_map), None
 
 
-def vote(said: Sequence[Said], _pictures: torch.Tensor, label_map: LabelMap) -> tuple[torch.Tensor, torch.Tensor]:
-    """Shares of votes; between equal ones the mean probability decides."""
+def vote(
+    answers: Sequence[MemberScores], _pictures: torch.Tensor, label_map: LabelMap
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shares of votes; of two equal ones, the larger mean probability wins."""
 
     def votes(planes: torch.Tensor) -> torch.Tensor:
         if label_map.bernoulli:
@@ -74,11 +82,11 @@ def vote(said: Sequence[Said], _pictures: torch.Tensor, label_map: LabelMap) -> 
         numbers = torch.arange(planes.shape[1])[:, None, None]
         return (planes.argmax(1, keepdim=True) == numbers).float()
 
-    return _weighted(said, votes), _weighted(said)
+    return _weighted(answers, votes), _weighted(answers)
 
 
-def untied(planes: torch.Tensor, ties: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
-    """Planes that :func:`lanecli.export.whole.chosen_classes` decides as `lanecli.labels.decide` does with ties."""
+def break_ties(planes: torch.Tensor, ties: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
+    """Return planes for which `lanecli.export.whole.chosen_classes` chooses as `decide` does with `ties`."""
     if label_map.bernoulli:
         equal = (planes - 0.5).abs() <= _EQUAL
         decided = torch.where(equal, torch.full((1,), 0.5), planes)
@@ -91,19 +99,23 @@ class Stacked(nn.Module):
     """The meta-model as layers: `lanecli.inference.meta.MetaModel` on batches."""
 
     def __init__(self, meta: MetaModel) -> None:
-        """Args: meta: what was fitted; its context is odd."""
+        """Take the numbers of a fitted meta-model.
+
+        Args:
+            meta: the meta-model; its context must be odd.
+        """
         super().__init__()
         self.meta = meta
         for name in ("first", "bias", "second", "offset"):
             self.register_buffer(name, torch.from_numpy(getattr(meta, name).copy()))
 
     def forward(
-        self, said: Sequence[Said], pictures: torch.Tensor, label_map: LabelMap
+        self, answers: Sequence[MemberScores], pictures: torch.Tensor, label_map: LabelMap
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As `Rule`."""
+        """Return what a `Rule` returns."""
         parts: list[torch.Tensor] = []
         for learner in range(self.meta.learners):
-            own = [one for one in said if one.learner == learner]
+            own = [one for one in answers if one.learner == learner]
             planes = _weighted(own) / sum(one.share for one in own)
             if "probabilities" in self.meta.inputs:
                 parts.append(planes)
@@ -118,7 +130,7 @@ class Stacked(nn.Module):
         return _activated(F.conv2d(hidden, second[:, :, None, None], offset), label_map), None
 
     def _blurred(self, parts: list[torch.Tensor], count: int) -> None:
-        """Put the mean over a square behind the last `count` parts."""
+        """Append the mean over a square of the last `count` parts."""
         side = self.meta.context
         if side > 1:
             wide = F.pad(torch.cat(parts[-count:], 1), (side // 2,) * 4, mode="replicate")
@@ -126,7 +138,7 @@ class Stacked(nn.Module):
 
 
 def _entropy(planes: torch.Tensor, *, bernoulli: bool) -> torch.Tensor:
-    """(N, K, H, W) to (N, 1, H, W): `lanecli.uncertainty.entropy.entropy`."""
+    """Return `lanecli.uncertainty.entropy.entropy` of (N, K, H, W) planes as (N, 1, H, W)."""
 
     def surprise(values: torch.Tensor) -> torch.Tensor:
         return -values * values.clamp_min(_TINY).log()
@@ -143,4 +155,4 @@ RULES: dict[str, Rule] = {
     "geometric": geometric,
     "vote": vote,
 }
-"""By their names in COMBINERS; those that are learnt are :class:`Stacked`."""
+"""Rules by their names in COMBINERS; the fitted ones are :class:`Stacked`."""

@@ -1,4 +1,4 @@
-"""An ensemble file as one .onnx file: every member with its own preprocessing, and the rule, in one graph."""
+"""Exports an ensemble file as one .onnx file: every member with its own preprocessing, and the rule, in one graph."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 from lanecli import atomic
 from lanecli.data.fingerprint import joined
 from lanecli.errors import InputError
-from lanecli.export.combine import RULES, Rule, Said, Stacked, untied
-from lanecli.export.onnx import COMPARED, exported, round_weights, session, store_half, tidy
+from lanecli.export.combine import RULES, MemberScores, Rule, Stacked, break_ties
+from lanecli.export.onnx import COMPARED, clean_graph, round_weights, session_function, store_half, traced_graph
 from lanecli.export.parity import Parity, compare
 from lanecli.export.whole import WholeModel, all_probabilities, chosen_classes
 from lanecli.geometry import Geometry
@@ -32,13 +32,13 @@ from lanecli.shipped import find_model
 
 
 @dataclass(frozen=True)
-class Place:
-    """A member's place in the ensemble.
+class MemberRole:
+    """A member's role in the ensemble.
 
     Attributes:
-        order: its own train id of each of the ensemble's classes.
-        share: of all members' one.
-        learner: its number.
+        order: the member's own train id of each of the ensemble's classes.
+        share: share of the member's answer; the shares of all members sum to one.
+        learner: number of its learner.
     """
 
     order: tuple[int, ...]
@@ -47,29 +47,29 @@ class Place:
 
 
 class WholeEnsemble(nn.Module):
-    """Every member's whole model, combined at the picture's own size, and the class chosen there."""
+    """Runs every member's whole model, combines their scores at the picture's own size, and chooses the class there."""
 
     maps: tuple[str, ...] = ()
     outputs = ("class_map", "probabilities")
 
     def __init__(
-        self, parts: Sequence[WholeModel], places: Sequence[Place], rule: Rule, *, logits: bool, label_map: LabelMap
+        self, parts: Sequence[WholeModel], roles: Sequence[MemberRole], rule: Rule, *, logits: bool, label_map: LabelMap
     ) -> None:
         """Set up.
 
         Args:
-            parts: the members, in eval mode.
-            places: theirs, in order.
-            rule: that combines them.
-            logits: whether it takes logits, not probabilities.
+            parts: the members' whole models, in eval mode.
+            roles: their roles, in the same order.
+            rule: the combination rule.
+            logits: whether the rule takes logits instead of probabilities.
             label_map: the classes of the ensemble.
         """
         super().__init__()
         self.parts = nn.ModuleList(parts)
-        self.places, self.rule, self.logits, self.label_map = tuple(places), rule, logits, label_map
+        self.roles, self.rule, self.logits, self.label_map = tuple(roles), rule, logits, label_map
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The values of `outputs`.
+        """Return the values of `outputs`.
 
         Args:
             pictures: (N, H, W, 3) uint8 RGB.
@@ -77,18 +77,18 @@ class WholeEnsemble(nn.Module):
         Returns:
             ``class_map`` (N, H, W) uint8; ``probabilities`` (N, C, H, W) float32.
         """
-        said = []
-        for part, place in zip(self.parts, self.places, strict=True):
+        answers = []
+        for part, role in zip(self.parts, self.roles, strict=True):
             scores = part.scores(pictures, logits=self.logits)  # type: ignore[operator]
-            said.append(Said(self._ordered(scores, place.order), place.share, place.learner))
-        planes, ties = self.rule(said, pictures, self.label_map)
-        decided = planes if ties is None else untied(planes, ties, self.label_map)
+            answers.append(MemberScores(self._ordered(scores, role.order), role.share, role.learner))
+        planes, ties = self.rule(answers, pictures, self.label_map)
+        decided = planes if ties is None else break_ties(planes, ties, self.label_map)
         return chosen_classes(decided, self.label_map), all_probabilities(planes, self.label_map)
 
     def _ordered(self, scores: torch.Tensor, order: tuple[int, ...]) -> torch.Tensor:
         if order == tuple(range(len(order))):
             return scores
-        if scores.shape[1] == 1:  # of two classes the other one
+        if scores.shape[1] == 1:  # the model has the two classes in the other order
             return -scores if self.logits else 1 - scores
         return scores[:, list(order)]
 
@@ -96,19 +96,19 @@ class WholeEnsemble(nn.Module):
 def export_ensemble(
     path: Path, out: Path, *, precision: str = "fp32", static: bool = False
 ) -> tuple[Parity, ModelSpec]:
-    """Write an ensemble file as one graph and compare it with torch; one that disagrees is not kept.
+    """Write an ensemble file as one graph and compare it with torch; a file that disagrees is deleted.
 
-    The graph takes ``pictures`` (N, H, W, 3) uint8 RGB of any size and gives ``class_map`` (N, H, W) uint8 and
-    ``probabilities`` (N, C, H, W) float32 at their size.
+    The graph takes ``pictures`` (N, H, W, 3) uint8 RGB of any size. Its outputs are ``class_map`` (N, H, W) uint8 and
+    ``probabilities`` (N, C, H, W) float32 at the same size.
 
     Args:
-        path: of the ensemble file.
-        out: of the .onnx file.
-        precision: ``"fp32"``, or ``"fp16"`` to store weights in half precision.
-        static: fix batch 1 and one size, that of the frames the first member was made for or else its network's.
+        path: the ensemble file.
+        out: the .onnx file to write.
+        precision: ``"fp32"``, or ``"fp16"`` to store the weights in half precision.
+        static: fix the batch to 1 and the size to that of the first member's frames, or else to its network's.
 
     Raises:
-        InputError: the file asks for views of a picture, or names what does not go together.
+        InputError: the ensemble has views, or its members do not go together.
         LaneError: the exporter fails, or the file disagrees by more than the tolerance.
     """
     whole, spec, size = _whole(path, static)
@@ -116,8 +116,8 @@ def export_ensemble(
     if precision == "fp16":
         for number, part in enumerate(whole.parts):
             halved |= {f"parts.{number}.network.{name}" for name in round_weights(cast(Network, part.network))}
-    model = exported(whole, str(path), size if static else None)
-    tidy(model, whole, static)
+    model = traced_graph(whole, str(path), size if static else None)
+    clean_graph(model, whole, static)
     if halved:
         store_half(model, halved)
     entry = model.metadata_props.add()
@@ -125,7 +125,7 @@ def export_ensemble(
     atomic.prepare_target(out)
     with atomic.file(out) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        parity = compare(whole, session(temporary), [(1, size)] if static else [(1, size), (2, COMPARED)])
+        parity = compare(whole, session_function(temporary), [(1, size)] if static else [(1, size), (2, COMPARED)])
         near_ties = spec.arguments["combine"] == "vote" or any(
             cast(Network, p.network).architecture.pools_by_index for p in whole.parts
         )
@@ -136,23 +136,23 @@ def export_ensemble(
 def _whole(path: Path, static: bool) -> tuple[WholeEnsemble, ModelSpec, tuple[int, int]]:
     ensemble = read_ensemble(path)
     if ensemble.tta != "none":
-        raise InputError(f"{path}: asks for '{ensemble.tta}', and a file of several models has no views: remove tta")
+        raise InputError(f"{path}: has tta '{ensemble.tta}', which an exported ensemble cannot have: remove tta")
     name = COMBINERS.canonical(ensemble.combine or ("weighted" if ensemble.weights else "mean"))
-    learnt = bool(COMBINERS.entry(name).facts.get("meta"))
+    fitted = bool(COMBINERS.entry(name).facts.get("meta"))
     weights = ensemble.weights or (1.0,) * len(ensemble.models)
     if not (all(weight >= 0 for weight in weights) and sum(weights) > 0):
-        raise InputError(f"{path}: weights are numbers from 0 up, not all 0")
+        raise InputError(f"{path}: weights must be numbers from 0 up, and not all 0")
     opened = [network_from_file(find_model(model, prefer=".safetensors")) for model in ensemble.models]
     nets = [(folded(network), plain_spec(spec)) for network, spec in opened]
     first = nets[0][1]
     size = (first.geometry.frame if static else None) or first.geometry.size or FALLBACK_SIZE
-    parts, places = [], []
+    parts, roles = [], []
     for (network, spec), weight, learner in zip(nets, weights, ensemble.learners, strict=True):
-        if weight or learnt:  # what counts for nothing is left out
+        if weight or fitted:  # a member without weight is left out
             parts.append(WholeModel(network, spec.label_map, spec.geometry, (), size if static else None))
-            places.append(Place(class_order(first.label_map, spec.label_map), weight / sum(weights), learner))
-    rule: Rule = RULES[name] if name in RULES else _stacked(path, ensemble.meta, places, first.label_map)
-    whole = WholeEnsemble(parts, places, rule, logits=name == "logit_mean", label_map=first.label_map).eval()
+            roles.append(MemberRole(class_order(first.label_map, spec.label_map), weight / sum(weights), learner))
+    rule: Rule = RULES[name] if name in RULES else _stacked(path, ensemble.meta, roles, first.label_map)
+    whole = WholeEnsemble(parts, roles, rule, logits=name == "logit_mean", label_map=first.label_map).eval()
     provenance = {
         "members": [Path(model).name for model in ensemble.models],
         "trained_on": joined([spec.provenance.get("trained_on") for _, spec in nets]),
@@ -161,14 +161,16 @@ def _whole(path: Path, static: bool) -> tuple[WholeEnsemble, ModelSpec, tuple[in
     return whole, ModelSpec(ENSEMBLE, arguments, first.label_map, Geometry(), provenance=provenance), size
 
 
-def _stacked(path: Path, file: Path | None, places: Sequence[Place], label_map: LabelMap) -> Stacked:
+def _stacked(path: Path, file: Path | None, roles: Sequence[MemberRole], label_map: LabelMap) -> Stacked:
     if file is None:
-        raise InputError(f"{path}: names no meta-model; 'lanecli ensemble fit' writes one")
+        raise InputError(f"{path}: has no meta-model; 'lanecli ensemble fit' writes one")
     meta = MetaModel.read(file)
     if meta.classes != label_map.names or meta.planes != len(label_map.plane_classes):
-        raise InputError(f"{file}: was fitted for {', '.join(meta.classes)}, not for {', '.join(label_map.names)}")
-    if {place.learner for place in places} != set(range(meta.learners)):
+        raise InputError(
+            f"{file}: was fitted for the classes {', '.join(meta.classes)}, not {', '.join(label_map.names)}"
+        )
+    if {role.learner for role in roles} != set(range(meta.learners)):
         raise InputError(f"{path}: {file.name} was fitted to {meta.learners} learners, numbered from 0")
     if meta.context % 2 == 0:
-        raise InputError(f"{file}: a context of {meta.context} pixels has no middle, and no place in a graph")
+        raise InputError(f"{file}: a context of {meta.context} pixels has no middle, so it cannot be exported")
     return Stacked(meta)

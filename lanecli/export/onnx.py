@@ -1,4 +1,4 @@
-"""A model as one .onnx file: pictures of any size in, class maps and probabilities of their size out."""
+"""Exports a model as one .onnx file: pictures of any size in, class maps and probabilities of the same size out."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from lanecli.models.spectral import folded, plain_spec
 
 INPUT = "pictures"
 _EXAMPLE = (229, 293)
-"""(height, width) the graph is traced on: no stride divides it, two windows of Swin's deepest stage fit in either way,
-and the batch is above one. Otherwise the exporter fixes padding, windows or batch without a word."""
+"""(height, width) the graph is traced with: no stride divides it, two windows of Swin's deepest stage fit along either
+side, and the batch is above one. Otherwise the exporter silently fixes padding, windows or batch."""
 COMPARED = (261, 241)
-"""(width, height) of a comparison at yet another size."""
+"""(width, height) of a second comparison, at another size."""
 _WRAPPER = "network."
-"""What the whole model puts before the network's own names; files keep the latter."""
+"""Prefix that the whole model adds to the network's own names of weights; files have the names without it."""
 
 
 def export_onnx(
@@ -42,22 +42,22 @@ def export_onnx(
     static: bool = False,
     maps: Sequence[str] | None = None,
 ) -> Parity:
-    """Write the whole model to `path` and compare it with torch; a file that disagrees is not kept.
+    """Write the whole model to `path` and compare it with torch; a file that disagrees is deleted.
 
-    The graph takes ``pictures`` (N, H, W, 3) uint8 RGB of any size and gives ``class_map`` (N, H, W) uint8 and
-    ``probabilities`` (N, C, H, W) float32 at their size, ``logits`` (N, C, h, w) float32 at the network's, and each of
-    `maps` (N, H, W) float32. Its weights keep their names, so the file is a model file like any other. Spectrally
-    normalised weights are written as they are used, and the file's specification is that of a model without; auxiliary
-    heads are left out.
+    The graph takes ``pictures`` (N, H, W, 3) uint8 RGB of any size. Its outputs are ``class_map`` (N, H, W) uint8 and
+    ``probabilities`` (N, C, H, W) float32 at the same size, ``logits`` (N, C, h, w) float32 at the network's size, and
+    each of `maps` (N, H, W) float32. Weights keep their names, so the file is a model file like any other. Spectrally
+    normalised weights are written in normalised form, with the specification of a model without spectral normalisation;
+    auxiliary heads are left out.
 
     Args:
-        network: in eval mode, on the CPU.
-        spec: written into the file's metadata.
-        path: of the .onnx file.
-        precision: ``"fp32"``, or ``"fp16"`` to store weights in half precision (half the size; they are widened to
+        network: the network, in eval mode, on the CPU.
+        spec: its specification, written into the file's metadata.
+        path: the .onnx file to write.
+        precision: ``"fp32"``, or ``"fp16"`` to store the weights in half precision (half the size; they are widened to
             float32 when loaded, so every runtime takes them and computes as before).
-        static: fix batch 1 and one size, that of the frames the geometry was made for or else the network's.
-        maps: names of further outputs; None takes all the model has.
+        static: fix the batch to 1 and the size to that of the geometry's frames, or else to the network's.
+        maps: names of further outputs; None for all the model has.
 
     Raises:
         LaneError: the exporter fails, or the file disagrees by more than the tolerance.
@@ -68,8 +68,8 @@ def export_onnx(
     spec = replace(spec, geometry=replace(spec.geometry, size=spec.geometry.size or FALLBACK_SIZE))
     size = (spec.geometry.frame if static else None) or spec.geometry.size or FALLBACK_SIZE
     whole = WholeModel(network, spec.label_map, spec.geometry, wanted, size if static else None).eval()
-    model = exported(whole, spec.architecture, size if static else None)
-    tidy(model, whole, static)
+    model = traced_graph(whole, spec.architecture, size if static else None)
+    clean_graph(model, whole, static)
     if halved:
         store_half(model, halved)
     entry = model.metadata_props.add()
@@ -78,28 +78,28 @@ def export_onnx(
     with atomic.file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         sizes = [(1, size)] if static else [(1, size), (3, size), (2, COMPARED)]
-        parity = compare(whole, session(temporary), sizes)
+        parity = compare(whole, session_function(temporary), sizes)
         parity.check(network.architecture.pools_by_index)
     return parity
 
 
-def session(path: Path) -> Any:
-    """ONNX Runtime's answers of the file at `path`."""
+def session_function(path: Path) -> Any:
+    """Return a function that runs the file at `path` with ONNX Runtime and returns its outputs by name."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    opened = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in opened.get_outputs()]
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
 
     def answer(pictures: np.ndarray) -> Mapping[str, np.ndarray]:
-        return dict(zip(names, opened.run(names, {INPUT: pictures}), strict=True))
+        return dict(zip(names, session.run(names, {INPUT: pictures}), strict=True))
 
     return answer
 
 
-def exported(whole: Any, name: str, size: tuple[int, int] | None) -> Any:
-    """The graph as an onnx ModelProto; for pictures of `size` alone where it is given."""
+def traced_graph(whole: Any, name: str, size: tuple[int, int] | None) -> Any:
+    """Return the graph as an onnx ModelProto, for pictures of any size, or only of `size` if it is given."""
     example = torch.zeros((1, size[1], size[0], 3) if size else (2, *_EXAMPLE, 3), dtype=torch.uint8)
     dimension = torch.export.Dim.DYNAMIC
     try:
@@ -111,7 +111,7 @@ def exported(whole: Any, name: str, size: tuple[int, int] | None) -> Any:
                 dynamic_shapes=None if size else ({0: dimension, 1: dimension, 2: dimension},),
                 input_names=[INPUT],
                 output_names=list(whole.outputs),
-                optimize=False,  # folding batch norm would lose the weights' names
+                optimize=False,  # folding batch norm would lose the names of the weights
                 verbose=False,
             )
     except Exception as error:
@@ -122,8 +122,8 @@ def exported(whole: Any, name: str, size: tuple[int, int] | None) -> Any:
     return program.model_proto
 
 
-def tidy(model: Any, whole: Any, static: bool) -> None:
-    """Inner values are named but not given; weights have the network's own names; nothing of the export is left."""
+def clean_graph(model: Any, whole: Any, static: bool) -> None:
+    """Turn inner outputs into inner values, give weights the network's own names, and remove what the exporter left."""
     inner = [output for output in model.graph.output if output.name in whole.outputs[3 + len(whole.maps) :]]
     for output in inner:
         model.graph.output.remove(output)
@@ -131,18 +131,18 @@ def tidy(model: Any, whole: Any, static: bool) -> None:
         if weight.name.startswith(_WRAPPER):
             _rename(model, weight.name, weight.name.removeprefix(_WRAPPER))
             weight.name = weight.name.removeprefix(_WRAPPER)
-    for node in model.graph.node:  # stack traces of the export: a quarter of a small file
+    for node in model.graph.node:  # stack traces of the export: a quarter of a small file's size
         del node.metadata_props[:]
         node.doc_string = ""
     _cast_by_type(model)
-    # the exporter's intermediate shapes are in its own symbols and, for halved weights, wrong: runtimes infer them
+    # the exporter's inner shapes use its own symbols and are wrong for halved weights; runtimes infer them
     del model.graph.value_info[:]
     if not static:
         _name_dimensions(model)
 
 
 def _cast_by_type(model: Any) -> None:
-    """Casts to another value's type name the type: runtimes have no kernel to fold the former at load, and say so."""
+    """Replace casts to another value's type by casts to that type: runtimes cannot fold the former, and warn."""
     types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.value_info, *model.graph.input)}
     types |= {weight.name: weight.data_type for weight in model.graph.initializer}
     from onnx import helper
@@ -167,10 +167,10 @@ def _rename(model: Any, old: str, new: str) -> None:
 
 
 def round_weights(network: Network) -> set[str]:
-    """Round weights of two or more dimensions to half precision in place; their names come back.
+    """Round weights of two or more dimensions to half precision in place, and return their names.
 
-    Torch and the file then hold the same numbers. Biases and batch norm are small and stay as they are, and so do the
-    extra outputs, whose whitening magnifies its rounding.
+    Torch and the file then hold the same numbers. Biases and batch norm are small and stay as they are, and so do
+    further outputs, whose whitening would magnify the rounding.
     """
     halved = set()
     with torch.no_grad():
@@ -182,7 +182,7 @@ def round_weights(network: Network) -> set[str]:
 
 
 def store_half(model: Any, names: set[str]) -> None:
-    """Store the weights `names` as float16, each behind a Cast back to float32."""
+    """Store the weights `names` as float16, each followed by a Cast back to float32."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
@@ -201,7 +201,7 @@ def store_half(model: Any, names: set[str]) -> None:
 
 
 def _name_dimensions(model: Any) -> None:
-    """Plain names for dynamic dimensions in place of the exporter's symbols and formulas."""
+    """Give dynamic dimensions plain names in place of the exporter's symbols and formulas."""
     names = {
         INPUT: ("batch", "height", "width", None),
         "class_map": ("batch", "height", "width"),

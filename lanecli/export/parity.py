@@ -1,4 +1,4 @@
-"""Whether an exported file says what the model says: one check for every export, made before a file is kept."""
+"""Compares an exported file with the model in torch: one check for every export, made before a file is kept."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lanecli.errors import LaneError
 from lanecli.geometry import Size
 
 TOLERANCE = 1e-3
-"""Largest difference of logits, as a share of the largest logit, an exported file may show."""
+"""Largest difference of logits that an exported file may have, as a share of the largest logit."""
 TIES = 0.05
-"""Share of pixels that may differ by more in networks that remember where each maximum was: where the two largest
-values are equal up to rounding, another runtime may well find the other one first."""
+"""Share of pixels that may differ by more in networks that pool by index: where the two largest values are equal up to
+rounding, another runtime may choose the other one."""
 
 _LEAST_SPAN = 1e-2
-"""Of a map's values: where a network is sure of everything, its entropy spans nothing."""
+"""Least range of a map's values: if a network is sure of every pixel, its entropy hardly varies."""
 
 
 class Whole(Protocol):
-    """A module from pictures (N, H, W, 3) uint8 to the values of `outputs`, in their order."""
+    """A module that maps pictures (N, H, W, 3) uint8 to the values of `outputs`, in their order."""
 
     maps: tuple[str, ...]
 
@@ -39,16 +39,16 @@ Answer = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Parity:
-    """How an exported file agrees with torch.
+    """How closely an exported file agrees with torch.
 
     Attributes:
-        largest_difference: of any logit.
-        largest_logit: in absolute value, for scale.
-        equal_pixels: share of pixels of the class maps, at the pictures' own sizes, that are equal.
+        largest_difference: largest difference of any logit.
+        largest_logit: largest absolute value of any logit, for scale.
+        equal_pixels: share of equal pixels of the class maps, at the pictures' own sizes.
         differing_pixels: share of pixels with a logit beyond the tolerance.
-        map_difference: of each further map, the largest difference as a share of its range from its 1st to its 99th
+        map_difference: for each further map, the largest difference as a share of its range from its 1st to its 99th
             percentile.
-        pixels: how many class map pixels were compared.
+        pixels: number of compared pixels of class maps.
         sizes: (pictures, width, height) of each comparison.
     """
 
@@ -62,39 +62,41 @@ class Parity:
 
     @property
     def relative(self) -> float:
-        """Largest difference over largest logit."""
+        """Largest difference divided by the largest logit."""
         return self.largest_difference / max(self.largest_logit, 1e-12)
 
     def check(self, pools_by_index: bool) -> None:
-        """Raise LaneError where the file is not to be kept.
+        """Raise LaneError if the file must not be kept.
 
         Args:
-            pools_by_index: of the architecture: near ties may then be decided the other way.
+            pools_by_index: whether the architecture pools by index: near ties may then be decided the other way.
         """
         ties = pools_by_index and self.differing_pixels <= TIES
         if not (self.relative <= TOLERANCE or ties):
             raise LaneError(
                 f"the exported file disagrees with torch: logits differ by up to {self.largest_difference:.3g} "
                 f"(largest {self.largest_logit:.3g}), by too much in {100 * self.differing_pixels:.2g} % of "
-                "pixels; it was not kept"
+                "pixels; the file was not kept"
             )
         for name, difference in self.map_difference.items():
             if not (difference <= TOLERANCE or ties):
-                raise LaneError(f"the exported file disagrees with torch in '{name}' by {difference:.2g} of its range")
+                raise LaneError(
+                    f"the exported file disagrees with torch: '{name}' differs by {difference:.2g} of its range"
+                )
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``lanecli export --json`` prints it."""
+        """Return the figures as ``lanecli export --json`` prints them."""
         return {**self.__dict__, "map_difference": dict(self.map_difference)}
 
 
 def compare(whole: Whole, answer: Answer, sizes: Sequence[tuple[int, Size]], seed: int = 0) -> Parity:
-    """Show the same pictures to the exported file and to torch, at several batch and picture sizes.
+    """Run the exported file and torch on the same pictures, at several batch and picture sizes.
 
     Args:
-        whole: in eval mode, float32, on the CPU. Where it gives no logits, its probabilities stand for them.
-        answer: the exported file: (N, H, W, 3) uint8 pictures to its outputs by name.
+        whole: the model in eval mode, float32, on the CPU. Without logits, its probabilities are compared instead.
+        answer: runs the exported file: maps (N, H, W, 3) uint8 pictures to its outputs by name.
         sizes: batch and (width, height) of each comparison.
-        seed: of the pictures: smooth noise, so that deep layers see more than grey.
+        seed: seed of the pictures, smooth noise in which deep layers see more than grey.
 
     Raises:
         LaneError: the file's outputs have other shapes, or are not finite.
@@ -113,8 +115,8 @@ def compare(whole: Whole, answer: Answer, sizes: Sequence[tuple[int, Size]], see
         for name in dict.fromkeys(("class_map", "probabilities", scores, *whole.maps)):
             if theirs[name].shape != ours[name].shape or not np.isfinite(theirs[name].astype(np.float32)).all():
                 raise LaneError(
-                    f"the exported file gives {name} of {theirs[name].shape} where torch gives {ours[name].shape}, "
-                    "or it is not finite"
+                    f"the exported file disagrees with torch: its {name} is {theirs[name].shape} where torch gives "
+                    f"{ours[name].shape}, or is not finite"
                 )
         gap = np.abs(theirs[scores] - ours[scores])
         difference, largest = max(difference, float(gap.max())), max(largest, float(np.abs(ours[scores]).max()))

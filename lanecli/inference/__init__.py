@@ -1,1 +1,1 @@
-"""Prediction: backends that run a model file, the predictor over them, and the sinks."""
+"""Prediction: backends run a model file, the predictor turns frames into Predictions, and sinks write them."""

@@ -1,4 +1,4 @@
-"""Ensemble files: YAML that names members, how they are combined, and their weights."""
+"""Ensemble files: YAML that names the members, their weights, and the rule that combines them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _MEMBER_KEYS = {"model", "weight", "learner"}
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What an ensemble file says.
+    """The contents of an ensemble file.
 
     Attributes:
-        models: of the members: paths (relative ones from the file's own folder) or shipped names.
-        combine: a registered rule, or None.
-        weights: of the members, or None where the file gives none.
+        models: the members' models: paths (relative ones from the file's own folder) or shipped names.
+        combine: name of a registered combination rule, or None.
+        weights: weights of the members, or None if the file gives none.
         tta: registered views.
         learners: number of the learner each member belongs to.
-        meta: the meta-model's file, of a rule that is learnt.
+        meta: file of the meta-model, for a fitted rule.
     """
 
     models: tuple[str, ...]
@@ -43,12 +43,12 @@ def read_ensemble(path: Path) -> Ensemble:
           - {model: runs/b.onnx, weight: 1}
         combine: weighted
 
-    A member may also be a name alone. Raises InputError that names the file and what is wrong.
+    A member may also be a bare name. Raises InputError that names the file and what is wrong.
     """
     if not path.is_file():
         raise InputError(f"no such ensemble file: {path}")
     if path.stat().st_size > _MOST_BYTES:
-        raise InputError(f"{path}: an ensemble file is a few lines of YAML, this one has {path.stat().st_size} bytes")
+        raise InputError(f"{path}: an ensemble file is a few lines of YAML, not {path.stat().st_size} bytes")
     from lanecli.textfiles import read_yaml  # a model file alone needs no YAML
 
     data = read_yaml(path)
@@ -58,7 +58,7 @@ def read_ensemble(path: Path) -> Ensemble:
 
 def _ensemble(data: Any, path: Path) -> Ensemble:
     if not isinstance(data, dict) or not isinstance(data.get("members"), list) or not data["members"]:
-        raise InputError(f"{path}: an ensemble file has a list 'members' of model files")
+        raise InputError(f"{path}: an ensemble file must have a list 'members' of model files")
     if unknown := [str(key) for key in data if key not in _KEYS]:
         raise InputError(f"{path}: unknown key '{unknown[0]}'; there are: {', '.join(_KEYS)}")
     models, weights, learners = [], [], []
@@ -66,25 +66,25 @@ def _ensemble(data: Any, path: Path) -> Ensemble:
         entry = {"model": member} if isinstance(member, str) else member
         weight = entry.get("weight") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(entry.get("model"), str) or set(entry) - _MEMBER_KEYS:
-            raise InputError(f"{path}: member {number} is a model file, or {{model: FILE, weight: NUMBER}}")
+            raise InputError(f"{path}: member {number} must be a model file, or {{model: FILE, weight: NUMBER}}")
         if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
-            raise InputError(f"{path}: member {number}: weight is a number, not {weight!r}")
-        models.append(_found(entry["model"], path.parent))
+            raise InputError(f"{path}: member {number}: weight must be a number, not {weight!r}")
+        models.append(_resolved(entry["model"], path.parent))
         weights.append(weight)
         learners.append(entry.get("learner", number - 1))
     if any(isinstance(one, bool) or not isinstance(one, int) for one in learners) or sorted(learners) != learners:
-        raise InputError(f"{path}: learner is a whole number, and members of one stand together")
+        raise InputError(f"{path}: learner must be a whole number, and a learner's members must be listed together")
     if any(weight is None for weight in weights) != all(weight is None for weight in weights):
         raise InputError(f"{path}: give every member a weight, or none")
     combine, tta, meta = data.get("combine"), data.get("tta", "none"), data.get("meta")
     if not isinstance(combine, str | None) or not isinstance(tta, str) or not isinstance(meta, str | None):
-        raise InputError(f"{path}: combine and tta are names, meta is a file")
+        raise InputError(f"{path}: combine and tta must be names, and meta a file")
     given = tuple(float(weight) for weight in weights if weight is not None)
     return Ensemble(
         tuple(models), combine, given or None, tta, tuple(learners), path.parent / meta if meta is not None else None
     )
 
 
-def _found(model: str, folder: Path) -> str:
+def _resolved(model: str, folder: Path) -> str:
     path = folder / Path(model).expanduser()
     return model if model in shipped_models() and not path.exists() else str(path)

@@ -1,4 +1,4 @@
-"""A model against a prepared dataset, at the size the dataset has on disk: a Predictor and a list of metrics."""
+"""Scores a model on a prepared dataset, at the size its pictures have on disk: a Predictor and a list of metrics."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ Each = Callable[[Prediction, Truth, Path], None]
 BOOTSTRAPS = 1000
 _QUANTILES = (0.025, 0.975)
 DEFINITIONS = {
-    "ms_per_image": "mean wall time from the decoded picture to its prediction at its own size, one at a time",
-    "ms": "the same in three parts: before the network, in it, and after it",
-    "groups": "the scores of each record, sequence or drive alone",
+    "ms_per_image": "mean wall time from a decoded picture to its prediction at its own size, one picture at a time",
+    "ms": "ms_per_image in three parts: before the network, in the network, and after it",
+    "groups": "the scores of each record, sequence or drive on its own",
     "intervals": f"95 % of {BOOTSTRAPS} bootstrap resamples of whole groups (Efron 1979); null with a single group",
 }
-"""What the figures beside the metrics' own mean."""
+"""Definitions of the figures besides the metrics' own."""
 
 
 def geometry_on(dataset: DatasetInfo, geometry: Geometry) -> Geometry:
-    """The model's geometry for a dataset's pictures: what was cropped when it was prepared is not cropped again."""
+    """Return the model's geometry for a dataset's pictures: what `prepare` has cropped is not cropped again."""
     if any(dataset.geometry.crop) and any(geometry.crop):
         if dataset.geometry.crop != geometry.crop:
             raise InputError(
-                f"{dataset.root} was prepared with crop {dataset.geometry.crop}, the model wants {geometry.crop}: "
-                "prepare it with the model's, or with none"
+                f"{dataset.root} was prepared with crop {dataset.geometry.crop}, the model has crop {geometry.crop}: "
+                "prepare it with the model's crop, or without one"
             )
         return replace(geometry, crop=(0, 0, 0, 0))
     return geometry
 
 
 def on_dataset(predictor: Predictor, dataset: DatasetInfo) -> Predictor:
-    """A predictor that shares `predictor`'s models and leaves it as it is, for pictures of `dataset`."""
+    """Return a predictor for the pictures of `dataset`, which shares `predictor`'s models and does not change it."""
     fitted = copy.copy(predictor)
     fitted.members = [replace(m, geometry=geometry_on(dataset, m.geometry)) for m in predictor.members]
     fitted.clock = Clock()
@@ -61,24 +61,24 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     each: Each | None = None,
 ) -> dict[str, Any]:
-    """Scores of a model, or of several combined, over a split.
+    """Score a model, or several models combined, on a split.
 
     Args:
-        recipe: the model or models, and how they are asked.
+        recipe: the models, and how they are run.
         root: a prepared dataset.
-        split: of its manifest.
-        metrics: names of :data:`METRICS` asked for besides those of every evaluation.
-        progress: told how many pictures of how many are done.
-        each: shown every picture's prediction, what is true of it, and the file of its mask.
+        split: name of a split in its manifest.
+        metrics: names of :data:`METRICS` to compute besides those of every evaluation.
+        progress: called with the number of finished pictures and their total.
+        each: called with every picture's prediction, its truth, and the file of its mask.
 
     Returns:
-        The keys of ``lanecli evaluate --json``; definitions are in lanecli.metrics and :data:`DEFINITIONS`.
+        The keys of ``lanecli evaluate --json``; they are defined in `lanecli.metrics` and :data:`DEFINITIONS`.
 
     Raises:
-        InputError: dataset and model speak of different classes, the split is empty, or a step does not fit the model.
+        InputError: dataset and model have different classes, the split is empty, or a step does not fit the model.
     """
     dataset = read_dataset(root)
-    kinds = [METRICS.get(name) for name in METRICS if name in metrics or not METRICS.entry(name).facts.get("asked")]
+    kinds = [METRICS.get(name) for name in METRICS if name in metrics or not METRICS.entry(name).facts.get("optional")]
     predictor = recipe.open({need for kind in kinds for need in kind.needs})
     return score(predictor, dataset, split, kinds, progress, each)
 
@@ -91,14 +91,14 @@ def score(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     each: Each | None = None,
 ) -> dict[str, Any]:
-    """:func:`evaluate` with a predictor that is open already, which it leaves as it is."""
+    """Do what :func:`evaluate` does with a predictor that is already open, and leave it unchanged."""
     samples = dataset.of_split(split)
     predictor = on_dataset(predictor, dataset)
     label_map = predictor.label_map
     if not label_map.same_classes(dataset.label_map):
         raise InputError(
-            f"{dataset.root} has classes {', '.join(dataset.label_map.names)}; "
-            f"the model knows {', '.join(label_map.names)}"
+            f"{dataset.root} has the classes {', '.join(dataset.label_map.names)}; "
+            f"the model has {', '.join(label_map.names)}"
         )
     lines = read_lane_lines(dataset.root) if any("lanes" in kind.needs for kind in kinds) else {}
     groups: dict[str, list[Metric]] = {}
@@ -106,9 +106,9 @@ def score(
     for number, sample in enumerate(samples):
         frame, mask = Frame.from_rgb(read_picture(sample.image)), read_mask(sample.mask)
         if frame.size != mask.shape[::-1]:
-            raise InputError(f"{sample.mask}: the mask is {mask.shape[::-1]}, its picture {frame.size}")
+            raise InputError(f"{sample.mask}: the mask is {mask.shape[::-1]}, but its picture is {frame.size}")
         if number == 0:
-            predictor.predict(frame)  # the first run pays for set-up
+            predictor.predict(frame)  # not timed: the first run includes set-up
             predictor.clock = Clock()
         prediction = predictor.predict(frame)
         if sample.group not in groups:
@@ -135,7 +135,7 @@ def _milliseconds(clock: Clock, count: int) -> dict[str, Any]:
 
 
 def _scores(groups: Mapping[str, Sequence[Metric]]) -> dict[str, Any]:
-    """The scores of all groups together, of each alone, and how far the former would vary with other groups."""
+    """Return the scores of all groups together with bootstrap intervals, and of each group alone."""
     rng = np.random.default_rng(0)
     draws = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), BOOTSTRAPS)
     together: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def _scores(groups: Mapping[str, Sequence[Metric]]) -> dict[str, Any]:
 
 
 def _interval(value: Any, others: Sequence[Any]) -> Any:
-    """The middle 95 % of `others`, which have the form of `value`: numbers, None, or mappings of such."""
+    """Return the middle 95 % of `others`, which have the form of `value`: numbers, None, or mappings of these."""
     if isinstance(value, Mapping):
         return {name: _interval(value[name], [other.get(name) for other in others]) for name in value}
     numbers = [other for other in others if isinstance(other, int | float)]

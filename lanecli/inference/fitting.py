@@ -1,4 +1,4 @@
-"""What a model has to learn after training to know what it does not know: statistics of its features, a temperature."""
+"""Fits what a trained model needs to know what it does not know: statistics of its features, and a temperature."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from lanecli.uncertainty.statistics import FeatureStatistics
 from lanecli.uncertainty.temperature import LogitSample
 
 MACS = 2 * 256 * 256
-"""Multiplications a 4-pixel cell that whitening may take: two classes of 256 channels. More is reduced first."""
+"""Most multiplications that whitening may take per 4-pixel cell: two classes of 256 channels; more are reduced."""
 _RANGE_PICTURES = 64
 GRAPH_MAPS = {"density": "log_density", "entropy": "entropy", "energy": "energy", "neco": "neco"}
-"""What each measure's map is called in an exported graph."""
+"""Name of each measure's map in an exported graph."""
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was learnt, and what to tell the user.
+    """The result of a fit.
 
     Attributes:
-        spec: of the model as it was written.
-        notes: a line each.
-        figures: for ``--json``.
+        spec: specification of the model as it was written.
+        notes: notes for the user, a line each.
+        figures: figures for ``--json``.
     """
 
     spec: ModelSpec
@@ -62,22 +62,23 @@ def fit_density(
 ) -> Fitted:
     """Add the density of features, and their principal space (NECO), to a model file.
 
-    One pass over the split's pictures gives the statistics; a second over some of them the values that maps are drawn
-    between: certain is the median of training pixels, doubtful twice as far from it as their most doubtful hundredth.
+    One pass over the split's pictures gives the statistics. A second pass over some of them gives the ranges of the
+    maps: the certain end is the median over training pixels, the doubtful end twice as far away as the most doubtful
+    hundredth.
 
     Args:
         model: a model file.
-        root: a prepared dataset of the same classes: what the model was trained on.
+        root: a prepared dataset of the same classes: the one the model was trained on.
         out: the .safetensors file to write; may be `model`.
-        split: of its manifest.
-        components: principal components features are reduced to; None as many as whitening is affordable with.
-        progress: told how many pictures of how many are done.
+        split: name of a split in its manifest.
+        components: number of principal components that features are reduced to; None for the largest affordable number.
+        progress: called with the number of finished pictures and their total.
 
     Raises:
-        InputError: classes differ, pixels are too few, or `out` is of another kind.
+        InputError: the classes differ, there are too few pixels, or `out` is not a .safetensors file.
     """
-    network, spec = _loaded(model, out)
-    dataset = _matching(root, spec)
+    network, spec = _open_model(model, out)
+    dataset = _open_dataset(root, spec)
     samples = dataset.of_split(split)
     step = max(1, CELL // network.feature_stride)
     statistics = FeatureStatistics(spec.label_map, network.feature_channels)
@@ -85,7 +86,7 @@ def fit_density(
         statistics.update(cells, mask)
         progress(number + 1, len(samples))
     present = sum(group.count > 0 for group in statistics.groups)
-    gaussians = fit_gaussians(statistics, components or affordable(network, present, step))
+    gaussians = fit_gaussians(statistics, components or affordable_components(network, present, step))
     space = principal_space(statistics.all())
     outputs: dict[str, dict[str, Any]] = {
         "log_density": {
@@ -115,22 +116,22 @@ def fit_density(
     return Fitted(spec, gaussians.notes, figures)
 
 
-def features_of(model: Path, root: Path, split: str) -> Iterator[tuple[LabelMap, np.ndarray, np.ndarray]]:
-    """For each picture of a split the label map, features (D, h, w) of cells, and the mask (H, W) they cover."""
+def dataset_features(model: Path, root: Path, split: str) -> Iterator[tuple[LabelMap, np.ndarray, np.ndarray]]:
+    """Yield, for each picture of a split, the label map, features of cells (D, h, w), and the mask (H, W) below."""
     network, spec = network_from_file(model)
-    dataset = _matching(root, spec)
+    dataset = _open_dataset(root, spec)
     step = max(1, CELL // network.feature_stride)
     for cells, mask in _cells(network, spec, dataset, dataset.of_split(split), step):
         yield spec.label_map, cells, mask
 
 
-def affordable(network: Network, groups: int, step: int) -> int | None:
-    """How many principal components whitening for `groups` classes can afford; None for all channels.
+def affordable_components(network: Network, groups: int, step: int) -> int | None:
+    """Return how many principal components whitening for `groups` classes can afford; None for all channels.
 
     Args:
-        network: whose features they are.
-        groups: classes.
-        step: features a side of a cell.
+        network: the network whose features they are.
+        groups: number of classes.
+        step: features along a side of a cell.
     """
     channels = network.feature_channels
     allowed = MACS * (step * network.feature_stride / CELL) ** 2
@@ -143,20 +144,20 @@ def affordable(network: Network, groups: int, step: int) -> int | None:
 def calibrate(
     model: Path, root: Path, out: Path, *, split: str = "val", progress: Progress = lambda _done, _total: None
 ) -> Fitted:
-    """Find the one temperature that makes a model's probabilities honest on held-out pictures, and write it.
+    """Find the temperature that calibrates a model's probabilities on held-out pictures, and write it to a model file.
 
     Args:
-        model: a model file; a temperature it has is replaced.
+        model: a model file; a temperature it already has is replaced.
         root: a prepared dataset of the same classes that the model was not trained on.
         out: the .safetensors file to write; may be `model`.
-        split: of its manifest.
-        progress: told how many pictures of how many are done.
+        split: name of a split in its manifest.
+        progress: called with the number of finished pictures and their total.
 
     Raises:
-        InputError: classes differ, nothing is labelled, or `out` is of another kind.
+        InputError: the classes differ, no pixel is labelled, or `out` is not a .safetensors file.
     """
-    network, spec = _loaded(model, out)
-    dataset = _matching(root, spec)
+    network, spec = _open_model(model, out)
+    dataset = _open_dataset(root, spec)
     samples = dataset.of_split(split)
     sample = LogitSample(spec.label_map)
     for number, (picture, mask) in enumerate(_pictures(spec, dataset, samples)):
@@ -182,7 +183,7 @@ def calibrate(
 
 
 def _calibration_error(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
-    """Expected calibration error of softmax(logits / T), (C, n) against (n,)."""
+    """Return the expected calibration error of softmax(logits / T), logits (C, n) and truth (n,)."""
     shares = np.exp((logits - logits.max(0)) / temperature)
     counts = Calibration()
     counts.update((shares / shares.sum(0))[:, None], logits.argmax(0).astype(np.uint8)[None], truth[None])
@@ -190,15 +191,15 @@ def _calibration_error(logits: np.ndarray, truth: np.ndarray, temperature: float
 
 
 def with_maps(network: Network, spec: ModelSpec, names: str) -> tuple[Network, ModelSpec, tuple[str, ...]]:
-    """A network that gives the maps of measures, for export.
+    """Return a network that computes the maps of measures, for export.
 
     Args:
-        network: as it was loaded.
-        spec: of it.
-        names: of measures, separated by commas, such as ``"density,entropy"``; ``"none"`` for none.
+        network: the network as it was loaded.
+        spec: its specification.
+        names: names of measures, separated by commas, such as ``"density,entropy"``; ``"none"`` for none.
 
     Returns:
-        The network and its specification, with outputs that need no fitting added, and the names of the outputs.
+        The network and its specification, with the outputs added that need no fitting, and the names of the outputs.
 
     Raises:
         InputError: a measure is unknown, has no map in a graph, or was not fitted.
@@ -208,13 +209,13 @@ def with_maps(network: Network, spec: ModelSpec, names: str) -> tuple[Network, M
         measure = MEASURES.canonical(word)
         if measure not in GRAPH_MAPS:
             raise InputError(
-                f"'{measure}' asks several times and has no map in one graph: it stays with torch and with several "
+                f"'{measure}' needs several passes and has no map in a graph: it needs torch or several "
                 f"models; export takes {', '.join(GRAPH_MAPS)}"
             )
         name = GRAPH_MAPS[measure]
         if name not in spec.outputs and measure in ("density", "neco"):
             raise InputError(
-                f"the model holds no statistics of features for '{measure}': add them with 'lanecli uncertainty fit'"
+                f"the model has no feature statistics for '{measure}': add them with 'lanecli uncertainty fit'"
             )
         maps.append(name)
     missing: dict[str, dict[str, Any]] = {name: {} for name in maps if name not in spec.outputs}
@@ -226,18 +227,18 @@ def with_maps(network: Network, spec: ModelSpec, names: str) -> tuple[Network, M
     return network, spec, tuple(maps)
 
 
-def _loaded(model: Path, out: Path) -> tuple[Network, ModelSpec]:
+def _open_model(model: Path, out: Path) -> tuple[Network, ModelSpec]:
     if out.suffix.lower() != ".safetensors":
-        raise InputError(f"{out}: a model file that can be fitted on ends in .safetensors; export it again afterwards")
+        raise InputError(f"{out}: only a .safetensors file can be written here; export the model again afterwards")
     return network_from_file(model)
 
 
-def _matching(root: Path, spec: ModelSpec) -> DatasetInfo:
+def _open_dataset(root: Path, spec: ModelSpec) -> DatasetInfo:
     dataset = read_dataset(root)
     if not spec.label_map.same_classes(dataset.label_map):
         raise InputError(
-            f"{root} has classes {', '.join(dataset.label_map.names)}; "
-            f"the model knows {', '.join(spec.label_map.names)}"
+            f"{root} has the classes {', '.join(dataset.label_map.names)}; "
+            f"the model has {', '.join(spec.label_map.names)}"
         )
     return dataset
 
@@ -245,12 +246,14 @@ def _matching(root: Path, spec: ModelSpec) -> DatasetInfo:
 def _pictures(
     spec: ModelSpec, dataset: DatasetInfo, samples: tuple[Sample, ...]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pictures and masks as the network sees them."""
+    """Yield pictures and masks as the network sees them."""
     geometry = geometry_on(dataset, spec.geometry)
     for sample in samples:
         picture, mask = read_picture(sample.image), read_mask(sample.mask)
         if picture.shape[:2] != mask.shape:
-            raise InputError(f"{sample.mask}: the mask is {mask.shape[::-1]}, its picture {picture.shape[1::-1]}")
+            raise InputError(
+                f"{sample.mask}: the mask is {mask.shape[::-1]}, but its picture is {picture.shape[1::-1]}"
+            )
         placement = geometry.place((picture.shape[1], picture.shape[0]))
         yield np.ascontiguousarray(placement.picture(picture)), placement.mask(mask)
 
@@ -258,7 +261,7 @@ def _pictures(
 def _cells(
     network: Network, spec: ModelSpec, dataset: DatasetInfo, samples: tuple[Sample, ...], step: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Features (D, h, w) of whole cells, and the mask (H, W) they cover, filled with `IGNORE_ID` beyond the picture."""
+    """Yield features of whole cells (D, h, w), and the mask (H, W) they cover, with `IGNORE_ID` beyond the picture."""
     side = step * network.feature_stride
     shrink = Cells(network.feature_channels, step)
     for picture, mask in _pictures(spec, dataset, samples):
@@ -276,13 +279,13 @@ def _cells(
 def _ranges(
     network: Network, spec: ModelSpec, dataset: DatasetInfo, samples: tuple[Sample, ...], step: int
 ) -> dict[str, tuple[float, float]]:
-    """For each fitted map the value of certain and of doubtful pixels, from training pictures."""
+    """Return the certain and the doubtful end of each fitted map, from training pictures."""
     counts = {name: np.zeros(BINS, np.int64) for name in ("log_density", "neco")}
     for cells, _ in _cells(network, spec, dataset, samples, step):
         for name, total in counts.items():
             with torch.inference_mode():
-                found = cast(Any, network.extra[name]).of_cells(torch.from_numpy(cells[None]))
-                values = doubt(name, found.numpy().ravel())
+                fitted = cast(Any, network.extra[name]).of_cells(torch.from_numpy(cells[None]))
+                values = doubt(name, fitted.numpy().ravel())
             total += histogram(values, np.zeros(values.size, np.int32), 1)[0]
     edges = lower_edges()
     ends = {}

@@ -1,4 +1,4 @@
-"""The Python interface: what `lanecli.load` gives."""
+"""The Python interface: the object that `lanecli.load` returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.recipe import Recipe
 from lanecli.inference.run import QUEUE
@@ -22,55 +22,61 @@ from lanecli.media import Frame, expand_sources, open_video, prefetch, read_pict
 
 
 class Model:
-    """An open model, or several that answer together.
+    """An open model, or several models whose predictions are combined.
 
     Attributes:
-        label_map: the classes of Predictions.
+        label_map: the classes of its Predictions.
     """
 
     def __init__(self, models: Sequence[str], options: dict[str, Any]) -> None:
-        """Open; see `lanecli.load`."""
+        """Open the models; see `lanecli.load`."""
         options = dict(options)
         keep = {"planes", *(["lanes"] if options.pop("lanes", False) else [])}
         known = [field.name for field in fields(Recipe) if field.name != "models"]
         for name in options:
             if name not in known:
-                raise InputError(f"load() takes no option '{name}'{nearest(name, known)}")
+                raise InputError(f"load() takes no option '{name}'{did_you_mean(name, known)}")
         recipe = Recipe(models=tuple(models), **options) if models else Recipe(**options)
         self._predictor = recipe.open(keep)
         self.label_map: LabelMap = self._predictor.label_map
 
     def predict(self, picture: np.ndarray | str | os.PathLike[str] | Image.Image) -> Prediction:
-        """The Prediction for one picture.
+        """Predict one picture.
 
         Args:
             picture: an (H, W, 3) uint8 RGB array, a path, or a PIL picture.
 
         Returns:
-            A Prediction: `class_map` (H, W) uint8 train ids, `probabilities` (C, H, W) float32, `maps` by name,
-            `lanes` where they were asked for.
+            A Prediction with `class_map` (H, W) uint8 train ids, `probabilities` (C, H, W) float32, `maps` by name, and
+            `lanes` if lane lines were asked for.
 
         Raises:
-            InputError: the file is no picture.
+            InputError: the file is not a picture.
             TypeError: something else was given.
+
+        Example:
+            >>> import lanecli
+            >>> prediction = lanecli.load("lane", precision="fp32").predict(np.zeros((64, 128, 3), np.uint8))
+            >>> prediction.probabilities.shape
+            (2, 64, 128)
         """
         return self._predictor.predict(Frame.from_rgb(_pixels(picture)))
 
     def stream(self, source: str | os.PathLike[str], every: int = 1) -> Iterator[Prediction]:
-        """The Predictions of a video, frame by frame; the next frames are decoded and predicted meanwhile.
+        """Predict a video frame by frame; the next frames are decoded and predicted while the caller uses one.
 
         Args:
             source: a video file, camera number or stream URL.
-            every: take each N-th frame.
+            every: predict only each N-th frame.
 
         Raises:
-            InputError: it is no video.
+            InputError: the source is not a video.
         """
-        [found] = expand_sources([os.fspath(source)])
-        if found.kind == "image":
-            yield self.predict(found.path)
+        [expanded] = expand_sources([os.fspath(source)])
+        if expanded.kind == "image":
+            yield self.predict(expanded.path)
             return
-        with open_video(found, every=every) as reader:
+        with open_video(expanded, every=every) as reader:
             context = StepContext(self.label_map, True, float(reader.frame_rate))
             with contextlib.closing(prefetch(reader, QUEUE)) as frames:
                 yield from self._predictor.stream(frames, context)

@@ -1,4 +1,4 @@
-"""What members say at a sample of a dataset's pixels: all that a way of combining them is fitted to."""
+"""Samples the members' answers at some of a dataset's pixels, to which a combination rule is fitted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import Frame, read_mask, read_picture
 
 PIXELS = 1 << 18
-"""Pixels looked at, at most: the standard error of their mean log-likelihood is then some 0.2 % of its spread."""
+"""Largest sample, in pixels: the standard error of its mean log-likelihood is some 0.2 % of the spread."""
 MOST_BYTES = 256 << 20
-"""Of what is kept of them."""
+"""Most bytes kept of the sample."""
 Inputs = Callable[[np.ndarray], np.ndarray]
-"""One learner's (K, H, W) planes to the (F, H, W) values kept of them."""
+"""Maps one learner's (K, H, W) planes to the (F, H, W) values that are kept."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class PixelSample:
     """Values at n pixels.
 
     Attributes:
-        values: (learners, F, n) float32: what is kept of each learner's answer.
-        shown: (P, n) float32: what is kept of the picture; P may be 0.
-        truth: (n,) uint8 train ids, or bits of several labels; none is ignored.
-        pictures: (n,) int32 number of the picture each pixel is of.
+        values: (learners, F, n) float32: the values kept of each learner's answer.
+        shown: (P, n) float32: the values kept of the picture; P may be 0.
+        truth: (n,) uint8 train ids, or label bits; none is ignored.
+        pictures: (n,) int32 number of the picture each pixel belongs to.
     """
 
     values: np.ndarray
@@ -42,84 +42,95 @@ class PixelSample:
     pictures: np.ndarray
 
     def only(self, kept: np.ndarray) -> PixelSample:
-        """The pixels where `kept`, (n,) bool, holds."""
+        """Return the pixels where `kept`, (n,) bool, holds."""
         return PixelSample(self.values[..., kept], self.shown[:, kept], self.truth[kept], self.pictures[kept])
 
 
-class Gathering:
-    """A combination rule that keeps what learners say at some places of a frame; its own answer is their plain mean.
+class PixelGatherer:
+    """A combination rule that keeps the learners' answers at some pixels; its own answer is their plain mean.
 
     Attributes:
-        places: flat numbers of the pixels to keep of the next frame.
-        found: of the last frame, an (F, places) array a learner.
+        indices: flat indices of the pixels to keep of the next frame.
+        kept: the values of the last frame, an (F, pixels) array per learner.
     """
 
     needs = frozenset({"planes"})
 
     def __init__(self, inputs: Inputs) -> None:
-        """Args: inputs: what is kept of a learner's planes."""
+        """Set up.
+
+        Args:
+            inputs: selects the values to keep of a learner's planes.
+        """
         self.inputs = inputs
-        self.places = np.zeros(0, np.int64)
-        self.found: list[np.ndarray] = []
+        self.indices = np.zeros(0, np.int64)
+        self.kept: list[np.ndarray] = []
 
-    def begin(self, label_map: LabelMap) -> GatheringFold:
+    def begin(self, label_map: LabelMap) -> PixelGathererFold:
         """Start on a frame."""
-        self.found = []
-        return GatheringFold(self)
+        self.kept = []
+        return PixelGathererFold(self)
 
 
-class GatheringFold:
-    """One frame of :class:`Gathering`; members of one learner come one after the other."""
+class PixelGathererFold:
+    """Takes the answers for one frame of :class:`PixelGatherer`; the members of a learner follow one another."""
 
-    def __init__(self, rule: Gathering) -> None:
-        """Args: rule: whose places are kept, and that is told what is found there."""
+    def __init__(self, rule: PixelGatherer) -> None:
+        """Start on a frame.
+
+        Args:
+            rule: says which pixels to keep, and receives their values.
+        """
         self._rule = rule
         self._learner = -1
         self._mean, self._total = WeightedSum(), 0.0
         self._all = WeightedSum()
 
     def add(self, answer: MemberAnswer) -> None:
-        """Take one in."""
+        """Add an answer."""
         if answer.member.learner != self._learner:
-            self._close()
+            self._finish_learner()
             self._learner = answer.member.learner
         self._mean.add(answer.planes(), answer.weight)
         self._total += answer.weight
 
-    def _close(self) -> None:
+    def _finish_learner(self) -> None:
         if not self._total:
             return
         planes = self._mean.value / np.float32(self._total)
         values = self._rule.inputs(planes)
-        self._rule.found.append(values.reshape(len(values), -1)[:, self._rule.places])
+        self._rule.kept.append(values.reshape(len(values), -1)[:, self._rule.indices])
         self._all.add(planes, 1.0)
         self._mean, self._total = WeightedSum(), 0.0
 
     def result(self) -> Combined:
-        """The mean of the learners."""
-        self._close()
-        return Combined(self._all.value / np.float32(len(self._rule.found)))
+        """Return the mean of the learners."""
+        self._finish_learner()
+        return Combined(self._all.value / np.float32(len(self._rule.kept)))
 
 
-def asking(predictor: Predictor, inputs: Inputs) -> Callable[[Frame, np.ndarray], list[np.ndarray]]:
-    """What learners say at places of a frame, by asking the models of an open predictor, which stays as it is."""
-    rule = Gathering(inputs)
-    asked = copy.copy(predictor)
-    asked.combiner, asked.measures, asked.steps, asked.keep = rule, [], [], frozenset()
-    count = len({member.learner for member in asked.members})
-    share = 1 / len(asked.members)
-    asked.members = [replace(member, weight=share) for member in asked.members]
+def answer_function(predictor: Predictor, inputs: Inputs) -> Callable[[Frame, np.ndarray], list[np.ndarray]]:
+    """Return a function from a frame and pixel indices to the learners' answers there.
 
-    def answer(frame: Frame, places: np.ndarray) -> list[np.ndarray]:
-        rule.places = places
-        asked.predict(frame)
-        assert len(rule.found) == count
-        return rule.found
+    It runs the models of an open predictor, which is not changed.
+    """
+    rule = PixelGatherer(inputs)
+    copied = copy.copy(predictor)
+    copied.combiner, copied.measures, copied.steps, copied.keep = rule, [], [], frozenset()
+    count = len({member.learner for member in copied.members})
+    share = 1 / len(copied.members)
+    copied.members = [replace(member, weight=share) for member in copied.members]
+
+    def answer(frame: Frame, indices: np.ndarray) -> list[np.ndarray]:
+        rule.indices = indices
+        copied.predict(frame)
+        assert len(rule.kept) == count
+        return rule.kept
 
     return answer
 
 
-def gather(
+def sample_pixels(
     samples: Sequence[Sample],
     answer: Callable[[Frame, np.ndarray, int], list[np.ndarray]],
     *,
@@ -129,36 +140,36 @@ def gather(
     pixels: int = PIXELS,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> PixelSample:
-    """Look at every picture once and keep an even share of `pixels` of it, drawn among those that are labelled.
+    """Read every picture once and keep an equal share of `pixels` from each, drawn among its labelled pixels.
 
     Args:
         samples: pictures and masks.
-        answer: a frame, flat numbers of its pixels and the picture's number to an (F, n) array a learner.
-        shown: (H, W, 3) uint8 RGB to the (P, H, W) values kept of the picture itself; None for none.
-        values: how many values are kept of a pixel, of all learners and the picture.
-        seed: of the draw; the same seed draws the same pixels.
-        pixels: at most so many, and no more than `MOST_BYTES` hold.
-        progress: told how many pictures of how many are done.
+        answer: maps a frame, flat indices of its pixels and the picture's number to an (F, n) array per learner.
+        shown: maps (H, W, 3) uint8 RGB to the (P, H, W) values kept of the picture itself; None to keep none.
+        values: number of values kept of a pixel, of all learners and the picture together.
+        seed: seed of the draw; the same seed draws the same pixels.
+        pixels: most pixels to keep; `MOST_BYTES` limits them too.
+        progress: called with the number of finished pictures and their total.
 
     Raises:
-        InputError: a mask is of another size than its picture, or no pixel is labelled.
+        InputError: a mask has another size than its picture, or no pixel is labelled.
     """
     each = max(1, min(pixels, MOST_BYTES // (4 * values)) // len(samples))
     answers, colours, truths, numbers = [], [], [], []
     for number, sample in enumerate(samples):
         rgb, mask = read_picture(sample.image), read_mask(sample.mask)
         if rgb.shape[:2] != mask.shape:
-            raise InputError(f"{sample.mask}: the mask is {mask.shape[::-1]}, its picture {rgb.shape[1::-1]}")
-        places = np.flatnonzero(mask.ravel() != IGNORE_ID)
-        if len(places) > each:
-            places = np.sort(np.random.default_rng([seed, number]).choice(places, each, replace=False))
-        if len(places):
-            answers.append(np.stack(answer(Frame.from_rgb(rgb), places, number)))
+            raise InputError(f"{sample.mask}: the mask is {mask.shape[::-1]}, but its picture is {rgb.shape[1::-1]}")
+        indices = np.flatnonzero(mask.ravel() != IGNORE_ID)
+        if len(indices) > each:
+            indices = np.sort(np.random.default_rng([seed, number]).choice(indices, each, replace=False))
+        if len(indices):
+            answers.append(np.stack(answer(Frame.from_rgb(rgb), indices, number)))
             if shown is not None:
-                found = shown(rgb)
-                colours.append(found.reshape(len(found), -1)[:, places])
-            truths.append(mask.ravel()[places])
-            numbers.append(np.full(len(places), number, np.int32))
+                kept = shown(rgb)
+                colours.append(kept.reshape(len(kept), -1)[:, indices])
+            truths.append(mask.ravel()[indices])
+            numbers.append(np.full(len(indices), number, np.int32))
         progress(number + 1, len(samples))
     if not answers:
         raise InputError("there is no labelled pixel to fit on")

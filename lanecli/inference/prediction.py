@@ -1,4 +1,4 @@
-"""What is known of one frame."""
+"""The result for one frame."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known of one frame. Read-only to those it is handed to: a step gives a new one (`dataclasses.replace`).
+    """The result for one frame. It is read-only: a step makes a new one (`dataclasses.replace`).
 
     Attributes:
-        frame: the frame; it carries its index and time.
+        frame: the frame, which carries its index and time.
         label_map: the classes.
-        class_map: (H, W) uint8 train ids at the frame's own size; 255 where none of the classes holds.
-        labels: (H, W) uint8, bit i where class i holds, for models of several labels at once.
-        planes: (K, H, W) float32 probabilities, one plane for each of `LabelMap.plane_classes`, where somebody asked
-            for them (of two exclusive classes one plane says all).
-        maps: further planes by name, (H, W) float32, such as ``entropy`` or ``log_density``.
-        lanes: the lane lines, where somebody asked for them.
+        class_map: (H, W) uint8 train ids at the frame's own size; 255 where no class holds.
+        labels: (H, W) uint8, bit i set where class i holds, for multi-label models; else None.
+        planes: (K, H, W) float32 probabilities, one plane for each of `LabelMap.plane_classes` (a single plane for two
+            exclusive classes); None if nothing needs them.
+        maps: further maps by name, (H, W) float32, such as ``entropy`` or ``log_density``.
+        lanes: the lane lines; None if nothing needs them.
     """
 
     frame: Frame
@@ -40,5 +40,5 @@ class Prediction:
 
     @property
     def probabilities(self) -> np.ndarray | None:
-        """(C, H, W) float32, one plane a class; None where nobody asked for them."""
+        """(C, H, W) float32, one plane per class; None if nothing needs them."""
         return None if self.planes is None else probabilities_of(self.planes, self.label_map)

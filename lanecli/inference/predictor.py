@@ -1,4 +1,4 @@
-"""The predictor: frames in, Predictions out, with as many questions under way as the backends can use."""
+"""The predictor: frames in, Predictions out, with as many requests in flight as the backends can use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lanecli.uncertainty.maps import map_kind
 
 @dataclass
 class Clock:
-    """Seconds spent since it was made: on pictures before the network, waiting for it, and on its answers after it."""
+    """Seconds spent so far: preparing pictures, waiting for the network, and processing its answers."""
 
     preprocess: float = 0.0
     network: float = 0.0
@@ -36,7 +36,7 @@ class Clock:
 
 @dataclass
 class _Job:
-    """A frame on its way, with what its members have said so far."""
+    """A frame that is being predicted, with the answers folded in so far."""
 
     frame: Frame
     fold: Fold
@@ -46,8 +46,8 @@ class _Job:
 
 
 @dataclass
-class _Question:
-    """A batch of pictures under way, one of each job."""
+class _Request:
+    """A batch of pictures in flight, one for each job."""
 
     jobs: list[_Job]
     member: int
@@ -57,17 +57,16 @@ class _Question:
 
 
 class Predictor:
-    """Asks every member about every frame and folds the answers, one by one, into a Prediction.
+    """Runs every member on every frame and folds the answers, one by one, into a Prediction.
 
-    Combining happens at the frame's own size, after each member's inverse Geometry and before the class is chosen. At
-    most as many pictures are under way as one backend takes at once, however many members there are.
+    Answers are combined at the frame's own size, after each member's inverse Geometry and before the class is chosen.
+    However many members there are, no more pictures are in flight than one backend takes at once.
 
     Attributes:
-        members: who is asked.
+        members: the members.
         label_map: the classes of Predictions.
-        keep: parts of Predictions that somebody reads: ``"planes"``, names of maps.
+        keep: parts of Predictions that something reads: ``"planes"``, names of maps.
         clock: where the time went.
-        warnings: what the user should know, a line each; :meth:`take_warnings` hands them over once.
     """
 
     def __init__(
@@ -83,20 +82,20 @@ class Predictor:
         """Set up.
 
         Args:
-            members: who is asked; they give answers in one label map.
-            combiner: how answers become one.
-            measures: further maps.
+            members: the members, which answer in one label map.
+            combiner: the rule that combines their answers.
+            measures: measures that add maps.
             steps: what is done to each Prediction, in order.
-            keep: parts of Predictions that somebody reads besides the class map.
-            batch: how many frames a question holds.
+            keep: parts of Predictions that something reads besides the class map.
+            batch: how many frames a request holds.
 
         Raises:
-            InputError: members' classes differ, or a measure or step does not fit them.
+            InputError: the members' classes differ, or a measure or step does not fit them.
         """
         self.members = list(members)
         self.label_map: LabelMap = members[0].label_map
         for member in members:
-            _ = member.taken  # refuses other classes
+            _ = member.source_classes  # raises for other classes
         for measure in measures:
             measure.check(members)
         for step in steps:
@@ -109,23 +108,24 @@ class Predictor:
         self._deepest = max(member.backend.depth for member in members)
 
     @property
-    def gives(self) -> tuple[str, ...]:
-        """Names of the maps Predictions hold."""
+    def map_names(self) -> tuple[str, ...]:
+        """Names of the maps that Predictions hold."""
         return tuple(name for measure in self.measures for name in measure.maps)
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Of maps with a known scale, the value that is certain and the one that is doubtful.
+        """For each map with a known scale, its certain and its doubtful end.
 
-        Entropies have their largest value, or a share of it; fitted maps what the training pictures showed.
+        The scale of an entropy is its largest value, or a share of it; that of a fitted map is what its training
+        pictures showed.
         """
         planes = len(self.label_map.plane_classes)
         largest = largest_entropy(planes, bernoulli=self.label_map.bernoulli)
-        known = {name: (0.0, largest * map_kind(name).drawn) for name in self.gives if map_kind(name).bounded}
+        known = {name: (0.0, largest * map_kind(name).drawn_share) for name in self.map_names if map_kind(name).bounded}
         for name, arguments in self.members[0].backend.spec.outputs.items():
-            if name in self.gives and isinstance(found := arguments.get("range"), list) and len(found) == 2:
-                known[name] = (float(found[0]), float(found[1]))
-        return {name: ends for name, ends in known.items() if name in self.gives and ends[0] != ends[1]}
+            if name in self.map_names and isinstance(ends := arguments.get("range"), list) and len(ends) == 2:
+                known[name] = (float(ends[0]), float(ends[1]))
+        return {name: ends for name, ends in known.items() if name in self.map_names and ends[0] != ends[1]}
 
     @property
     def compute(self) -> dict[str, str]:
@@ -134,24 +134,24 @@ class Predictor:
         return {"backend": backend.name, "precision": backend.precision, "device": backend.device}
 
     def take_warnings(self) -> list[str]:
-        """What the user should know since this was last called."""
+        """Return the warnings since the last call, a line each."""
         lines = list(self._warnings)
         self._warnings.clear()
         return lines
 
     def predict(self, frame: Frame) -> Prediction:
-        """The Prediction for one frame."""
+        """Return the Prediction for one frame."""
         return next(self.stream([frame]))
 
     def stream(self, frames: Iterable[Frame], context: StepContext | None = None) -> Iterator[Prediction]:
-        """A Prediction for each frame of one source, in order; the next are under way while one is taken.
+        """Yield a Prediction for each frame of one source, in order, while later frames are being predicted.
 
         Args:
-            frames: of one source.
-            context: what steps should know of it; by default a picture.
+            frames: the frames of one source.
+            context: what steps should know of the source; by default, that it is a picture.
         """
         steps = [step.start(context or StepContext(self.label_map)) for step in self.steps]
-        for prediction in self._answered(frames):
+        for prediction in self._predictions(frames):
             for step in steps:
                 prediction = self._timed(step, prediction)
             yield prediction
@@ -162,13 +162,13 @@ class Predictor:
         self.clock.postprocess += time.perf_counter() - started
         return prediction
 
-    def _answered(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
+    def _predictions(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
         jobs: deque[_Job] = deque()
-        waiting: deque[_Question] = deque()
+        waiting: deque[_Request] = deque()
         source = iter(frames)
         try:
-            while group := list(islice(source, self.batch)):
-                new = [self._job(frame) for frame in group]
+            while batch := list(islice(source, self.batch)):
+                new = [self._job(frame) for frame in batch]
                 jobs.extend(new)
                 for number in range(len(self.members)):
                     while not self._has_room(waiting, self.members[number].backend):
@@ -178,26 +178,26 @@ class Predictor:
             while waiting:
                 self._take(waiting)
                 yield from self._finished(jobs)
-        finally:  # cut short: what is under way is taken, so that a backend has its requests back
-            for question in waiting:
+        finally:  # cut short: requests in flight are waited for, so that the backend can use them again
+            for request in waiting:
                 with contextlib.suppress(Exception):  # the reason it was cut short matters more
-                    question.answer.result()
+                    request.answer.result()
 
     def _job(self, frame: Frame) -> _Job:
         for geometry in {member.geometry for member in self.members}:
             if geometry.scales_crop(frame.size) and geometry.frame:
                 self._warnings.setdefault(
                     f"the model's crop was made for frames of {geometry.frame[0]}x{geometry.frame[1]}: "
-                    f"it is scaled to {frame.size[0]}x{frame.size[1]}"
+                    f"it is scaled for frames of {frame.size[0]}x{frame.size[1]}"
                 )
         folds = [measure.begin(self.label_map) for measure in self.measures]
         return _Job(frame, self.combiner.begin(self.label_map), folds, len(self.members))
 
-    def _has_room(self, waiting: deque[_Question], backend: Backend) -> bool:
-        own = sum(question.backend is backend for question in waiting)
+    def _has_room(self, waiting: deque[_Request], backend: Backend) -> bool:
+        own = sum(request.backend is backend for request in waiting)
         return len(waiting) < self._deepest and own < backend.depth
 
-    def _ask(self, jobs: list[_Job], number: int) -> _Question:
+    def _ask(self, jobs: list[_Job], number: int) -> _Request:
         started = time.perf_counter()
         member = self.members[number]
         placements, pictures = [], []
@@ -215,20 +215,20 @@ class Predictor:
         answer = member.backend.submit(stacked, seed=member.seed)
         self.clock.preprocess += asked - started
         self.clock.network += time.perf_counter() - asked
-        return _Question(jobs, number, placements, member.backend, answer)
+        return _Request(jobs, number, placements, member.backend, answer)
 
-    def _take(self, waiting: deque[_Question]) -> None:
+    def _take(self, waiting: deque[_Request]) -> None:
         """Fold in the answer that has waited longest."""
-        question = waiting[0]
+        request = waiting[0]
         started = time.perf_counter()
-        found = question.answer.result()
+        outputs = request.answer.result()
         waiting.popleft()
-        if not _is_finite(found):
-            found = self._asked_again(question)
+        if not _is_finite(outputs):
+            outputs = self._recomputed(request)
         taken = time.perf_counter()
-        member = self.members[question.member]
-        for number, (job, placement) in enumerate(zip(question.jobs, question.placements, strict=True)):
-            own = {name: values[number] for name, values in found.items()}
+        member = self.members[request.member]
+        for number, (job, placement) in enumerate(zip(request.jobs, request.placements, strict=True)):
+            own = {name: values[number] for name, values in outputs.items()}
             answer = MemberAnswer(member, placement, own, job.frame)
             job.fold.add(answer)
             for fold in job.measures:
@@ -237,29 +237,29 @@ class Predictor:
         self.clock.network += taken - started
         self.clock.postprocess += time.perf_counter() - taken
 
-    def _asked_again(self, question: _Question) -> dict[str, np.ndarray]:
-        """The answer in float32 where a shorter type gave values that are not finite.
+    def _recomputed(self, request: _Request) -> dict[str, np.ndarray]:
+        """Return the outputs computed in float32, after a shorter type gave values that are not finite.
 
         Raises:
             LaneError: float32 gives such values too: the weights are damaged.
         """
-        old = question.backend
+        old = request.backend
         if old.precision != "fp32":
-            current = self.members[question.member].backend
+            current = self.members[request.member].backend
             wider = current if current.precision == "fp32" else old.in_precision("fp32")
             self.members = [replace(m, backend=wider) if m.backend is old else m for m in self.members]
             self._warnings.setdefault(
-                f"{old.precision} gave values that are not finite (overflow): computed in fp32 from there on"
+                f"{old.precision} gave values that are not finite (overflow): everything since is computed in fp32"
             )
-            member = self.members[question.member]
+            member = self.members[request.member]
             pictures = np.stack(
-                [member.picture(j.frame, p) for j, p in zip(question.jobs, question.placements, strict=True)]
+                [member.picture(j.frame, p) for j, p in zip(request.jobs, request.placements, strict=True)]
             )
-            found = wider.submit(pictures, seed=member.seed).result()
-            if _is_finite(found):
-                return found
+            outputs = wider.submit(pictures, seed=member.seed).result()
+            if _is_finite(outputs):
+                return outputs
         raise LaneError(
-            "the model's answer is not finite (NaN or infinity): its weights are damaged, or training diverged"
+            "the model's outputs are not finite (NaN or infinity): its weights are damaged, or its training diverged"
         )
 
     def _finished(self, jobs: deque[_Job]) -> Iterator[Prediction]:
@@ -276,6 +276,6 @@ class Predictor:
         return Prediction(job.frame, self.label_map, decision.class_map, decision.labels, planes, maps)
 
 
-def _is_finite(found: dict[str, np.ndarray]) -> bool:
-    """Whether scores are numbers: one sum a plane tells, at a fraction of the cost of looking at each value."""
-    return all(np.isfinite(found[name].sum(dtype=np.float32)) for name in ("planes", "logits") if name in found)
+def _is_finite(outputs: dict[str, np.ndarray]) -> bool:
+    """Return whether all scores are finite: one sum per output tells, much faster than a check of each value."""
+    return all(np.isfinite(outputs[name].sum(dtype=np.float32)) for name in ("planes", "logits") if name in outputs)

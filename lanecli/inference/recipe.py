@@ -1,4 +1,4 @@
-"""The recipe: the one way from words on the command line, or an ensemble file, to members, combiner, measures, steps.
+"""The recipe: the one way from a command line or an ensemble file to members, combiner, measures and steps.
 
 `predict`, `evaluate`, `select`, `bench` and the Python interface all open their Predictor here.
 """
@@ -15,38 +15,40 @@ from lanecli.geometry import Size
 from lanecli.inference.backends import Backend, Load, open_backend
 from lanecli.inference.combiners import COMBINERS, Combiner
 from lanecli.inference.ensemble import read_ensemble
-from lanecli.inference.measures import MEASURES, Measure, usual_measure
+from lanecli.inference.measures import MEASURES, Measure, default_measure
 from lanecli.inference.member import Member
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.steps import STEPS, Step
 from lanecli.inference.views import View, views_of
 from lanecli.shipped import DEFAULT_MODEL, find_model
 
-_MULTIPLE = 32  # scaled views get sides of this multiple: every network takes them without padding
+_MULTIPLE = 32  # sides of scaled views are multiples of this, which every network takes without padding
 DEFAULT_PASSES = 5
 ANY_MEASURE = "uncertainty"
-"""The part of a Prediction that stands for whichever measure was asked for."""
+"""Stands, among the parts of a Prediction, for whichever measure the user chose."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is asked of a prediction, whoever asks.
+    """What a prediction is made with, whichever command makes it.
 
     Attributes:
         models: model files, run folders, shipped names, or one ensemble file; several are combined.
-        combine: a registered rule; None is ``weighted`` where there are weights, else ``mean``.
-        weights: of each model, in their order; they need not sum to one.
+        combine: name of a registered rule; None means ``weighted`` if there are weights, else ``mean``.
+        weights: weight of each model, in the same order; they need not sum to one.
         tta: registered views of a frame, several joined by ``+``.
-        uncertainty: a registered measure, or ``"none"``.
-        passes: how often a measure that samples dropout asks each member.
-        steps: settings of each step asked for, by its registered name.
-        backend, precision, device: what models run on.
-        batch: how many frames a question to a backend holds.
-        learners: number of the learner each model belongs to; by default each is one.
-        meta: the meta-model's file, of a rule that is learnt.
+        uncertainty: name of a registered measure, or ``"none"``.
+        passes: how often each member is run for a measure that samples dropout.
+        steps: settings of each chosen step, by its registered name.
+        backend, precision, device: what the models run on.
+        batch: how many frames a request to a backend holds.
+        learners: number of the learner each model belongs to; by default each model is a learner of its own.
+        meta: file of the meta-model, for a fitted rule.
 
     Example:
-        >>> Recipe(models=("lane",), tta="flip").open().predict(frame).class_map  # doctest: +SKIP
+        >>> predictor = Recipe(models=("lane",), tta="flip", precision="fp32").open()
+        >>> len(predictor.members), predictor.label_map.names
+        (2, ('background', 'lane marking'))
     """
 
     models: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -63,32 +65,32 @@ class Recipe:
     learners: tuple[int, ...] = ()
     meta: Path | None = None
 
-    def open(self, keep: Collection[str] = (), also: Sequence[Measure] = ()) -> Predictor:
-        """Load everything.
+    def open(self, keep: Collection[str] = (), extra_measures: Sequence[Measure] = ()) -> Predictor:
+        """Load the models and return a Predictor.
 
         Args:
-            also: further measures, which the caller made.
-            keep: parts of Predictions that somebody will read: ``"planes"``, ``"lanes"``, names of maps. Measures and
-                steps that give them are added.
+            keep: parts of Predictions that something will read: ``"planes"``, ``"lanes"``, names of maps. The measures
+                and steps that provide them are added.
+            extra_measures: further measures, made by the caller.
 
         Raises:
-            InputError: a name is unknown, models do not go together, or a file cannot be loaded.
+            InputError: a name is unknown, the models do not go together, or a file cannot be loaded.
         """
-        recipe = self._spelt_out()
+        recipe = self._with_ensemble_file()
         steps = recipe._steps(keep)
         keep = {*keep, *(need for step in steps for need in step.needs)}
-        measures = [*recipe._measures(keep), *also]
+        measures = [*recipe._measures(keep), *extra_measures]
         members, combiner = recipe._members(measures)
         return Predictor(members, combiner, measures=measures, steps=steps, keep=keep, batch=self.batch)
 
     def files(self) -> list[Path]:
-        """The files it is made of: an ensemble's own, and those of models. Raises InputError where one is missing."""
-        spelt_out = self._spelt_out()
-        own = [] if spelt_out is self else [Path(self.models[0])]
-        return own + [find_model(name) for name in spelt_out.models]
+        """Return the files it uses: the ensemble file and the models. Raises InputError if one is missing."""
+        expanded = self._with_ensemble_file()
+        own = [] if expanded is self else [Path(self.models[0])]
+        return own + [find_model(name) for name in expanded.models]
 
-    def _spelt_out(self) -> Recipe:
-        """With an ensemble file's members in its place; what is typed beats what the file says."""
+    def _with_ensemble_file(self) -> Recipe:
+        """Return the recipe with an ensemble file replaced by what it says; options given by the user beat the file."""
         if len(self.models) != 1 or Path(self.models[0]).suffix.lower() not in (".yaml", ".yml"):
             return self
         ensemble = read_ensemble(Path(self.models[0]))
@@ -103,17 +105,17 @@ class Recipe:
         )
 
     def _measures(self, keep: Collection[str]) -> list[Measure]:
-        """The measure asked for, and those that give a map somebody reads; the usual one for any uncertainty."""
+        """Return the chosen measure (or the default one) and those that provide the other maps in `keep`."""
         names = [] if self.uncertainty == "none" else [MEASURES.canonical(self.uncertainty)]
         if ANY_MEASURE in keep and not names:
-            names = [usual_measure()]
+            names = [default_measure()]
         measures = [MEASURES.get(name)() for name in names]
         missing = set(keep) - {"planes", "lanes", ANY_MEASURE} - {part for m in measures for part in m.maps}
         others = [MEASURES.get(name)() for name in MEASURES] if missing else []
         return measures + [measure for measure in others if missing & set(measure.maps)]
 
     def _steps(self, keep: Collection[str]) -> list[Step]:
-        """The steps asked for, and those that give a part somebody reads, in their order."""
+        """Return the chosen steps and those that provide the parts in `keep`, in their order."""
         names = {STEPS.canonical(name) for name in self.steps}
         if set(keep) - {"planes", ANY_MEASURE}:
             names |= {name for name in STEPS if set(STEPS.get(name).gives) & set(keep)}
@@ -121,13 +123,13 @@ class Recipe:
         return [STEPS.get(name)(**self.steps.get(name, {})) for name in ordered]
 
     def _members(self, measures: Sequence[Measure]) -> tuple[list[Member], Combiner]:
-        """Every model in every view with every seed, and the rule that combines them."""
+        """Return every model in every view with every seed, and the rule that combines them."""
         shares = self._shares()
         views = views_of(self.tta)
         sampled = any(measure.samples for measure in measures)
         seeds: list[int | None] = list(range(1, self.passes + 1)) if sampled else [None]
         alone = len(self.models) * len(views) * len(seeds) == 1
-        # one answer alone is what every rule comes to
+        # every rule returns a single answer unchanged
         rule = self._rule()
         learnt = COMBINERS.entry(rule).facts.get("meta", False)
         kind: Any = COMBINERS.get("mean" if alone and not learnt else rule)
@@ -149,26 +151,26 @@ class Recipe:
         return COMBINERS.canonical(self.combine or ("weighted" if self.weights else "mean"))
 
     def _shares(self) -> list[float]:
-        """Each model's share of the answer; they sum to one."""
+        """Return each model's share of the answer; the shares sum to one."""
         rule, count = self._rule(), len(self.models)
         takes = COMBINERS.entry(rule).facts.get("weights", False)
         if self.weights is None:
             if rule == "weighted" and count > 1:
-                raise InputError("--combine weighted needs --weights, one number for each model")
+                raise InputError("--combine weighted needs --weights with one number for each model")
             return [1 / count] * count
         if not takes:
             others = [name for name in COMBINERS if COMBINERS.entry(name).facts.get("weights")]
-            raise InputError(f"--weights go with --combine {', '.join(others)}; '{rule}' counts all models alike")
+            raise InputError(f"--weights needs --combine {', '.join(others)}; '{rule}' weights all models alike")
         if len(self.weights) != count:
-            raise InputError(f"--weights has {len(self.weights)} numbers for {count} models")
+            raise InputError(f"--weights has {len(self.weights)} numbers, but there are {count} models")
         total = sum(self.weights)
         if not (all(0 <= weight < float("inf") for weight in self.weights) and total > 0):
-            raise InputError(f"--weights are numbers from 0 up, not all 0; got {', '.join(map(str, self.weights))}")
+            raise InputError(f"--weights must be numbers from 0 up, not all 0; got {', '.join(map(str, self.weights))}")
         return [weight / total for weight in self.weights]
 
 
 def _at_scales(backend: Backend, views: Iterable[View]) -> Iterable[tuple[View, Backend]]:
-    """Each view with the backend for its size; every size is loaded once."""
+    """Yield each view with the backend for its size; every size is loaded once."""
     sizes: dict[Size, Backend] = {backend.size: backend}
     for view in views:
         size = backend.size

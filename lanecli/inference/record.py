@@ -1,7 +1,7 @@
-"""The record of a prediction job: what it was asked, and which sources are done, so that a killed one goes on.
+"""The record of a prediction job: its options and which sources are finished, so that a killed job can be resumed.
 
-It lies in the output folder as lines of JSON, each written when its source is begun or done; a line that a kill or a
-full disk cut short is as if it had not been written.
+It is a file of JSON lines in the output folder, one line for each source that is begun or finished. A line that was cut
+short by a kill or a full disk is ignored.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ RECORD = ".lanecli.predict.jsonl"
 
 
 class JobRecord:
-    """What is known of a job in its folder.
+    """What the output folder records about a job.
 
     Attributes:
-        resumed: whether there was a record of the same job before.
+        resumed: whether the folder held a record of the same job.
     """
 
-    def __init__(self, folder: Path, job: Mapping[str, Any], part: str | None = None, *, anew: bool = False) -> None:
-        """Read the record in `folder`, and begin a new one where it belongs to another job.
+    def __init__(
+        self, folder: Path, job: Mapping[str, Any], shard: str | None = None, *, restart: bool = False
+    ) -> None:
+        """Read the record in `folder`, or start a new one if the record belongs to another job.
 
         Args:
-            folder: of the outputs; its owner (`lanecli.ownership`) alone may do this.
-            job: what decides how outputs come out: models, options. JSON values.
-            part: of a job that is shared out; each part keeps its own record.
-            anew: pass over nothing.
+            folder: the output folder; only its owner (`lanecli.ownership`) may do this.
+            job: what determines the outputs: models, options. JSON values.
+            shard: shard of the job; each shard has a record of its own.
+            restart: whether to ignore what is finished.
         """
-        self._path = folder / (RECORD if part is None else f".lanecli.predict.{part.replace('/', '-of-')}.jsonl")
+        self._path = folder / (RECORD if shard is None else f".lanecli.predict.{shard.replace('/', '-of-')}.jsonl")
         self._begun: dict[str, Any] = {}
         self._done: dict[str, dict[str, Any]] = {}
         self._head = json.loads(json.dumps({"job": job}))
         lines = list(_lines(self._path))
-        self.resumed = not anew and bool(lines) and lines[0] == self._head
+        self.resumed = not restart and bool(lines) and lines[0] == self._head
         if self.resumed:
             for line in lines[1:]:
                 self._take(line)
@@ -47,23 +49,23 @@ class JobRecord:
             self.close()
 
     @property
-    def begun(self) -> bool:
-        """Whether there is anything to go on from."""
+    def has_begun(self) -> bool:
+        """Whether any source has been begun."""
         return bool(self._begun)
 
-    def earlier(self, source: Source) -> dict[str, Any] | None:
-        """The report of `source` where it was done before, has not changed, and its outputs are there; else None."""
+    def earlier_report(self, source: Source) -> dict[str, Any] | None:
+        """Return the report of `source` if it was finished, has not changed, and its outputs exist; else None."""
         report = self._done.get(source.path)
         if report is None or self._begun.get(source.path) != _state(source):
             return None
         return report if all(os.path.exists(path) for path in report["outputs"]) else None
 
-    def began(self, source: Source) -> bool:
-        """Whether this job began `source` as it is now: outputs of it that are there are the job's own."""
+    def was_begun(self, source: Source) -> bool:
+        """Return whether this job began `source` as it is now, so that existing outputs of it are the job's own."""
         return source.path in self._begun and self._begun[source.path] == _state(source)
 
     def begin(self, source: Source) -> None:
-        """Note that outputs of `source` are being written."""
+        """Record that the outputs of `source` are being written."""
         if (state := _state(source)) is not None:
             if not self._begun and not self.resumed:
                 self._append(self._head)
@@ -71,12 +73,12 @@ class JobRecord:
             self._begun[source.path] = state
 
     def done(self, source: Source, report: Mapping[str, Any]) -> None:
-        """Note that `source` came to its end."""
+        """Record that `source` is finished."""
         if source.path in self._begun:
             self._append({"done": source.path, "report": report})
 
     def close(self) -> None:
-        """Take the record away: every source is done."""
+        """Remove the record: every source is finished."""
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -89,31 +91,31 @@ class JobRecord:
             self._done[line["done"]] = report
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        # a full disk costs the outputs, and says so: the record is no reason to end
+        # a full disk fails the outputs, which report it; the record must not end the job
         with contextlib.suppress(OSError), self._path.open("ab") as file:
-            # the break first: after a line that was cut short, this one still stands alone
+            # the line break comes first: after a line that was cut short, this one still starts a line
             file.write(b"\n" + json.dumps(line).encode())
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a record; nothing where there is none or it is not readable."""
+    """Yield the complete lines of a record; none if there is no record or it cannot be read."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         for line in file:
             with contextlib.suppress(ValueError, RecursionError):
-                found = json.loads(line)
-                if isinstance(found, dict):
-                    yield found
+                entry = json.loads(line)
+                if isinstance(entry, dict):
+                    yield entry
 
 
 def _state(source: Source) -> list[int] | None:
-    """Size and time of change of a file; None for what is no file, or is gone."""
+    """Return size and modification time of a file; None if it is not a file or does not exist."""
     if source.kind not in ("image", "video"):
         return None
     try:
-        found = os.stat(source.path)
+        status = os.stat(source.path)
     except (OSError, ValueError):
         return None
-    return [found.st_size, found.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _is_list_of_text(value: object) -> bool:

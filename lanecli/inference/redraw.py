@@ -1,4 +1,4 @@
-"""Saved masks drawn on their pictures or video again, without a model."""
+"""Draws saved masks on their pictures or video again, without a model."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Lines = dict[int, tuple[Size, tuple["Lane", ...]]]
 
 @dataclass(frozen=True)
 class Redraw:
-    """What is to be drawn on what.
+    """What to draw, and how.
 
     Attributes:
         masks: a folder of masks of train ids: ``000000.png`` … for a video, ``STEM.mask.png`` or ``STEM.png`` for a
             picture; or the mask of a single picture.
-        label_map: what the ids mean, for the colours.
-        style: of the overlay.
+        label_map: the classes, for the colours.
+        style: style of the overlay.
         every: the masks belong to each N-th frame, as ``predict --every N`` wrote them.
-        overwrite: replace existing outputs.
-        lanes: draw lane lines too where ``STEM.lanes.jsonl``, as ``predict --save lanes`` writes it, stands beside.
-        progress: told how many frames are done, of how many where that is known.
+        overwrite: whether existing outputs are replaced.
+        lanes: whether to draw lane lines too, from ``STEM.lanes.jsonl`` beside the masks (``predict --save lanes``).
+        progress: called with the number of finished frames and their total, if it is known.
     """
 
     masks: Path
@@ -52,28 +52,28 @@ class Redraw:
     progress: Callable[[int, int | None], None] = lambda _done, _total: None
 
     def picture(self, source: Source, target: Path) -> None:
-        """Draw the mask of one picture. Raises InputError where there is none, or it has another size."""
+        """Draw the mask of one picture. Raises InputError if there is none, or if it has another size."""
         names = [f"{source.stem}.mask.png", f"{source.stem}.png", f"{Path(source.path).stem}.mask.png"]
-        places = [self.masks / source.relative / name for name in names] + [self.masks / name for name in names]
-        found = self.masks if self.masks.is_file() else next((place for place in places if place.is_file()), None)
-        if found is None:
-            raise InputError(f"{self.masks}: holds no {names[0]} and no {names[1]} for {source.path}")
-        beside = {found.name.removesuffix(".mask.png"), found.stem, source.stem}
-        lines = self._lane_lines(found.parent / f"{stem}.lanes.jsonl" for stem in sorted(beside))
+        paths = [self.masks / source.relative / name for name in names] + [self.masks / name for name in names]
+        mask = self.masks if self.masks.is_file() else next((path for path in paths if path.is_file()), None)
+        if mask is None:
+            raise InputError(f"{self.masks}: has neither {names[0]} nor {names[1]} for {source.path}")
+        stems = {mask.name.removesuffix(".mask.png"), mask.stem, source.stem}
+        lines = self._lane_lines(mask.parent / f"{stem}.lanes.jsonl" for stem in sorted(stems))
         sink = Overlay(self._job(source, target, None, lines))
-        sink.write(self._prediction(Frame.from_rgb(read_picture(source.path)), found, lines))
+        sink.write(self._prediction(Frame.from_rgb(read_picture(source.path)), mask, lines))
 
     def video(self, source: Source, target: Path) -> tuple[int, list[str]]:
-        """Draw a mask on each frame; frames without one are left as they are.
+        """Draw a mask on each frame; frames without a mask are left as they are.
 
         Returns:
-            How many frames there were, and warnings.
+            The number of frames, and warnings.
 
         Raises:
-            InputError: no frame has a mask, or one has another size than its frame.
+            InputError: no frame has a mask, or a mask has another size than its frame.
         """
         if not self.masks.is_dir():
-            raise InputError(f"{self.masks}: masks of a video are a folder of 000000.png, 000001.png …")
+            raise InputError(f"{self.masks}: the masks of a video must be a folder of 000000.png, 000001.png …")
         frames = without = 0
         stems = {self.masks.name.removesuffix(".masks"), source.stem}
         lines = self._lane_lines(self.masks.parent / f"{stem}.lanes.jsonl" for stem in sorted(stems))
@@ -98,7 +98,7 @@ class Redraw:
                     sink.close(interrupted)
         if without == frames:
             target.unlink(missing_ok=True)
-            raise InputError(f"{self.masks}: holds no mask such as 000000.png for any frame of {source.path}")
+            raise InputError(f"{self.masks}: has no mask, such as 000000.png, for any frame of {source.path}")
         missing = [f"{without} of {frames} frames have no mask and are left as they are"] if without else []
         return frames, [*missing, *sink.warnings]
 
@@ -122,10 +122,13 @@ class Redraw:
         else:
             ids = read_mask(mask)
             if ids.shape != frame.size[::-1]:
-                raise InputError(f"{mask}: is {ids.shape[1]}x{ids.shape[0]}, its frame {frame.size[0]}x{frame.size[1]}")
+                raise InputError(
+                    f"{mask}: is {ids.shape[1]}x{ids.shape[0]}, but its frame is {frame.size[0]}x{frame.size[1]}"
+                )
         size, lanes = lines.get(frame.index, (frame.size, ()))
         if size != frame.size:
             raise InputError(
-                f"lane lines of frame {frame.index} are of {size[0]}x{size[1]}, not {frame.size[0]}x{frame.size[1]}"
+                f"the lane lines of frame {frame.index} are for {size[0]}x{size[1]}, but the frame is "
+                f"{frame.size[0]}x{frame.size[1]}"
             )
         return Prediction(frame, self.label_map, ids, lanes=lanes)

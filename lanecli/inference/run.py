@@ -1,4 +1,7 @@
-"""From sources to outputs: decode, predict, and draw + encode, each in its own thread over bounded queues."""
+"""Runs prediction from sources to outputs.
+
+Decoding, prediction, and drawing with encoding run in threads of their own, connected by bounded queues.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lanecli import interruption
-from lanecli.errors import InputError, LaneError, mistake, nearest, reason
+from lanecli.errors import InputError, LaneError, bug_report_message, did_you_mean, reason
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.record import JobRecord
@@ -22,12 +25,12 @@ from lanecli.inference.steps import StepContext
 from lanecli.labels import IGNORE_ID
 from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_picture
 
-QUEUE = 4  # frames between two stages: enough to ride out jitter, few enough to stay small
+QUEUE = 4  # frames between two stages: enough to absorb jitter, few enough to save memory
 
 
 @dataclass
 class SourceReport:
-    """What happened with one source."""
+    """What happened to one source."""
 
     source: str
     outputs: list[str] = field(default_factory=list)
@@ -44,51 +47,56 @@ class SourceReport:
     earlier: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """As `--json` prints it."""
+        """Return the report as `--json` prints it."""
         written = {key: value for key, value in self.__dict__.items() if key != "exit_code"}
         return {**written, "fps": round(self.fps, 2), "seconds": round(self.seconds, 3)}
 
 
 def parse_save(text: str) -> tuple[str, ...]:
-    """``"overlay,masks"`` as names of :data:`SINKS`. Raises InputError for an unknown one, or for none."""
+    """Split ``"overlay,masks"`` into names of :data:`SINKS`. Raises InputError for an unknown name, or without any.
+
+    Example:
+        >>> parse_save("overlay, masks")
+        ('overlay', 'masks')
+    """
     kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for kind in kinds:
         if kind not in SINKS:
-            raise InputError(f"--save takes {', '.join(SINKS)}, not '{kind}'{nearest(kind, SINKS)}")
+            raise InputError(f"--save takes {', '.join(SINKS)}, not '{kind}'{did_you_mean(kind, SINKS)}")
     if not kinds:
-        raise InputError(f"--save names at least one of {', '.join(SINKS)}")
+        raise InputError(f"--save needs at least one of {', '.join(SINKS)}")
     return tuple(dict.fromkeys(SINKS.canonical(kind) for kind in kinds))
 
 
-def parts_read(kinds: Iterable[str]) -> set[str]:
-    """Parts of Predictions that outputs of these kinds read besides the class map."""
+def needed_parts(kinds: Iterable[str]) -> set[str]:
+    """Return the parts of Predictions that outputs of these kinds need besides the class map."""
     return {need for kind in kinds for need in SINKS.get(kind).needs}
 
 
-def part_of(sources: list[Source], text: str | None) -> list[Source]:
-    """Part I of N of the sources, ``"I/N"`` counted from 1; all of them for None."""
+def select_shard(sources: list[Source], text: str | None) -> list[Source]:
+    """Return shard I of N of the sources, for ``"I/N"`` counted from 1; all sources for None."""
     if text is None:
         return sources
-    part, _, parts = text.partition("/")
-    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+    shard, _, shards = text.partition("/")
+    if not (shard.isdigit() and shards.isdigit() and 1 <= int(shard) <= int(shards)):
         raise InputError(f"--shard is I/N with I from 1 to N, such as 2/4; got '{text}'")
-    return sources[int(part) - 1 :: int(parts)]
+    return sources[int(shard) - 1 :: int(shards)]
 
 
 @dataclass
 class Run:
-    """Predicting sources into outputs.
+    """A run of `predict`: sources in, outputs on disk.
 
     Attributes:
-        predictor: what predicts.
-        out: folder for outputs.
+        predictor: the predictor.
+        out: folder for the outputs.
         kinds: names of :data:`SINKS`.
-        settings: what the user asked of outputs.
-        every: take each N-th frame of a video.
-        record: of the job, where it can go on: sources that are done are passed over.
-        begin: told of each source and its estimated frame count.
-        progress: told how many frames of it are done.
-        cropped: datasets of which it was said that their pictures are cropped already.
+        settings: the user's options for outputs.
+        every: predict only each N-th frame of a video.
+        record: record of the job, if it can be resumed: finished sources are skipped.
+        begin: called with each source and its estimated frame count.
+        progress: called with the number of finished frames of the source.
+        cropped: datasets for which the user has been told that their pictures are already cropped.
     """
 
     predictor: Predictor
@@ -102,26 +110,26 @@ class Run:
     cropped: set[Path] = field(default_factory=set)
 
     def reports(self, sources: Sequence[Source]) -> Iterator[SourceReport]:
-        """Predict every source; a report for each, as it is done, failed ones included.
+        """Predict every source and yield a report for each as it is finished, failed ones included.
 
         Raises:
-            KeyboardInterrupt: after finalising and reporting the source at hand.
+            KeyboardInterrupt: after the current source is finalised and reported.
         """
         whole = self._open([kind for kind in self.kinds if "whole" in SINKS.entry(kind).facts])
         interrupted = True
         try:
             for source in sources:
-                interruption.check()  # one that came while the last source was finalised
+                interruption.check()  # an interruption that came while the last source was finalised
                 if (earlier := self._earlier(source)) is not None and not whole:
                     yield earlier
                     continue
                 for sink in whole:
                     sink.begin(source)
-                work = _Work(self, source, whole)
-                stop = work.run()
-                if self.record and work.report.error is None and stop is None:
-                    self.record.done(source, work.report.to_dict())
-                yield work.report
+                current = _SourceRun(self, source, whole)
+                stop = current.run()
+                if self.record and current.report.error is None and stop is None:
+                    self.record.done(source, current.report.to_dict())
+                yield current.report
                 if stop is not None:
                     raise stop
             interrupted = False
@@ -129,19 +137,19 @@ class Run:
             _close(whole, interrupted)
 
     def _earlier(self, source: Source) -> SourceReport | None:
-        """What was reported of a source that a killed run of the same job had done."""
-        found = self.record.earlier(source) if self.record else None
-        if found is None:
+        """Return the report of a source that an earlier, killed run of the same job finished, or None."""
+        report = self.record.earlier_report(source) if self.record else None
+        if report is None:
             return None
-        known = {key: value for key, value in found.items() if key in SourceReport.__dataclass_fields__}
+        known = {key: value for key, value in report.items() if key in SourceReport.__dataclass_fields__}
         return SourceReport(**{**known, "source": source.path, "earlier": True})
 
     def _open(self, kinds: Iterable[str], source: Source | None = None, reader: Any = None) -> list[Sink]:
-        """The sinks of these kinds. Raises InputError where a place cannot be written."""
+        """Open the sinks of these kinds. Raises InputError if an output cannot be written."""
         sinks: list[Sink] = []
         settings = replace(self.settings, lanes="lanes" in self.kinds)
-        if self.record and self.record.resumed and (source is None or self.record.began(source)):
-            settings = replace(settings, overwrite=True)  # what is there is the killed run's
+        if self.record and self.record.resumed and (source is None or self.record.was_begun(source)):
+            settings = replace(settings, overwrite=True)  # the outputs that exist are the killed run's
         try:
             for kind in kinds:
                 path = self.out / SINKS.entry(kind).facts["whole"] if source is None else None
@@ -152,7 +160,7 @@ class Run:
                     settings,
                     source,
                     reader,
-                    self.predictor.gives,
+                    self.predictor.map_names,
                     self.predictor.ranges,
                 )
                 sinks.append(SINKS.get(kind)(job))
@@ -164,8 +172,8 @@ class Run:
         return sinks
 
 
-class _Work:
-    """One source on its way to its outputs."""
+class _SourceRun:
+    """The prediction of one source."""
 
     def __init__(self, run: Run, source: Source, whole: list[Sink]) -> None:
         self._run, self._source, self._whole = run, source, whole
@@ -174,7 +182,7 @@ class _Work:
         self.report = SourceReport(source.path)
 
     def run(self) -> KeyboardInterrupt | None:
-        """Do it. Whatever goes wrong is this source's failure alone; an interruption comes back."""
+        """Predict the source. A failure is put in its report; an interruption is returned."""
         started = time.perf_counter()
         stop: KeyboardInterrupt | None = None
         try:
@@ -185,12 +193,12 @@ class _Work:
         except KeyboardInterrupt as error:
             stop, self.report.interrupted = error, True
         except Exception as error:
-            if interruption.interrupted():  # whatever else it was turned into on its way here
+            if interruption.interrupted():  # an interruption may arrive as another exception
                 stop, self.report.interrupted = KeyboardInterrupt(), True
             elif os.environ.get("LANECLI_DEBUG") and not isinstance(error, (LaneError, OSError)):
                 raise
-            else:  # it must not cost the other sources
-                self.report.error = _told(error, self._source.path)
+            else:  # it must not affect the other sources
+                self.report.error = _failure_message(error, self._source.path)
                 self.report.exit_code = error.exit_code if isinstance(error, LaneError) else 1
         report, tally = self.report, self._tally
         report.warnings += self._run.predictor.take_warnings()
@@ -214,10 +222,12 @@ class _Work:
             self._finish(sinks, interrupted)
 
     def _warn_of_cropped(self, picture: Path) -> None:
-        """Say, once a dataset, that `prepare` has cropped its pictures before."""
+        """Warn, once per dataset, that `prepare` has already cropped its pictures."""
         if not any((folder / "manifest.csv").is_file() for folder in picture.absolute().parents):
             return
-        from lanecli.data.manifest import cropped_by_prepare  # YAML and more, for pictures of a dataset alone
+        from lanecli.data.manifest import (
+            cropped_by_prepare,
+        )  # imports YAML and more, which only pictures of a dataset need
 
         cropped, run = cropped_by_prepare(picture), self._run
         if cropped is not None and cropped[0] not in run.cropped:
@@ -261,7 +271,7 @@ class _Work:
 
 
 class _Tally:
-    """Frames, the share of pixels that are not background, and the mean of each map."""
+    """Counts frames, the share of pixels that are not background, and the mean of each map."""
 
     def __init__(self, background: int | None) -> None:
         self._background, self.frames, self._marked, self._pixels = background, 0, 0, 0
@@ -289,7 +299,7 @@ class _Tally:
 
 
 def check_outputs(reports: Iterable[SourceReport]) -> None:
-    """Turn reports of outputs that are no longer there into failures: somebody took them away during the run."""
+    """Turn reports of outputs that no longer exist into failures: something removed them during the run."""
     for report in reports:
         gone = [path for path in report.outputs if not os.path.exists(path)]
         if gone:
@@ -298,18 +308,18 @@ def check_outputs(reports: Iterable[SourceReport]) -> None:
             report.exit_code = report.exit_code or 1
 
 
-def _told(error: Exception, source: str) -> str:
-    """What to say of a failure of one source."""
+def _failure_message(error: Exception, source: str) -> str:
+    """Return the message for a failure of one source."""
     if isinstance(error, LaneError):
         return str(error)
     if isinstance(error, (OSError, MemoryError)):
-        place = getattr(error, "filename", None)
-        return f"{source}: {'' if place is None else f'{place}: '}{reason(error)}"
-    return f"{source}: {mistake(error)}"
+        file = getattr(error, "filename", None)
+        return f"{source}: {'' if file is None else f'{file}: '}{reason(error)}"
+    return f"{source}: {bug_report_message(error)}"
 
 
 def _close(sinks: Sequence[Sink], interrupted: bool) -> None:
-    """Finalise every sink, whichever fails; a failure is raised after the rest are done, an interruption waits."""
+    """Finalise every sink even if some fail; only then is a failure raised, or an interruption let through."""
     with interruption.Deferred(), contextlib.ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.close, interrupted)

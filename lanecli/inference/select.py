@@ -1,4 +1,4 @@
-"""The frames most worth labelling next, and what a person needs to label them."""
+"""Selects the frames most worth labelling next, and writes what a person needs to label them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from lanecli.inference.recipe import Recipe
 from lanecli.inference.sinks.uncertainty import scale_of
 from lanecli.labels import LabelMap
 from lanecli.media import Frame, Source, open_video, prefetch, read_picture, write_picture
-from lanecli.uncertainty.maps import doubt, map_kind, measured
-from lanecli.uncertainty.selection import SCORES, SPREADS, choose, describe, frame_scores
+from lanecli.uncertainty.maps import doubt, map_kind, uncertainty_maps
+from lanecli.uncertainty.selection import SCORES, SPREADS, choose_frames, describe_frame, frame_scores
 
 DOUBTFUL_LABEL, DOUBTFUL_COLOR = "doubtful", (255, 0, 200)
-_SMALLEST = 20  # pixels: smaller regions are not worth a person's click
+_SMALLEST = 20  # pixels: smaller regions are not worth a click
 _TILE, _COLUMNS = 480, 3
 _QUEUE = 4
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A frame that could be labelled: its source, its number there, its time in seconds, and how doubtful it is."""
+    """A frame that could be labelled: its source, its index in it, its time in seconds, and how doubtful it is."""
 
     source: Source
     index: int
@@ -47,40 +47,44 @@ class Candidate:
 
 
 class FrameFeatures:
-    """A measure without a map, which keeps a description of each frame's features."""
+    """A measure without a map: it keeps a description of each frame's features.
+
+    Attributes:
+        descriptions: the descriptions of the frames so far.
+    """
 
     needs = frozenset({"features"})
     maps: tuple[str, ...] = ()
     samples = False
 
     def __init__(self) -> None:
-        """Start with no frame."""
-        self.found: list[np.ndarray] = []
+        """Start without a frame."""
+        self.descriptions: list[np.ndarray] = []
 
     def check(self, members: Sequence[Member]) -> None:
-        """Every network has features."""
+        """Accept all members: every network has features."""
 
     def begin(self, label_map: LabelMap) -> _FeatureFold:
         """Start on a frame."""
-        return _FeatureFold(self.found)
+        return _FeatureFold(self.descriptions)
 
 
 class _FeatureFold:
-    def __init__(self, found: list[np.ndarray]) -> None:
-        self._found = found
+    def __init__(self, descriptions: list[np.ndarray]) -> None:
+        self._descriptions = descriptions
         self._description: np.ndarray | None = None
 
     def add(self, answer: MemberAnswer) -> None:
-        if self._description is None:  # the first member's: others' features are no other coordinates of the same space
-            self._description = describe(answer.features())
+        if self._description is None:  # only the first member's: other networks' features lie in other spaces
+            self._description = describe_frame(answer.features())
 
     def result(self, planes: np.ndarray) -> dict[str, np.ndarray]:
         assert self._description is not None, "there is a member"
-        self._found.append(self._description)
+        self._descriptions.append(self._description)
         return {}
 
 
-def look_through(
+def find_candidates(
     predictor: Predictor,
     features: FrameFeatures,
     sources: Sequence[Source],
@@ -89,31 +93,31 @@ def look_through(
     progress: Callable[[int], None],
     failed: Callable[[str], None],
 ) -> list[Candidate]:
-    """Every frame of the sources with its scores; pictures are not kept.
+    """Return every frame of the sources with its scores; pictures are not kept.
 
     Args:
-        predictor: gives an uncertainty, and feeds `features`.
-        features: of the predictor.
+        predictor: a predictor with an uncertainty, and with `features` among its measures.
+        features: the measure that describes frames.
         sources: pictures and videos.
-        every: take each N-th frame of a video.
-        begin: told of each source and its estimated frame count.
-        progress: told how many frames of it are done.
-        failed: told of a source that cannot be read; the others go on.
+        every: take only each N-th frame of a video.
+        begin: called with each source and its estimated frame count.
+        progress: called with the number of finished frames of the source.
+        failed: called with the message of a source that cannot be read; the others are read all the same.
     """
-    found = []
+    candidates = []
     for source in sources:
         try:
             for number, prediction in enumerate(_predictions(predictor, source, every, begin)):
                 interruption.check()
-                name = measured(prediction.maps)[0]
+                name = uncertainty_maps(prediction.maps)[0]
                 scores = frame_scores(doubt(name, prediction.maps[name]))
-                description = features.found.pop(0)
-                found.append(Candidate(source, number, prediction.frame.time, scores, description))
+                description = features.descriptions.pop(0)
+                candidates.append(Candidate(source, number, prediction.frame.time, scores, description))
                 progress(number + 1)
         except (LaneError, OSError) as error:
-            features.found.clear()
+            features.descriptions.clear()
             failed(str(error))
-    return found
+    return candidates
 
 
 def _predictions(
@@ -142,21 +146,21 @@ def select(
     progress: Callable[[int], None] = lambda _done: None,
     failed: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
-    """Choose frames, and write them with what there is to look at and to correct.
+    """Choose frames, and write them with heat maps to look at and, if asked for, annotations to correct.
 
     ``out`` gets ``images/``, ``selection.csv`` (rank, picture, source, frame, time, scores), ``contact_sheet.png`` and,
     with `export`, annotations to correct.
 
     Args:
-        recipe: the model, asked for an uncertainty.
+        recipe: the model, with an uncertainty.
         sources: pictures and videos.
         out: a folder to write; it must not exist yet.
         top: how many frames to choose.
         score: one of :data:`lanecli.uncertainty.selection.SCORES`.
         spread: one of :data:`lanecli.uncertainty.selection.SPREADS`.
-        every: take each N-th frame of a video.
+        every: take only each N-th frame of a video.
         export: one of :data:`lanecli.data.annotations.FORMATS`.
-        begin, progress, failed: see :func:`look_through`.
+        begin, progress, failed: see :func:`find_candidates`.
 
     Raises:
         InputError: a name is unknown, or no frame could be read.
@@ -165,18 +169,19 @@ def select(
         if word not in known:
             raise InputError(f"{option} takes {', '.join(known)}, not '{word}'")
     features = FrameFeatures()
-    predictor = recipe.open({"uncertainty"}, also=[features])
-    found = look_through(predictor, features, sources, every, begin, progress, failed)
-    if not found:
+    predictor = recipe.open({"uncertainty"}, extra_measures=[features])
+    candidates = find_candidates(predictor, features, sources, every, begin, progress, failed)
+    if not candidates:
         raise InputError("no frame could be read")
-    scores = np.array([candidate.scores[score] for candidate in found])
-    chosen = [found[i] for i in choose(scores, np.stack([c.description for c in found]), top, spread)]
+    scores = np.array([candidate.scores[score] for candidate in candidates])
+    descriptions = np.stack([candidate.description for candidate in candidates])
+    chosen = [candidates[i] for i in choose_frames(scores, descriptions, top, spread)]
     with atomic.folder(out) as folder:
         names = _write_pictures(folder / "images", chosen, every)
         annotations, tiles = [], []
         for name in names:
             prediction = predictor.predict(Frame.from_rgb(read_picture(folder / "images" / name)))
-            features.found.clear()
+            features.descriptions.clear()
             tiles.append(_tile(prediction, predictor))
             annotations.append(annotation_of(prediction, name, predictor.ranges))
         write_picture(folder / "contact_sheet.png", grid(tiles, _COLUMNS))
@@ -185,7 +190,7 @@ def select(
             labels, colors = label_list(predictor.label_map)
             write_annotations(export, folder, annotations, labels, colors)
     return {
-        "frames": len(found),
+        "frames": len(candidates),
         "selected": [
             {
                 "picture": str(out / "images" / name),
@@ -198,12 +203,12 @@ def select(
         ],
         "score": score,
         "spread": spread,
-        "map": measured(predictor.gives)[0],
+        "map": uncertainty_maps(predictor.map_names)[0],
     }
 
 
 def _write_pictures(folder: Path, chosen: Sequence[Candidate], every: int) -> list[str]:
-    """Copies of pictures, and frames of videos as PNG; their names, in the order of `chosen`."""
+    """Write copies of pictures, and frames of videos as PNG; return their names in the order of `chosen`."""
     folder.mkdir()
     names: dict[int, str] = {}
     for source in {id(c.source): c.source for c in chosen}.values():
@@ -226,24 +231,24 @@ def _write_pictures(folder: Path, chosen: Sequence[Candidate], every: int) -> li
 
 
 def label_list(label_map: LabelMap) -> tuple[list[str], list[tuple[int, int, int]]]:
-    """Every label of the task and its colour: the classes but the background, and the doubtful regions."""
+    """Return every label of the task and its colour: the classes without the background, and the doubtful regions."""
     drawn = [c for i, c in enumerate(label_map.classes) if i != label_map.background]
     return [*(c.name for c in drawn), DOUBTFUL_LABEL], [*(c.color for c in drawn), DOUBTFUL_COLOR]
 
 
 def annotation_of(prediction: Prediction, name: str, ranges: dict[str, tuple[float, float]]) -> Annotation:
-    """The model's own answer as something to correct.
+    """Return the model's own prediction as an annotation to correct.
 
-    Doubtful regions lie below everything else: what a person draws or leaves there hides them, and what they cover
-    alone is background when it is read back onto classes that do not know them.
+    Doubtful regions lie below everything else: what a person draws over them hides them. A doubtful region that nothing
+    covers is background when the annotation is read with classes that do not include it.
 
     Args:
-        prediction: of the picture.
-        name: of the picture's file.
-        ranges: of the predictor: doubtful is what lies beyond the middle of the map's scale.
+        prediction: the Prediction for the picture.
+        name: name of the picture's file.
+        ranges: ranges of the predictor: a pixel beyond the middle of the map's scale is doubtful.
     """
     label_map = prediction.label_map
-    measure = measured(prediction.maps)[0]
+    measure = uncertainty_maps(prediction.maps)[0]
     certain, doubtful = ranges.get(measure) or scale_of(measure, prediction.maps[measure])
     sign = map_kind(measure).sign
     region = doubt(measure, prediction.maps[measure]) > sign * (certain + doubtful) / 2
@@ -261,8 +266,8 @@ def annotation_of(prediction: Prediction, name: str, ranges: dict[str, tuple[flo
 
 
 def _tile(prediction: Prediction, predictor: Predictor) -> np.ndarray:
-    """The overlay above the heat map."""
-    label_map, name = prediction.label_map, measured(prediction.maps)[0]
+    """Return the overlay above the heat map."""
+    label_map, name = prediction.label_map, uncertainty_maps(prediction.maps)[0]
     size = (_TILE, max(1, round(_TILE * prediction.frame.size[1] / prediction.frame.size[0])))
     drawn, heated = (Frame.from_rgb(prediction.frame.rgb().copy()) for _ in range(2))
     OverlayPainter(label_map.palette, names=label_map.names, background=label_map.background).paint(

@@ -1,5 +1,7 @@
-"""Uncertainty measures on equal terms: the figures and the table of the paper on deep deterministic uncertainty for
-segmentation (arXiv 2111.00079), for any models and data."""
+"""Compares uncertainty measures on equal terms, for any models and data.
+
+It makes the figures and the table of the paper on deep deterministic uncertainty for segmentation (arXiv 2111.00079).
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,15 @@ import yaml
 
 from lanecli import atomic
 from lanecli.data.manifest import DatasetInfo, read_dataset
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.inference.evaluate import on_dataset, score
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import DEFAULT_PASSES, Recipe
 from lanecli.media import Frame, expand_sources, read_mask, read_picture
 from lanecli.metrics.segmentation import PixelScores
-from lanecli.metrics.uncertainty import StrangerCounts, UncertaintyScores
+from lanecli.metrics.uncertainty import OutOfDistributionCounts, UncertaintyScores
 from lanecli.uncertainty.corruption import CORRUPTIONS, STRENGTHS, corrupt
-from lanecli.uncertainty.maps import map_kind, measured
+from lanecli.uncertainty.maps import map_kind, uncertainty_maps
 
 _KEYS = (
     "data", "split", "out", "train", "methods", "strange", "corruptions", "examples", "places", "backend", "precision",
@@ -32,7 +34,7 @@ _METHOD_KEYS = ("models", "uncertainty", "passes")
 
 @dataclass(frozen=True)
 class Method:
-    """One way of telling: models, a registered measure, and how often a measure that samples asks."""
+    """One method: models, a registered measure, and how often each member is run for a measure that samples."""
 
     name: str
     models: tuple[str, ...]
@@ -42,19 +44,20 @@ class Method:
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared on what.
+    """What is compared, and on what.
 
     Attributes:
-        data: a prepared dataset that every model knows the classes of.
-        split: of its manifest.
+        data: a prepared dataset with the classes of every model.
+        split: name of a split in its manifest.
         out: folder for tables and figures.
-        methods: in the order of the table.
-        strange: name -> folder of pictures that are unlike the training's.
-        corruptions: of the split's own pictures, names of :data:`lanecli.uncertainty.corruption.CORRUPTIONS`.
-        examples: pictures shown side by side.
-        places: a model whose features the distances of class means are taken from, or None.
-        backend, precision: what models run on.
-        train: a sweep (`base` and `variants`) of the models that methods name and that are to be trained first.
+        methods: the methods, in the order of the table.
+        strange: name -> folder of out-of-distribution pictures, unlike those of training.
+        corruptions: corruptions of the split's own pictures, names of
+            :data:`lanecli.uncertainty.corruption.CORRUPTIONS`.
+        examples: how many pictures are shown side by side.
+        places: the model whose class means are compared between places of the picture, or None.
+        backend, precision: what the models run on.
+        train: a sweep (`base` and `variants`) of models that the methods name and that are trained first.
     """
 
     data: Path
@@ -71,17 +74,17 @@ class Study:
 
 
 def read_study(path: Path, out: Path | None = None) -> Study:
-    """Read a study's YAML file; paths in it are as typed on the command line.
+    """Read a study's YAML file; paths in it are used as typed on the command line.
 
     Raises:
-        InputError: it is no YAML, a key is unknown or missing, or a value has another form.
+        InputError: it is not YAML, a key is unknown or missing, or a value has another form.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(data, dict):
-        raise InputError(f"{path}: a study is a mapping with the keys {', '.join(_KEYS)}")
+        raise InputError(f"{path}: a study must be a mapping with the keys {', '.join(_KEYS)}")
     _refuse_unknown(data, _KEYS, str(path))
     for key in ("data", "methods"):
         if key not in data:
@@ -91,9 +94,9 @@ def read_study(path: Path, out: Path | None = None) -> Study:
         for name, entry in dict(data["methods"]).items():
             _refuse_unknown(entry, _METHOD_KEYS, f"{path}: method '{name}'")
             models = entry["models"]
-            named = (models,) if isinstance(models, str) else tuple(str(model) for model in models)
+            names = (models,) if isinstance(models, str) else tuple(str(model) for model in models)
             methods.append(
-                Method(str(name), named, str(entry["uncertainty"]), int(entry.get("passes", DEFAULT_PASSES)))
+                Method(str(name), names, str(entry["uncertainty"]), int(entry.get("passes", DEFAULT_PASSES)))
             )
         corruptions = tuple(data.get("corruptions", CORRUPTIONS))
         for kind in corruptions:
@@ -113,15 +116,15 @@ def read_study(path: Path, out: Path | None = None) -> Study:
             None if data.get("train") is None else dict(data["train"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: is no study ({type(error).__name__}: {error})") from error
+        raise InputError(f"{path}: is not a study ({type(error).__name__}: {error})") from error
 
 
 def _refuse_unknown(data: Any, known: tuple[str, ...], where: str) -> None:
     if not isinstance(data, dict):
-        raise InputError(f"{where}: is a mapping with the keys {', '.join(known)}")
+        raise InputError(f"{where}: must be a mapping with the keys {', '.join(known)}")
     for key in data:
         if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'{nearest(str(key), known)}")
+            raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), known)}")
 
 
 def run_study(
@@ -130,12 +133,12 @@ def run_study(
     say: Callable[[str], None] = lambda _line: None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> list[dict[str, Any]]:
-    """Score every method; what is done already is taken from ``out/METHOD.json``, so an interrupted study goes on.
+    """Score every method. Finished ones are read from ``out/METHOD.json``, so that an interrupted study can be resumed.
 
     Args:
         study: what to compare.
-        say: told what is being done.
-        progress: told of a method how many pictures of how many are done.
+        say: called with a line about what is being done.
+        progress: called with a method's name, the number of finished pictures and their total.
 
     Returns:
         A row for each method and map, as ``table.csv`` holds them.
@@ -157,24 +160,24 @@ def run_study(
             "precision": study.precision,
         }
         target = study.out / f"{method.name}.json"
-        found = _earlier(target, asked)
-        if found is None:
+        result = _earlier(target, asked)
+        if result is None:
             say(f"{method.name}: {method.uncertainty} of {', '.join(method.models)}")
-            found = {"asked": asked, **_score(study, method, dataset, progress)}
-            atomic.write(target, json.dumps(found, ensure_ascii=False, indent=1))
+            result = {"asked": asked, **_score(study, method, dataset, progress)}
+            atomic.write(target, json.dumps(result, ensure_ascii=False, indent=1))
         else:
             say(f"{method.name}: done before")
-        rows += table_rows(method.name, found)
+        rows += table_rows(method.name, result)
     return rows
 
 
 def _earlier(path: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """What was found of the same question before."""
+    """Return the earlier result of the same question, or None."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("asked") == asked else None
+    return result if isinstance(result, dict) and result.get("asked") == asked else None
 
 
 def _score(
@@ -188,7 +191,7 @@ def _score(
         precision=study.precision,
     )
     predictor = on_dataset(recipe.open({"uncertainty"}), dataset)
-    found = score(
+    scores = score(
         predictor,
         dataset,
         study.split,
@@ -202,81 +205,83 @@ def _score(
         sources = [source for source in expand_sources([folder]) if source.kind == "image"]
         if not sources:
             raise InputError(f"{folder}: holds no picture")
-        strange[name] = _told_apart(familiar, _counts(predictor, (read_picture(source.path) for source in sources)))
+        strange[name] = _separation(familiar, _counts(predictor, (read_picture(source.path) for source in sources)))
         progress(f"{method.name}: {name}", 1, 1)
     for kind in study.corruptions:
         for strength in STRENGTHS:
             changed = (corrupt(read_picture(s.image), kind, strength, seed) for seed, s in enumerate(samples))
-            strange[f"{kind} {strength}"] = _told_apart(familiar, _counts(predictor, changed))
+            strange[f"{kind} {strength}"] = _separation(familiar, _counts(predictor, changed))
             progress(f"{method.name}: {kind}", strength, len(STRENGTHS))
     wanted = ("miou", "miou_foreground", "ms_per_image", "ms", "n_images", "compute", "uncertainty")
-    return {**{key: found[key] for key in wanted}, "strange": strange}
+    return {**{key: scores[key] for key in wanted}, "strange": strange}
 
 
-def _counts(predictor: Predictor, pictures: Iterator[np.ndarray]) -> dict[str, StrangerCounts]:
-    """The uncertainties of all pixels of some pictures, by map, as histograms."""
-    found: dict[str, StrangerCounts] = {}
+def _counts(predictor: Predictor, pictures: Iterator[np.ndarray]) -> dict[str, OutOfDistributionCounts]:
+    """Return the uncertainties of all pixels of some pictures, by map, as histograms."""
+    counts_of_map: dict[str, OutOfDistributionCounts] = {}
     for picture in pictures:
         maps = predictor.predict(Frame.from_rgb(picture)).maps
-        for name in measured(maps):
-            counts = found.setdefault(name, StrangerCounts(map_kind(name).sign))
+        for name in uncertainty_maps(maps):
+            counts = counts_of_map.setdefault(name, OutOfDistributionCounts(map_kind(name).sign))
             counts.update(maps[name], strange=False)
-    return found
+    return counts_of_map
 
 
-def _told_apart(familiar: dict[str, StrangerCounts], strange: dict[str, StrangerCounts]) -> dict[str, Any]:
+def _separation(
+    familiar: dict[str, OutOfDistributionCounts], strange: dict[str, OutOfDistributionCounts]
+) -> dict[str, Any]:
     scores = {}
     for name, own in familiar.items():
-        both = StrangerCounts()
+        both = OutOfDistributionCounts()
         both.counts = np.stack([own.counts[0], strange[name].counts[0]])
         scores[name] = both.scores()
     return scores
 
 
-def table_rows(name: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of one method: one for each of its maps.
+def table_rows(name: str, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of one method, one for each of its maps.
 
     Args:
-        name: of the method.
-        found: what ``out/METHOD.json`` holds.
+        name: name of the method.
+        result: contents of ``out/METHOD.json``.
     """
     rows = []
-    for map_name, scores in found["uncertainty"]["maps"].items():
+    for map_name, scores in result["uncertainty"]["maps"].items():
         middle = len(scores["thresholds"]) // 2
         row: dict[str, Any] = {
             "method": name,
             "map": map_name,
-            "miou": found["miou"],
-            "miou_foreground": found["miou_foreground"],
-            "ms": found["ms_per_image"],
+            "miou": result["miou"],
+            "miou_foreground": result["miou_foreground"],
+            "ms": result["ms_per_image"],
         }
         for key in ("p_accurate_given_certain", "p_uncertain_given_inaccurate", "pavpu"):
             row[key] = scores[key][middle]
         row |= {key: scores[key] for key in ("auroc_error", "aupr_error", "aurc")}
-        row |= {f"auroc {kind}": values[map_name]["auroc"] for kind, values in found["strange"].items()}
+        row |= {f"auroc {kind}": values[map_name]["auroc"] for kind, values in result["strange"].items()}
         rows.append(row)
     return rows
 
 
 def class_means(study: Study) -> dict[str, Any] | None:
-    """Distances of class means at far-apart places, of the study's model ``places``; None where none is named."""
+    """Return distances of class means between places far apart, for the study's model ``places``; None without one."""
     if study.places is None:
         return None
-    from lanecli.inference.fitting import features_of
+    from lanecli.inference.fitting import dataset_features
     from lanecli.shipped import find_model
-    from lanecli.uncertainty.places import PlaceMeans
+    from lanecli.uncertainty.positions import PositionMeans
 
-    means: PlaceMeans | None = None
+    means: PositionMeans | None = None
     path = find_model(study.places, prefer=".safetensors")
-    for label_map, features, mask in features_of(path, study.data, study.split):
-        means = means or PlaceMeans(label_map, len(features))
+    for label_map, features, mask in dataset_features(path, study.data, study.split):
+        means = means or PositionMeans(label_map, len(features))
         means.update(features, mask)
     assert means is not None, "a split has a picture"
     return means.distances()
 
 
 def example_maps(study: Study, method: Method, dataset: DatasetInfo) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
-    """Of the study's first examples the picture, where the prediction is right (255 ignored), and the Prediction."""
+    """Yield the study's examples: picture, where the prediction is right (255 ignored), and Prediction."""
     recipe = Recipe(
         models=method.models, uncertainty=method.uncertainty, passes=method.passes, backend=study.backend,
         precision=study.precision,

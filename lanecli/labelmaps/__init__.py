@@ -1,4 +1,4 @@
-"""Named label maps, one Registry for all, and label maps of a user's own from YAML."""
+"""Named label maps in one registry, and label maps that users write in YAML."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.labelmaps.lane import lane_map
 from lanecli.labels import LabelMap
 from lanecli.registry import Registry
@@ -14,7 +14,7 @@ from lanecli.textfiles import read_yaml
 
 LABEL_MAPS: Registry[LabelMap] = Registry("label map")
 _HERE = "lanecli.labelmaps"
-LABEL_MAPS.add("lane", lane_map(), summary="background, lane marking: what the shipped model speaks")
+LABEL_MAPS.add("lane", lane_map(), summary="background, lane marking: the classes of the shipped model")
 LABEL_MAPS.add("binary", f"{_HERE}.lines:BINARY", summary="0 and 255: background, lane marking", aliases=("0-255",))
 LABEL_MAPS.add(
     "apolloscape-8",
@@ -37,8 +37,8 @@ LABEL_MAPS.add(
 )
 LABEL_MAPS.add("bdd100k-drivable", f"{_HERE}.bdd100k:DRIVABLE", summary="direct, alternative, background")
 LABEL_MAPS.add("tusimple-binary", f"{_HERE}.lines:TUSIMPLE_BINARY", summary="background, lane (0 and 255)")
-LABEL_MAPS.add("tusimple-slots", f"{_HERE}.lines:TUSIMPLE_SLOTS", summary="six lane slots, the ego lane's are 3 and 4")
-LABEL_MAPS.add("culane", f"{_HERE}.lines:CULANE", summary="four lane slots, the ego lane's are 2 and 3")
+LABEL_MAPS.add("tusimple-slots", f"{_HERE}.lines:TUSIMPLE_SLOTS", summary="six lane slots; 3 and 4 bound the ego lane")
+LABEL_MAPS.add("culane", f"{_HERE}.lines:CULANE", summary="four lane slots; 2 and 3 bound the ego lane")
 LABEL_MAPS.add("llamas", f"{_HERE}.lines:LLAMAS", summary="four lane slots: l1, l0, r0, r1")
 LABEL_MAPS.add("kitti-road", f"{_HERE}.roads:KITTI_ROAD", summary="not road, road; black ignored")
 LABEL_MAPS.add(
@@ -47,15 +47,19 @@ LABEL_MAPS.add(
 
 
 def label_map(name: str, layout: str | None = None) -> LabelMap:
-    """A named label map with its source side for one layout.
+    """Return a named label map with the source values of one layout.
 
     Args:
         name: a name or alias in `LABEL_MAPS`.
-        layout: which data set the labels come from. `lane` and `camvid-11` read different sources in each; without
-            a layout they read train ids.
+        layout: the data set the labels come from. `lane` and `camvid-11` have other source values in each; without a
+            layout they read train ids.
 
     Raises:
-        InputError: an unknown name, or a layout whose labels hold no lane markings.
+        InputError: the name is unknown, or the layout has no lane markings.
+
+    Example:
+        >>> label_map("kitti-road").names
+        ('not road', 'road')
     """
     canonical = LABEL_MAPS.canonical(name)
     if canonical == "lane" and layout is not None:
@@ -68,10 +72,10 @@ def label_map(name: str, layout: str | None = None) -> LabelMap:
 
 
 def resolve_label_map(name: str, layout: str | None = None, labels: Mapping[str, int] | None = None) -> LabelMap:
-    """A label map from a name or from the path of a YAML file (a name never ends in .yaml or .yml).
+    """Return the label map of a name, or of a YAML file (a name never ends in .yaml or .yml).
 
     Args:
-        name: what `--classes` was given.
+        name: the value of `--classes`.
         layout: as in :func:`label_map`.
         labels: the layout's own label names and their source ids, which a YAML file's `sources` may use.
     """
@@ -81,18 +85,18 @@ def resolve_label_map(name: str, layout: str | None = None, labels: Mapping[str,
 
 
 def read_label_map(path: Path, labels: Mapping[str, int] | None = None) -> LabelMap:
-    """Read a label map of a user's own.
+    """Read a user's own label map.
 
-    The form is that of ``LabelMap.to_dict``; `name` may be left out, and a source may be a number, a colour such as
-    ``"#ff0000"``, or one of `labels`; a class named like one of them needs no sources. Colours make `coding` ``colors``
-    without saying so.
+    The form is that of ``LabelMap.to_dict``. `name` may be left out. A source may be a number, a colour such as
+    ``"#ff0000"``, or one of `labels`; a class with the name of such a label needs no sources. With colours, `coding` is
+    ``colors`` by default.
 
     Raises:
-        InputError: no such file, not YAML, a part missing or wrong, or an unknown label.
+        InputError: the file does not exist or is not YAML, a part is missing or wrong, or a label is unknown.
     """
     data = read_yaml(path)
     if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
-        raise InputError(f"{path}: a label map is a mapping with 'classes', a list of name, color and sources")
+        raise InputError(f"{path}: a label map must be a mapping with 'classes', a list of name, color and sources")
     data.setdefault("name", path.stem)
     colors: list[str] = []
 
@@ -104,12 +108,14 @@ def read_label_map(path: Path, labels: Mapping[str, int] | None = None) -> Label
             return _hexadecimal(value, path)
         if value in (labels or {}):
             return (labels or {})[value]
-        hint = nearest(value, labels or {}) or (f"; there are: {', '.join(labels)}" if labels else "")
-        raise InputError(f"{path}: '{value}' is no label of this data set{hint}")
+        hint = did_you_mean(value, labels or {}) or (f"; there are: {', '.join(labels)}" if labels else "")
+        raise InputError(f"{path}: '{value}' is not a label of this data set{hint}")
 
     for entry in (*data["classes"], data):
         if not isinstance(entry, dict):
-            raise InputError(f"{path}: a class is a mapping with name, color and sources, not '{type(entry).__name__}'")
+            raise InputError(
+                f"{path}: a class must be a mapping with name, color and sources, not '{type(entry).__name__}'"
+            )
         key = "ignored" if entry is data else "sources"
         if key == "sources" and key not in entry and entry.get("name") in (labels or {}):
             entry[key] = [entry["name"]]
@@ -133,4 +139,4 @@ def _hexadecimal(text: str, path: Path) -> int:
     try:
         return int(text.removeprefix("#"), 16)
     except ValueError as error:
-        raise InputError(f"{path}: '{text}' is no colour; write one as '#rrggbb'") from error
+        raise InputError(f"{path}: '{text}' is not a colour; write it as '#rrggbb'") from error

@@ -1,4 +1,4 @@
-"""Baidu / ApolloScape lane marks: the official ids and the competition's groupings of them."""
+"""Baidu / ApolloScape lane marks: the official ids, and the groups the competition made of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FULL = LabelMap(
     "apolloscape-full",
     tuple(LabelClass(name, color, (value,)) for name, value, color in OFFICIAL),
     (IGNORED, NOISE),
-    swaps=((21, 22), (24, 25)),  # arrows ahead-left and ahead-right, left and right
+    swaps=((21, 22), (24, 25)),  # the arrows ahead-left and ahead-right, left and right
 )
 
 EIGHT = LabelMap(

@@ -1,6 +1,6 @@
 """BDD100K: drivable areas, and lane marks whose 8-bit labels are a bit field, not class ids.
 
-Bits 0-2 category, bit 3 background, bit 4 dashed, bit 5 vertical (across the road); 255 is nothing (BDD100K
+Bits 0-2 are the category, bit 3 is background, bit 4 dashed, bit 5 vertical (across the road); 255 is nothing (BDD100K
 documentation, label format).
 """
 

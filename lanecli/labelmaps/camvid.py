@@ -1,4 +1,4 @@
-"""CamVid: 32 classes by colour, and the 11 the SegNet copy made of them."""
+"""CamVid: 32 classes by colour, and the 11 classes of SegNet's copy of the data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label maps of sets whose labels are lines: binary, and one class per lane slot from left to right."""
+"""Label maps of data sets whose labels are lines: binary, and one class per lane slot from left to right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SLOT_COLORS = ((255, 128, 0), (255, 0, 255), (0, 255, 0), (0, 160, 255), (255, 
 
 
 def _slots(name: str, words: tuple[str, ...], colors: tuple[tuple[int, int, int], ...]) -> LabelMap:
-    """Background and one class per slot; a mirrored picture swaps the slots end for end."""
+    """Return a map of the background and one class per slot; a mirrored picture reverses the order of the slots."""
     classes = tuple(LabelClass(w, c, (i,)) for i, (w, c) in enumerate(zip(words, colors, strict=True), 1))
     count = len(words)
     swaps = tuple((i, count + 1 - i) for i in range(1, count // 2 + 1))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.losses.pixels import Task
 
 
@@ -23,7 +23,7 @@ def number(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, a
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
     """`value` if it is one of `allowed`. Raises InputError naming the nearest."""
     if value not in allowed:
-        raise InputError(f"{name} is one of {', '.join(allowed)}, not {value!r}{nearest(str(value), allowed)}")
+        raise InputError(f"{name} is one of {', '.join(allowed)}, not {value!r}{did_you_mean(str(value), allowed)}")
     return str(value)
 
 

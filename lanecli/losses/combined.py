@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.losses import LOSSES
 from lanecli.losses.arguments import number
 from lanecli.losses.base import Loss
@@ -95,7 +95,7 @@ def _build_one(name: str, task: Task, term: Term) -> tuple[float, Loss]:
     known = arguments(loss)
     for word in term.args:
         if word not in known:
-            hint = nearest(str(word), known) or f"; it takes {', '.join(known) or 'none'}"
+            hint = did_you_mean(str(word), known) or f"; it takes {', '.join(known) or 'none'}"
             raise InputError(f"loss '{name}' has no argument '{word}'{hint}")
     try:
         return number("weight", term.weight), loss(task, **term.args)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.labels import IGNORE_ID
 
 MODES = ("multiclass", "multilabel", "binary")
@@ -27,7 +27,9 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise InputError(f"unknown loss mode '{self.mode}'{nearest(self.mode, MODES) or f'; there are {MODES}'}")
+            raise InputError(
+                f"unknown loss mode '{self.mode}'{did_you_mean(self.mode, MODES) or f'; there are {MODES}'}"
+            )
         least, most = {"multiclass": (2, 254), "multilabel": (1, 254), "binary": (1, 2)}[self.mode]
         if not least <= self.classes <= most:
             raise InputError(f"a {self.mode} loss needs {least} to {most} classes, not {self.classes}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.losses.pixels import Task
 
 
@@ -60,7 +60,9 @@ def class_weights(name: str, counts: Sequence[int]) -> np.ndarray:
         InputError: an unknown name (the nearest is named), a negative count, or no pixel at all.
     """
     if name not in WEIGHTINGS:
-        raise InputError(f"unknown class weights '{name}'{nearest(name, WEIGHTINGS) or f'; there are {[*WEIGHTINGS]}'}")
+        raise InputError(
+            f"unknown class weights '{name}'{did_you_mean(name, WEIGHTINGS) or f'; there are {[*WEIGHTINGS]}'}"
+        )
     numbers = np.asarray(counts, np.float64)
     if (numbers < 0).any() or not numbers.any():
         raise InputError(f"class weights '{name}' need pixel counts of at least one class, got {list(counts)}")

@@ -1,4 +1,4 @@
-"""Metrics: counts that stream and add up, then a named reduction."""
+"""Metrics: counts that can be streamed and added up, and a named reduction of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Own = TypeVar("Own", bound="Metric")
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known to be true of one picture.
+    """The truth about one picture.
 
     Attributes:
-        mask: (H, W) uint8 train ids (bits, for several labels at once); 255 where ignored.
-        lanes: lane lines, each (N, 2) float x, y in pixels of the picture; None where the dataset has none.
+        mask: (H, W) uint8 train ids (label bits for a multi-label map); 255 where ignored.
+        lanes: lane lines, each (N, 2) float x, y in pixels of the picture; None if the dataset has none.
         image: path of the picture.
         group: record, sequence or drive it belongs to.
     """
@@ -35,14 +35,14 @@ class Truth:
 
 
 class Metric(ABC):
-    """Scores of predictions against truth, from counts that add up over pictures.
+    """Scores of predictions against the truth, from counts that add up over pictures.
 
     Attributes:
         needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, or names of maps.
-        definitions: what each score means, background and pooling stated.
-        counts: what has been counted; those of several parts of a set add up.
-        pooled: whether it is counted over all groups at once, without intervals and groups' own scores: for counts too
-            large to keep for each group.
+        definitions: the meaning of each score, including background and pooling.
+        counts: the counts so far; the counts of several parts of a set add up.
+        pooled: whether it counts all groups together, without intervals and without scores per group: for counts that
+            are too large to keep for each group.
     """
 
     pooled: ClassVar[bool] = False
@@ -56,14 +56,14 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, prediction: Any, truth: Truth) -> None:
-        """Count one picture: a Prediction and what is true of it."""
+        """Count one picture, given its Prediction and the truth."""
 
     @abstractmethod
     def scores(self) -> dict[str, Any]:
-        """Scores by name: a number, None where it is not defined, or a mapping from class names to such."""
+        """Return the scores by name: a number, None if undefined, or a mapping from class names to such values."""
 
     def with_counts(self: Own, counts: Mapping[str, np.ndarray]) -> Own:
-        """The same metric with other counts, such as the sum of several groups'."""
+        """Return the same metric with other counts, such as the sum over several groups."""
         import copy
 
         other = copy.copy(self)
@@ -72,7 +72,7 @@ class Metric(ABC):
 
 
 METRICS: Registry[type[Metric]] = Registry("metric")
-"""Facts: ``asked``, true for those that are not part of every evaluation but asked for by name."""
+"""Facts: ``optional``, true for metrics that are computed only if they are asked for by name."""
 METRICS.add(
     "segmentation",
     "lanecli.metrics.segmentation:PixelScores",
@@ -86,12 +86,12 @@ METRICS.add(
 METRICS.add(
     "uncertainty",
     "lanecli.metrics.uncertainty:UncertaintyScores",
-    summary="how well the uncertainty knows where the prediction is wrong: PAvPU, AUROC, AURC, IoU over coverage",
-    asked=True,
+    summary="how well the uncertainty finds wrong predictions: PAvPU, AUROC, AURC, IoU over coverage",
+    optional=True,
 )
 METRICS.add(
     "lanes",
     "lanecli.metrics.lanes:LaneScores",
-    summary="TuSimple's and CULane's scores of lane lines",
-    asked=True,
+    summary="the TuSimple and CULane scores of lane lines",
+    optional=True,
 )

@@ -1,4 +1,4 @@
-"""ApolloScape's lane mark segmentation score on pictures of source ids."""
+"""ApolloScape's score of lane mark segmentation, on pictures of source ids."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ CATEGORIES: dict[str, tuple[int, ...]] = {
     "ignored": (249, 255),
 }
 UNSCORED = (202, 206, 207, 208, 211, 212, 213, 215, 216, 218, 219, 223, 228, 229, 230, 231, 232, 233, NOISE, IGNORED)
-"""Ids ignored in evaluation: no score of their own, and predictions on their pixels cost nothing."""
+"""Ids ignored in evaluation: they have no score of their own, and predictions on their pixels cost nothing."""
 
 DEFINITIONS = {
     "mean_iou_classes": "mean IoU over the scored classes that occur (void is one), counts over all pictures first",
     "mean_iou_categories": "the same over the twelve categories",
 }
-"""What each score means."""
+"""Definition of each score."""
 
 
 def pairs(truth: Path, prediction: Path, warnings: Warnings) -> list[tuple[str, Path, Path]]:
-    """PNG files by their path below both folders.
+    """Return PNG files by their path below both folders.
 
     Raises:
-        InputError: there is no truth, or one without a prediction, where the official program ends too.
+        InputError: there is no truth, or a truth without a prediction, where the official program ends too.
     """
     names = sorted(path.relative_to(truth).as_posix() for path in truth.rglob("*.png"))
     if not names:
@@ -65,17 +65,17 @@ def score_folders(
     """Score a folder of predictions.
 
     Args:
-        truth: the folder of truths, 8-bit PNG of source ids.
-        prediction: the folder of predictions of the same paths.
-        workers: processes; see :func:`lanecli.metrics.pool.run_jobs`.
-        progress: called with the pictures done and all pictures.
+        truth: the folder of truths, 8-bit PNG files of source ids.
+        prediction: the folder of predictions with the same paths.
+        workers: number of processes; see :func:`lanecli.metrics.pool.run_jobs`.
+        progress: called with the number of finished pictures and their total.
 
     Returns:
-        The scores of :data:`DEFINITIONS`, `iou_class`, `iou_category` (None where there is none),
-        `confusion_gt_pred` ("truth,prediction": pixels) and `warnings`.
+        The scores of :data:`DEFINITIONS`, `iou_class`, `iou_category` (None where undefined), `confusion_gt_pred`
+        ("truth,prediction": pixels) and `warnings`.
 
     Raises:
-        InputError: a truth id is no label, sizes differ, or a picture is coloured.
+        InputError: a truth id is not a label, sizes differ, or a picture is in colour.
     """
     warnings = Warnings()
     jobs = pairs(truth, prediction, warnings)
@@ -86,16 +86,16 @@ def score_folders(
     if len(unknown):
         where = ", ".join(map(str, unknown))
         warnings.add(
-            "predicted ids that are no label (each pixel is a miss, never a false positive)", where, len(unknown)
+            "predicted ids that are not labels (each pixel is a miss, never a false positive)", where, len(unknown)
         )
     return {**scores(table), "warnings": warnings.lines()}
 
 
 def scores(table: np.ndarray) -> dict[str, Any]:
-    """Scores from a confusion of source ids.
+    """Return scores from a confusion matrix of source ids.
 
     Args:
-        table: (256, 256) int64, pixels of true id by predicted id.
+        table: (256, 256) int64, pixels by true id and predicted id.
     """
     by_class = {name: _iou(table, (value,)) for name, value in CLASSES.items()}
     by_category = {name: _iou(table, ids) for name, ids in CATEGORIES.items()}
@@ -110,9 +110,9 @@ def scores(table: np.ndarray) -> dict[str, Any]:
 
 
 def _iou(table: np.ndarray, ids: Sequence[int]) -> float | None:
-    """IoU of some ids as one; None where nothing is to be scored.
+    """Return the IoU of some ids taken as one; None if none of them is scored or occurs.
 
-    Predictions on pixels whose truth is ignored are no false positives.
+    Predictions on pixels whose truth is ignored are not false positives.
     """
     scored = [value for value in ids if value not in UNSCORED]
     if not scored:
@@ -131,20 +131,20 @@ def _mean(values: Any) -> float | None:
 
 
 def _count_files(jobs: Sequence[tuple[str, Path, Path]]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each picture: true ids, predicted ids, and how many pixels have both."""
-    found = []
+    """Return for each picture the true ids, the predicted ids, and how many pixels have both."""
+    counts = []
     known = np.zeros(256, bool)
     known[list(CLASSES.values())] = True
     for _, truth, prediction in jobs:
         true, guess = read_mask(truth), read_mask(prediction)
         if true.shape != guess.shape:
             raise InputError(
-                f"{prediction}: is {guess.shape[1]}x{guess.shape[0]}, not as its truth {true.shape[1]}x{true.shape[0]}"
+                f"{prediction}: is {guess.shape[1]}x{guess.shape[0]}, but its truth is {true.shape[1]}x{true.shape[0]}"
             )
         codes = np.bincount((true.astype(np.uint16) << 8 | guess).ravel(), minlength=1 << 16)
         kinds = np.flatnonzero(codes)
         strange = kinds[~known[kinds >> 8]]
         if len(strange):
-            raise InputError(f"{truth}: {strange[0] >> 8} is no ApolloScape id")
-        found.append((kinds >> 8, kinds & 255, codes[kinds]))
-    return found
+            raise InputError(f"{truth}: {strange[0] >> 8} is not an ApolloScape id")
+        counts.append((kinds >> 8, kinds & 255, codes[kinds]))
+    return counts

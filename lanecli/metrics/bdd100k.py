@@ -21,8 +21,8 @@ TASKS: dict[str, tuple[str, ...]] = {
     "style": ("solid", "dashed"),
     "category": tuple(name for name, _ in CATEGORIES),
 }
-_SHIFTS = {"direction": (5, 1), "style": (4, 1), "category": (0, 7)}  # of the byte, and its mask after that
-_BACKGROUND = 8  # this bit says that a pixel is no mark, whatever the others say
+_SHIFTS = {"direction": (5, 1), "style": (4, 1), "category": (0, 7)}  # shift of the byte, then its mask
+_BACKGROUND = 8  # this bit means that a pixel is not a mark, whatever the other bits say
 DRIVABLE = ("direct", "alternative")
 _CLASSES = sum(len(names) for names in TASKS.values())
 
@@ -30,33 +30,33 @@ DEFINITIONS = {
     "F1_pix1": "mean over direction, style and category of the F of their classes at 1 px, mean over pictures, in %",
     "F1_pix2": "the same at 2 px",
     "F1_pix5": "the same at 5 px",
-    "mIoU": "of direct and alternative drivable area, of those that are in the truth, in %; background counts nowhere",
+    "mIoU": "mean IoU of direct and alternative drivable area, if they are in the truth, in %; background left out",
 }
-"""What each score means."""
+"""Definition of each score."""
 
 Job = tuple[str, Path, Path | None]
 
 
 def pairs(truth: Path, prediction: Path, warnings: Warnings, without: str) -> list[Job]:
-    """PNG files below both folders by name, in the truth's order; None for a missing prediction.
+    """Return PNG files below both folders by name, in the truth's order; None for a missing prediction.
 
     Args:
         truth: the folder of truths.
         prediction: the folder of predictions.
-        warnings: get what is missing or left over.
-        without: what a missing prediction is taken for.
+        warnings: receives what is missing or left over.
+        without: how a missing prediction is counted.
 
     Raises:
-        InputError: there is no truth, or a name is there twice.
+        InputError: there is no truth, or a folder has two files of one name.
     """
-    found = []
+    files_by_folder = []
     for folder in (truth, prediction):
         files: dict[str, Path] = {}
         for path in sorted(folder.rglob("*.png")):
             if files.setdefault(path.name, path) != path:
-                raise InputError(f"{folder}: {path.name} is there twice")
-        found.append(files)
-    truths, predictions = found
+                raise InputError(f"{folder}: holds {path.name} twice")
+        files_by_folder.append(files)
+    truths, predictions = files_by_folder
     if not truths:
         raise InputError(f"{truth}: holds no PNG file")
     for name in truths.keys() - predictions.keys():
@@ -67,7 +67,7 @@ def pairs(truth: Path, prediction: Path, warnings: Warnings, without: str) -> li
 
 
 def task_of(truth: Path) -> str:
-    """Which labels a folder holds, ``"lane"`` or ``"drivable"``: by its name, else by the values of its pictures."""
+    """Return a folder's kind of labels, ``"lane"`` or ``"drivable"``: by its name, else by its pictures' values."""
     for part in reversed(truth.resolve().parts):
         for task in ("lane", "drivable"):
             if task in part.lower():
@@ -85,19 +85,19 @@ def score_lanes(
 
     Args:
         truth: the folder of truths, PNG bit fields.
-        prediction: the folder of predictions of the same names.
-        workers: processes; see :func:`lanecli.metrics.pool.run_jobs`.
-        progress: called with the pictures done and all pictures.
+        prediction: the folder of predictions with the same names.
+        workers: number of processes; see :func:`lanecli.metrics.pool.run_jobs`.
+        progress: called with the number of finished pictures and their total.
 
     Returns:
         `summary`, `by_category` (percent), `per_image` (0 … 1, at the three radii) and `warnings`.
     """
     warnings = Warnings()
-    jobs = pairs(truth, prediction, warnings, "official: all of it is read as a solid, parallel crosswalk")
+    jobs = pairs(truth, prediction, warnings, "officially every pixel is read as a solid, parallel crosswalk")
     per_picture = np.array(run_jobs(_count_lane_files, jobs, workers, progress))
     means = per_picture.mean(0) * 100  # (classes, radii)
     ends = np.cumsum([len(names) for names in TASKS.values()])[:-1]
-    # along the first axis, as the official program does it: NumPy adds in another order along the last one
+    # along the first axis, as the official program does: NumPy adds in another order along the last one
     task_means = np.stack([part.mean(0) for part in np.split(means, ends)])
     averages = task_means.mean(0).tolist()
     summary: dict[str, float] = {}
@@ -111,7 +111,7 @@ def score_lanes(
     empty = [name for name, best in zip(_names(), (per_picture == 1).all((0, 2)), strict=True) if best]
     if empty:
         warnings.add(
-            "classes that score 100 and may be in no picture (they lift the mean)", ", ".join(empty), len(empty)
+            "classes that score 100 and may occur in no picture (they raise the mean)", ", ".join(empty), len(empty)
         )
     return {"summary": summary, "by_category": by_category, "per_image": per_image, "warnings": warnings.lines()}
 
@@ -121,32 +121,32 @@ def _names() -> list[str]:
 
 
 def _by_task(values: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """Values of all classes in a row, by task and class."""
+    """Return the values of all classes by task and class."""
     rest = iter(values)
     return {task: {name: next(rest) for name in names} for task, names in TASKS.items()}
 
 
 def _count_lane_files(jobs: Sequence[Job]) -> list[np.ndarray]:
-    found = []
+    scores = []
     for _, truth, prediction in jobs:
         true = read_mask(truth)
         guess = np.zeros_like(true) if prediction is None else read_mask(prediction)
         if true.shape != guess.shape:
-            raise InputError(f"{prediction}: is {_size(guess)}, its truth is {_size(true)}")
-        found.append(lane_f_scores(guess, true))
-    return found
+            raise InputError(f"{prediction}: is {_size(guess)}, but its truth is {_size(true)}")
+        scores.append(lane_f_scores(guess, true))
+    return scores
 
 
 def lane_f_scores(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """F of each class at each radius.
+    """Return F of each class at each radius.
 
     Args:
         predicted: (H, W) uint8 bit field.
-        truth: the same.
+        truth: (H, W) uint8 bit field.
 
     Returns:
-        (12, 3) float64: 2 directions, 2 styles, 8 categories; at 1, 2 and 5 pixels. 1 where neither has a pixel of a
-        class, 0 where one of both has.
+        (12, 3) float64: 2 directions, 2 styles, 8 categories; at 1, 2 and 5 pixels. It is 1 if neither has a pixel of
+        the class, 0 if only one has.
     """
     mine, theirs = _memberships(predicted), _memberships(truth)
     own, true = _bit_counts(mine), _bit_counts(theirs)
@@ -165,7 +165,7 @@ def lane_f_scores(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _memberships(field: np.ndarray) -> np.ndarray:
-    """(H, W) uint16: bit i is set where a pixel is of class i, of the twelve in the order of `TASKS`."""
+    """Return (H, W) uint16 in which bit i is set where a pixel is of class i, of the twelve in the order of `TASKS`."""
     return _class_bits()[field]
 
 
@@ -183,14 +183,14 @@ def _class_bits() -> np.ndarray:
 
 
 def _bit_counts(memberships: np.ndarray) -> list[int]:
-    """Pixels of each class."""
+    """Return the number of pixels of each class."""
     counts = np.bincount(memberships.ravel(), minlength=1 << _CLASSES)
     kinds = np.flatnonzero(counts)
     return [int(counts[kinds[kinds >> i & 1 == 1]].sum()) for i in range(_CLASSES)]
 
 
 def _dilate(memberships: np.ndarray, radius: int) -> np.ndarray:
-    """All classes at once, by a disc of ``x² + y² <= radius²``; outside the picture is nothing."""
+    """Dilate all classes at once by a disc of ``x² + y² <= radius²``; outside the picture there is nothing."""
     height, width = memberships.shape
     wide = memberships
     result = np.zeros_like(memberships)
@@ -214,13 +214,14 @@ def _dilate(memberships: np.ndarray, radius: int) -> np.ndarray:
 def score_drivable(
     truth: Path, prediction: Path, workers: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Score drivable areas: 0 direct, 1 alternative; all else in the truth is ignored.
+    """Score drivable areas: 0 direct, 1 alternative; everything else in the truth is ignored.
 
-    Args: see :func:`score_lanes`.
+    Args:
+        truth, prediction, workers, progress: see :func:`score_lanes`.
 
     Returns:
-        `summary`, `IoU`, `Acc` as the official program prints them, in percent, None where nothing can be said, and
-        `warnings`. Its `Acc` is a precision.
+        `summary`, `IoU`, `Acc` as the official program prints them, in percent, None where undefined, and `warnings`.
+        The official `Acc` is a precision.
     """
     warnings = Warnings()
     jobs = pairs(truth, prediction, warnings, "everything is missed")
@@ -249,17 +250,17 @@ def _share(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def _count_drivable_files(jobs: Sequence[Job]) -> list[np.ndarray]:
-    found = []
+    tables = []
     ignored = len(DRIVABLE)
     for _, truth, prediction in jobs:
         true = read_mask(truth)
         guess = np.full_like(true, ignored) if prediction is None else read_mask(prediction)
         if true.shape != guess.shape:
-            raise InputError(f"{prediction}: is {_size(guess)}, its truth is {_size(true)}")
+            raise InputError(f"{prediction}: is {_size(guess)}, but its truth is {_size(true)}")
         counted = true < ignored
         codes = true[counted].astype(np.int64) * (ignored + 1) + np.minimum(guess[counted], ignored)
-        found.append(np.bincount(codes, minlength=(ignored + 1) ** 2).reshape(ignored + 1, ignored + 1))
-    return found
+        tables.append(np.bincount(codes, minlength=(ignored + 1) ** 2).reshape(ignored + 1, ignored + 1))
+    return tables
 
 
 def _size(mask: np.ndarray) -> str:

@@ -1,7 +1,7 @@
 """The interpolating B-spline of LLAMAS' program: FITPACK's algorithm, step for step.
 
-Its program cuts samples toward zero, so that the last bit of a sample that should be a whole number moves a pixel. The
-same sums in the same order give the same bits. P. Dierckx, "Curve and surface fitting with splines", Oxford 1993.
+The program rounds samples toward zero, so the last bit of a sample that should be a whole number decides on a pixel.
+The same sums in the same order give the same bits. P. Dierckx, "Curve and surface fitting with splines", Oxford 1993.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy as np
 
 
 def interpolate(points: Sequence[tuple[float, float]], samples: int) -> np.ndarray:
-    """Points on the curve of degree ``min(3, n - 1)`` through n points, at equal steps of the chord length.
+    """Return points on the curve of degree ``min(3, n - 1)`` through n points, at equal steps of the chord length.
 
     Args:
         points: x, y of two points or more; no two neighbours are equal.
-        samples: how many points to give.
+        samples: number of points to return.
 
     Returns:
-        (samples, 2) float64 x, y; all NaN where a coordinate is not finite.
+        (samples, 2) float64 x, y; all NaN if a coordinate is not finite.
     """
     if not all(math.isfinite(value) for point in points for value in point):
         return np.full((samples, 2), np.nan)
     degree = min(3, len(points) - 1)
-    where = _chord_lengths(points)
-    knots = _knots(where, degree)
-    coefficients = _fit(where, points, knots, degree)
-    found = np.empty((samples, 2))
+    parameters = _chord_lengths(points)
+    knots = _knots(parameters, degree)
+    coefficients = _fit(parameters, points, knots, degree)
+    points_on_curve = np.empty((samples, 2))
     for i, u in enumerate(np.linspace(0.0, 1.0, samples).tolist()):
         left = _interval(knots, degree, u)
         basis = _basis(knots, degree, u, left)
@@ -37,27 +37,27 @@ def interpolate(points: Sequence[tuple[float, float]], samples: int) -> np.ndarr
             total = 0.0
             for j, value in enumerate(basis):
                 total += coefficients[left - degree + j][axis] * value
-            found[i, axis] = total
-    return found
+            points_on_curve[i, axis] = total
+    return points_on_curve
 
 
 def _chord_lengths(points: Sequence[tuple[float, float]]) -> list[float]:
-    """The parameter of each point, 0 … 1."""
-    where = [0.0]
+    """Return the parameter of each point, 0 … 1."""
+    parameters = [0.0]
     for (x0, y0), (x1, y1) in pairwise(points):
-        where.append(where[-1] + math.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)))
-    whole = where[-1]
-    return [u / whole for u in where[:-1]] + [1.0]
+        parameters.append(parameters[-1] + math.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0)))
+    whole = parameters[-1]
+    return [u / whole for u in parameters[:-1]] + [1.0]
 
 
-def _knots(where: list[float], degree: int) -> list[float]:
-    """Knots of an interpolating spline: at all points but those next to the ends; none inside for degree 2."""
-    inner = where[2:-2] if degree == 3 else []
-    return [where[0]] * (degree + 1) + inner + [where[-1]] * (degree + 1)
+def _knots(parameters: list[float], degree: int) -> list[float]:
+    """Return an interpolating spline's knots: all points but those next to the ends; none inside for degree 2."""
+    inner = parameters[2:-2] if degree == 3 else []
+    return [parameters[0]] * (degree + 1) + inner + [parameters[-1]] * (degree + 1)
 
 
 def _interval(knots: list[float], degree: int, u: float) -> int:
-    """Index of the last knot not above u, inside the spline's range."""
+    """Return the index of the last knot not above u, inside the spline's range."""
     left, last = degree, len(knots) - degree - 2
     while left < last and u >= knots[left + 1]:
         left += 1
@@ -65,7 +65,7 @@ def _interval(knots: list[float], degree: int, u: float) -> int:
 
 
 def _basis(knots: list[float], degree: int, u: float, left: int) -> list[float]:
-    """The ``degree + 1`` B-splines that are not zero at u (de Boor's and Cox's recurrence)."""
+    """Return the ``degree + 1`` B-splines that are not zero at u (de Boor's and Cox's recurrence)."""
     values = [1.0]
     for j in range(1, degree + 1):
         before = values
@@ -79,14 +79,17 @@ def _basis(knots: list[float], degree: int, u: float, left: int) -> list[float]:
 
 
 def _fit(
-    where: list[float], points: Sequence[tuple[float, float]], knots: list[float], degree: int
+    parameters: list[float], points: Sequence[tuple[float, float]], knots: list[float], degree: int
 ) -> list[list[float]]:
-    """Coefficients by Givens rotations of one point after the other into a triangular band, then from the last up."""
+    """Return the coefficients.
+
+    Givens rotations take one point after another into a triangular band, which is then solved from the last row up.
+    """
     count, order = len(knots) - degree - 1, degree + 1
     band = [[0.0] * order for _ in range(count)]
     sides = [[0.0, 0.0] for _ in range(count)]
     left = degree
-    for u, point in zip(where, points, strict=True):
+    for u, point in zip(parameters, points, strict=True):
         while u >= knots[left + 1] and left != count - 1:
             left += 1
         row = _basis(knots, degree, u, left)

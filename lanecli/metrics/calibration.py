@@ -1,4 +1,4 @@
-"""How honest probabilities are: negative log-likelihood, Brier score and expected calibration error, streamed."""
+"""How well probabilities are calibrated: log-likelihood, Brier score and expected calibration error, streamed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.metrics import Metric, Truth
 
 DEFINITIONS = {
-    "nll": "mean over pixels of -ln of the true class's probability, clipped at 1e-7; background included",
+    "nll": "mean over pixels of -ln of the true class's probability (at least 1e-7); background included",
     "brier": "mean over pixels of the squared distance between probabilities and the one-hot truth, 0 to 2",
     "ece": "expected calibration error, 15 equal bins of the highest probability (Naeini et al. 2015, Guo et al. 2017)",
 }
-"""What each score means."""
+"""Definition of each score."""
 
 _SMALLEST = 1e-7
 
 
 class Calibration:
-    """Sums over pixels; ignored pixels count nowhere."""
+    """Sums over pixels; ignored pixels are not counted."""
 
     def __init__(self, bins: int = 15) -> None:
-        """Args: bins: of the highest probability, equally wide over 0..1."""
+        """Start with nothing counted.
+
+        Args:
+            bins: number of bins of the highest probability, equally wide over 0..1.
+        """
         self.bins = bins
         self.pixels = 0
         self.nll = self.brier = 0.0
@@ -38,27 +42,27 @@ class Calibration:
             target: (H, W) uint8 train ids, `IGNORE_ID` where ignored.
 
         Raises:
-            ValueError: an id is no class.
+            ValueError: an id is not a class.
         """
         counted = target != IGNORE_ID
         truth = target[counted]
         if max(truth.max(initial=0), predicted[counted].max(initial=0)) >= len(probabilities):
-            raise ValueError(f"an id is no class of {len(probabilities)}")
+            raise ValueError(f"an id is not one of the {len(probabilities)} classes")
         values = probabilities[:, counted].astype(np.float64)
-        place = np.arange(truth.size)
-        right = values[truth, place]
+        index = np.arange(truth.size)
+        right = values[truth, index]
         self.pixels += truth.size
         self.nll -= float(np.log(np.maximum(right, _SMALLEST)).sum())
         self.brier += float((values**2).sum() - 2 * right.sum() + truth.size)
         chosen = predicted[counted]
-        confidence = values[chosen, place]
+        confidence = values[chosen, index]
         number = np.minimum((confidence * self.bins).astype(int), self.bins - 1)
         self.count += np.bincount(number, minlength=self.bins)
         self.hits += np.bincount(number, chosen == truth, minlength=self.bins)
         self.confidence += np.bincount(number, confidence, minlength=self.bins)
 
     def scores(self) -> dict[str, float | None]:
-        """All scores of :data:`DEFINITIONS`; None when nothing was counted."""
+        """Return all scores of :data:`DEFINITIONS`; None if nothing was counted."""
         if not self.pixels:
             return dict.fromkeys(DEFINITIONS)
         ece = float(np.abs(self.hits - self.confidence).sum() / self.pixels)
@@ -66,7 +70,7 @@ class Calibration:
 
 
 class CalibrationScores(Metric):
-    """The scores of :data:`DEFINITIONS` as `evaluate` takes them; None for models of several labels at once."""
+    """The scores of :data:`DEFINITIONS`, as `evaluate` computes them; None for multi-label maps."""
 
     needs = frozenset({"planes"})
     definitions = DEFINITIONS
@@ -85,7 +89,7 @@ class CalibrationScores(Metric):
         self.counts = {name: self.counts[name] + value for name, value in _counts(counter).items()}
 
     def scores(self) -> dict[str, Any]:
-        """Scores by name."""
+        """Return the scores by name."""
         counter = Calibration()
         counter.pixels, counter.nll, counter.brier = (self.counts["sums"][i] for i in range(3))
         counter.count, counter.hits, counter.confidence = self.counts["bins"]

@@ -1,4 +1,4 @@
-"""CULane's F1 on files: every count as the program of its authors gives it."""
+"""CULane's F1 on files: every count is that of its authors' program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from lanecli.geometry import Size
 from lanecli.metrics.lane_iou import LaneCounts, count_matches, similarities
 from lanecli.metrics.lane_text import parse_lanes
-from lanecli.metrics.picture_list import PictureList, check_folder, file_of, shown
+from lanecli.metrics.picture_list import PictureList, check_folder, file_of, printable_entry
 from lanecli.metrics.pool import run_jobs
 from lanecli.metrics.warnings import Warnings
 
@@ -22,14 +22,14 @@ IOU = 0.5
 _ENDING = ".lines.txt"
 _WIDEST = 2.0**31
 
-NOTHING = "entries that lead to no file on either side (counted as nothing)"
+NOTHING = "entries without a file on either side (not counted)"
 NO_TRUTH = "pictures without a truth file (every prediction is an FP)"
 NO_PREDICTION = "pictures without a prediction file (every true lane is an FN)"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How lanes are drawn and when two of them are one."""
+    """How lanes are drawn, and when two of them match."""
 
     width: int = WIDTH
     iou: float = IOU
@@ -50,24 +50,24 @@ def score_lists(
     """Score lists of pictures, such as CULane's nine.
 
     Args:
-        truth: the folder of truth files; a string, because entries are joined to it as text.
+        truth: the folder of truth files; a string, because entries are appended to it as text.
         prediction: the folder of predictions.
-        lists: what to score.
-        settings: CULane's own are the defaults.
-        workers: processes; see :func:`lanecli.metrics.pool.run_jobs`.
-        progress: called with the pictures done and all pictures.
+        lists: the lists to score.
+        settings: the defaults are CULane's own.
+        workers: number of processes; see :func:`lanecli.metrics.pool.run_jobs`.
+        progress: called with the number of finished pictures and their total.
 
     Returns:
-        The scores of :class:`LaneCounts` over all lists together, the same of each in `lists`, and `warnings`.
+        The scores of :class:`LaneCounts` over all lists together, those of each list in `lists`, and `warnings`.
 
     Raises:
-        InputError: a folder is not there.
+        InputError: a folder does not exist.
     """
     count = partial(count_files, truth, prediction, settings)
-    return pooled(truth, prediction, lists, count, workers, progress)
+    return score_pooled(truth, prediction, lists, count, workers, progress)
 
 
-def pooled(
+def score_pooled(
     truth: str,
     prediction: str,
     lists: Sequence[PictureList],
@@ -75,7 +75,7 @@ def pooled(
     workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]:
-    """Counts of every entry once, then summed over each list; see :func:`score_lists`."""
+    """Count every entry once and sum over each list; see :func:`score_lists`."""
     check_folder(truth)
     check_folder(prediction)
     entries = list(dict.fromkeys(entry for chosen in lists for entry in chosen.entries))
@@ -93,7 +93,7 @@ def pooled(
 
 
 def count_files(truth: str, prediction: str, settings: Settings, entries: Sequence[str]) -> list[Result]:
-    """Counts and oddities of some entries, from their files."""
+    """Return counts and oddities of some entries, from their files."""
     return [_count_entry(truth, prediction, settings, entry) for entry in entries]
 
 
@@ -105,7 +105,9 @@ def _count_entry(truth: str, prediction: str, settings: Settings, entry: str) ->
         data = read_file(path)
         lanes, cut = parse_lanes(data or b"")
         for number in cut:
-            warnings.add("lines that are not read to their end, at a word or an odd number", f"{path}, line {number}")
+            warnings.add(
+                "lines that are not read to their end, because of a word or an odd number", f"{path}, line {number}"
+            )
         note_lanes(lanes, kind, path, warnings)
         sides.append((data, lanes))
     (true_data, true_lanes), (data, lanes) = sides
@@ -116,7 +118,7 @@ def _count_entry(truth: str, prediction: str, settings: Settings, entry: str) ->
 
 
 def read_file(path: str) -> bytes | None:
-    """A file, None where there is none; the official programs take that for no lanes."""
+    """Return the contents of a file, or None if it does not exist; the official programs read that as no lanes."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -125,15 +127,15 @@ def read_file(path: str) -> bytes | None:
 
 
 def note_files(no_truth: bool, no_prediction: bool, entry: str, warnings: Warnings) -> None:
-    """Note files that are not there."""
+    """Note files that do not exist."""
     if no_truth and no_prediction:
-        warnings.add(NOTHING, shown(entry))
+        warnings.add(NOTHING, printable_entry(entry))
     elif no_truth or no_prediction:
-        warnings.add(NO_TRUTH if no_truth else NO_PREDICTION, shown(entry))
+        warnings.add(NO_TRUTH if no_truth else NO_PREDICTION, printable_entry(entry))
 
 
 def note_lanes(lanes: Sequence[np.ndarray], kind: str, path: str, warnings: Warnings) -> None:
-    """Note lanes that the official program counts in a way nobody expects."""
+    """Note lanes that the official program counts in an unexpected way."""
     for number, lane in enumerate(lanes, 1):
         where = f"{path}, lane {number}"
         if len(lane) < 2:
@@ -141,7 +143,7 @@ def note_lanes(lanes: Sequence[np.ndarray], kind: str, path: str, warnings: Warn
             warnings.add(f"{kind} lanes of under two points, such as blank lines (each is an {error})", where)
         elif len(lane) > 2 and (lane[1:] == lane[:-1]).all(1).any():
             warnings.add(
-                "lanes with a point given twice in a row (the official spline is NaN; a disc at the last one is left)",
+                "lanes with a point given twice in a row (the official spline is NaN; a disc at the end remains)",
                 where,
             )
         if len(lane) and not (np.abs(lane) < _WIDEST).all():
@@ -152,4 +154,4 @@ def note_outside(matrix: np.ndarray, entry: str, warnings: Warnings) -> None:
     """Note pairs whose IoU is 0/0."""
     pairs = int(np.isnan(matrix).sum())
     if pairs:
-        warnings.add("pairs of lanes outside the picture (IoU 0/0; they never match)", shown(entry), pairs)
+        warnings.add("pairs of lanes outside the picture (IoU 0/0; they never match)", printable_entry(entry), pairs)

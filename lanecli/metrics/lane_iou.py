@@ -1,4 +1,4 @@
-"""Lanes against lanes by the pixels their drawn lines share: CULane's way, and OpenLane's after it."""
+"""Compares lanes by the pixels their drawn lines share, as CULane does, and OpenLane after it."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ DEFINITIONS = {
     "fp": "predicted lanes that are in no such pair",
     "fn": "true lanes that are in no such pair",
 }
-"""What each score means; counts are summed over all pictures first."""
+"""Definition of each score; counts are summed over all pictures first."""
 
 
 @dataclass(frozen=True)
 class LaneCounts:
-    """Lanes found, invented and missed; those of several pictures add up."""
+    """Numbers of lanes found, invented and missed; the counts of several pictures add up."""
 
     tp: int = 0
     fp: int = 0
     fn: int = 0
 
     def __add__(self, other: LaneCounts) -> LaneCounts:
-        """Those of both."""
+        """Return the sum of both."""
         return LaneCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
     def scores(self) -> dict[str, Any]:
-        """Counts, and precision, recall and f1 as the official program gives them.
+        """Return the counts, and precision, recall and f1 as the official program computes them.
 
         Returns:
-            Also `printed`, its six digits, and `not_defined`, the ratios without a denominator: the official value
-            of these is -1, or NaN (None here) for an f1 of two zeros.
+            Also `printed`, the six digits it prints, and `not_defined`, the names of ratios without a denominator.
+            Their official value is -1, or NaN (None here) for an f1 of two zeros.
         """
-        found, true = self.tp + self.fp, self.tp + self.fn
-        precision = self.tp / found if found else -1.0
+        predicted, true = self.tp + self.fp, self.tp + self.fn
+        precision = self.tp / predicted if predicted else -1.0
         recall = self.tp / true if true else -1.0
         f1 = 2 * precision * recall / (precision + recall) if precision + recall else None
-        missing = {"precision": not found, "recall": not true, "f1": not found or not true or f1 is None}
-        # the processor's 0/0 has its sign set
+        missing = {"precision": not predicted, "recall": not true, "f1": not predicted or not true or f1 is None}
+        # the processor's 0/0 has its sign bit set
         printed = {"precision": f"{precision:g}", "recall": f"{recall:g}", "f1": "-nan" if f1 is None else f"{f1:g}"}
         return {
             "tp": self.tp,
@@ -59,27 +59,27 @@ class LaneCounts:
             "recall": recall,
             "f1": f1,
             "printed": printed,
-            "not_defined": [name for name, gone in missing.items() if gone],
+            "not_defined": [name for name, undefined in missing.items() if undefined],
         }
 
 
 @lru_cache(maxsize=4)
 def pen(width: int, size: Size) -> Pen:
-    """The pen of a setting, with the stamps it has made so far."""
+    """Return the pen for a thickness and a picture size, which keeps the stamps it has made."""
     return Pen(width, size)
 
 
 def similarities(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray], width: int, size: Size) -> np.ndarray:
-    """IoU of every true lane with every predicted one.
+    """Return the IoU of every true lane with every predicted one.
 
     Args:
-        truth: (N, 2) float32 x, y of each lane, in drawing order.
-        predicted: the same of the predicted lanes.
+        truth: (N, 2) float32 x, y of each true lane, in drawing order.
+        predicted: (N, 2) float32 x, y of each predicted lane.
         width: thickness of the drawn lines in pixels.
         size: width and height of the picture.
 
     Returns:
-        (truths, predictions) float64; 0 for lanes of under two points, NaN where neither has a pixel in the picture.
+        (truths, predictions) float64; 0 for lanes of under two points, NaN if neither has a pixel in the picture.
     """
     draw = pen(width, size).draw
     drawn = [
@@ -91,7 +91,7 @@ def similarities(truth: Sequence[np.ndarray], predicted: Sequence[np.ndarray], w
 
 
 def count_matches(similarity: np.ndarray, threshold: float) -> LaneCounts:
-    """Counts of one picture from its (truths, predictions) similarities; a match counts strictly above `threshold`."""
+    """Count one picture, given its (truths, predictions) similarities; a match must be strictly above `threshold`."""
     truths, predictions = similarity.shape
     if not truths or not predictions:
         return LaneCounts(0, predictions, truths)

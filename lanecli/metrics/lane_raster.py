@@ -1,7 +1,7 @@
-"""Lanes as sets of pixels, drawn exactly as :mod:`lanecli.metrics.thick_line` says, and what two of them share.
+"""Lanes as sets of pixels, drawn exactly as in :mod:`lanecli.metrics.thick_line`, and the pixels two of them share.
 
-A lane is kept as runs: the first and the last column in each row. Hundreds of short pieces make a lane, and a piece
-looks the same wherever it lies inside the picture, so pieces are drawn once as stamps and only moved after that.
+A lane is stored as runs: the first and the last column in each row. A lane has hundreds of short pieces, and a piece
+looks the same wherever it lies inside the picture, so each piece is drawn once as a stamp that is then moved.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lanecli.geometry import Size
 from lanecli.metrics.thick_line import disc_half_widths, radius_of, rectangle
 
-_NOWHERE = 1 << 40  # first column of a row without pixels, its last column is the negative; beyond all 32 bits
-_LONGEST = 64  # pixels between the ends of a piece whose stamp is kept
-_STAMPS = 20_000  # kept at most; a stamp holds some 300 bytes
+_NOWHERE = 1 << 40  # first column of a row without pixels, whose last column is the negative; beyond all 32-bit numbers
+_LONGEST = 64  # most pixels between the ends of a piece whose stamp is kept
+_STAMPS = 20_000  # most stamps kept; a stamp takes some 300 bytes
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Raster:
 
     Attributes:
         top: the first row of `first` and `last`.
-        first: (layers, rows) int32, the first column of each run; runs of one row do not touch. One layer unless the
-            lane turns back.
-        last: the same of the last column; below `first` where a row has no such run.
-        area: pixels in all.
+        first: (layers, rows) int32, the first column of each run; runs in one row do not touch. There is one layer
+            unless the lane turns back.
+        last: (layers, rows) int32, the last column of each run; less than `first` where a row has no such run.
+        area: number of pixels.
     """
 
     top: int
@@ -37,7 +37,7 @@ class Raster:
     area: int
 
     def overlap(self, other: Raster) -> int:
-        """Pixels that both hold."""
+        """Return the number of pixels that both have."""
         top = max(self.top, other.top)
         stop = min(self.top + self.first.shape[1], other.top + other.first.shape[1])
         if top >= stop or not self.area or not other.area:
@@ -48,14 +48,14 @@ class Raster:
         return int(np.maximum(last - first + 1, 0).sum())
 
     def iou(self, other: Raster) -> float:
-        """Common by united pixels; NaN where neither has any."""
+        """Return shared pixels divided by united pixels; NaN if neither has any."""
         common = self.overlap(other)
         united = self.area + other.area - common
         return common / united if united else float("nan")
 
 
 EMPTY = Raster(0, np.zeros((1, 0), np.int32), np.zeros((1, 0), np.int32), 0)
-"""A lane wholly outside the picture."""
+"""A lane entirely outside the picture."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class _Stamp:
     Attributes:
         runs: rows, first and last columns, (N,) int64 each.
         left: rows and first columns of the runs that reach further left than the discs.
-        right: rows and last columns of those that reach further right.
-        joined: every row is one run, and neighbouring pieces' runs hang together in it.
+        right: rows and last columns of the runs that reach further right than the discs.
+        joined: whether every row is one run that touches those of neighbouring pieces.
     """
 
     runs: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -79,7 +79,7 @@ class Pen:
     """Draws lanes of one thickness on pictures of one size."""
 
     def __init__(self, thickness: int, size: Size) -> None:
-        """Make the stamps of the pieces that nearly all lanes are made of, those one pixel long.
+        """Make the stamps of pieces one pixel long, of which nearly all lanes consist.
 
         Args:
             thickness: pixels, 2 or more, as `cv2.line` takes it (30 makes a vertical lane 31 pixels wide).
@@ -93,7 +93,7 @@ class Pen:
         self._unit = [self._free_stamp(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
 
     def draw(self, points: np.ndarray) -> Raster:
-        """The pixels of a polyline.
+        """Return the pixels of a polyline.
 
         Args:
             points: (N, 2) int64 whole pixels x, y, N at least 1; any 32-bit numbers.
@@ -107,7 +107,7 @@ class Pen:
         margin = self.radius + 2
         free = (points >= margin) & (points < np.array(self.size) - margin)
         free = free[:-1] & free[1:]
-        # a step along an axis adds nothing to its discs, so clipping cannot change it; any other may leave the picture
+        # a step along an axis adds nothing to its discs, so clipping cannot change it; others may leave the picture
         bulk = (np.abs(steps) <= 1).all(1) & ((steps == 0).any(1) | free.all(1))
         kinds = (steps[bulk] + 1) @ np.array([3, 1])
         others = self._stamps_of(starts[~bulk], steps[~bulk], free[~bulk])
@@ -119,7 +119,7 @@ class Pen:
     def _hull(
         self, points: np.ndarray, starts: np.ndarray, kinds: np.ndarray, others: list[tuple[int, int, _Stamp]]
     ) -> Raster:
-        """A lane that never turns back has one run in a row: from the first to the last column of its pieces."""
+        """Draw a lane that never turns back: one run per row, from the first to the last column of its pieces."""
         width, height = self.size
         reach = self.radius
         highest, lowest = int(points[:, 1].min()), int(points[:, 1].max())
@@ -135,7 +135,7 @@ class Pen:
         np.maximum.at(high, places, near[:, 0])
         low = (sliding_window_view(low, 2 * reach + 1) - self._half).min(1)
         high = (sliding_window_view(high, 2 * reach + 1) + self._half).max(1)
-        # and what the rectangles between them add
+        # then what the rectangles between them add
         for kind in np.flatnonzero(np.bincount(kinds, minlength=9)).tolist():
             stamp, mine = self._unit[kind], starts[kinds == kind]
             for row, column in zip(*stamp.left, strict=True):
@@ -155,7 +155,7 @@ class Pen:
         return Raster(max(top, 0), low[None], high[None], area) if area else EMPTY
 
     def _union(self, starts: np.ndarray, kinds: np.ndarray, others: list[tuple[int, int, _Stamp]]) -> Raster:
-        """Any lane: a map of its pixels, read back as runs."""
+        """Draw any lane: make a map of its pixels and read it back as runs."""
         pieces = [
             (x, y, self._unit[kind]) for (x, y), kind in zip(starts.tolist(), kinds.tolist(), strict=True)
         ] + others
@@ -183,20 +183,22 @@ class Pen:
         return raster
 
     def _stamps_of(self, starts: np.ndarray, steps: np.ndarray, free: np.ndarray) -> list[tuple[int, int, _Stamp]]:
-        """Start and stamp of some pieces.
+        """Return the start and the stamp of some pieces.
 
-        A stamp is the same wherever its piece lies inside the picture. A border changes it by the distance to it.
+        A stamp is the same wherever its piece lies inside the picture. A border changes it, depending on the distance
+        to it.
 
         Args:
             starts: (N, 2) x, y.
             steps: (N, 2) from start to stop.
-            free: (N, 2), whether the piece with its discs keeps clear of the left and right, and of the top and bottom.
+            free: (N, 2), whether the piece with its discs is clear of the left and right, and of the top and bottom
+                border.
         """
-        found = []
+        stamps = []
         places = np.where(free, _NOWHERE, starts)
         for (x, y), (dx, dy), (at_x, at_y) in zip(starts.tolist(), steps.tolist(), places.tolist(), strict=True):
             if not (-_LONGEST <= dx <= _LONGEST and -_LONGEST <= dy <= _LONGEST):
-                found.append((x, y, self._make_stamp(x, y, dx, dy, self.size)))
+                stamps.append((x, y, self._make_stamp(x, y, dx, dy, self.size)))
                 continue
             key = dx, dy, at_x, at_y
             stamp = self._stamps.get(key)
@@ -204,11 +206,11 @@ class Pen:
                 if len(self._stamps) >= _STAMPS:
                     self._stamps.clear()
                 stamp = self._stamps[key] = self._make_stamp(x, y, dx, dy, self.size)
-            found.append((x, y, stamp))
-        return found
+            stamps.append((x, y, stamp))
+        return stamps
 
     def _free_stamp(self, dx: int, dy: int) -> _Stamp:
-        """The stamp of a short piece far from every border."""
+        """Return the stamp of a short piece far from every border."""
         middle = 4 * (self.radius + _LONGEST)
         return self._make_stamp(middle, middle, dx, dy, (2 * middle, 2 * middle))
 
@@ -237,14 +239,14 @@ class Pen:
             return _Stamp((row - y, low - x, high - x), nothing, nothing, False)
         heads = np.flatnonzero(np.diff(row, prepend=-1))
         row, low, high = row[heads], low[heads], np.maximum.reduceat(high, heads)
-        joined = all(self._hangs_together(end, row, low, high, size) for end in ((x, y), (x + dx, y + dy)))
+        joined = all(self._touches_neighbours(end, row, low, high, size) for end in ((x, y), (x + dx, y + dy)))
         disc_low, disc_high = self._discs(row, (x, y), (x + dx, y + dy))
         left, right = low < np.maximum(disc_low, 0), high > np.minimum(disc_high, size[0] - 1)
         row, low, high = row - y, low - x, high - x
         return _Stamp((row, low, high), (row[left], low[left]), (row[right], high[right]), joined)
 
     def _discs(self, row: np.ndarray, *centers: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """The first and last column of some discs in each row."""
+        """Return the first and last column of some discs in each row."""
         low, high = np.full(len(row), _NOWHERE), np.full(len(row), -_NOWHERE)
         for x, y in centers:
             met = np.abs(row - y) <= self.radius
@@ -252,12 +254,12 @@ class Pen:
             low[met], high[met] = np.minimum(low[met], x - half), np.maximum(high[met], x + half)
         return low, high
 
-    def _hangs_together(
+    def _touches_neighbours(
         self, center: tuple[int, int], row: np.ndarray, low: np.ndarray, high: np.ndarray, size: Size
     ) -> bool:
-        """Whether a piece's runs meet its neighbour's in every row of the disc they share.
+        """Return whether a piece's runs touch its neighbour's in every row of the disc they share.
 
-        They do where the disc itself can be seen. Beside the picture both have to reach the border.
+        They do where the disc itself is visible. Beside the picture, both must reach the border.
         """
         shared = np.abs(row - center[1]) <= self.radius
         half = self._half[row[shared] - center[1] + self.radius]

@@ -1,4 +1,4 @@
-"""The lane scores of one set as it streams by: predicted and true lanes of a picture in, counts that add up out."""
+"""Lane scores of a set, streamed: the predicted and true lanes of a picture in, counts that add up out."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Lanes = Sequence[np.ndarray]
 
 TUSIMPLE_SIZE: Size = (1280, 720)
 TUSIMPLE_ROWS = np.arange(160.0, 711.0, 10.0)
-"""The rows TuSimple's lanes are given in."""
+"""Rows in which TuSimple's lanes are given."""
 
 
 def scaled(lanes: Lanes, size: Size, target: Size) -> list[np.ndarray]:
-    """Lanes of a picture of one size as lanes of another, so that thresholds in pixels mean the same.
+    """Scale lanes from pictures of one size to another, so that thresholds in pixels mean the same.
 
-    Pixel centres are moved: column x of `size` is column ``(x + 0.5) * ratio - 0.5`` of `target`.
+    Pixel centres are mapped: column x of `size` becomes column ``(x + 0.5) * ratio - 0.5`` of `target`.
     """
     if size == target:
         return [np.asarray(lane, np.float64) for lane in lanes]
@@ -31,10 +31,10 @@ def scaled(lanes: Lanes, size: Size, target: Size) -> list[np.ndarray]:
 
 
 def at_rows(lane: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """x of a polyline in each row, straight between its points; -2 above and below it.
+    """Return x of a polyline in each row, straight between its points; -2 above and below it.
 
     Args:
-        lane: (N, 2) x, y; of points in one row the first counts.
+        lane: (N, 2) x, y; of several points in one row, the first counts.
         rows: (R,) y.
 
     Returns:
@@ -47,19 +47,19 @@ def at_rows(lane: np.ndarray, rows: np.ndarray) -> np.ndarray:
 class TusimpleScore:
     """TuSimple's accuracy, FP and FN of lanes given as polylines.
 
+    Attributes:
+        counts: `sums` (3,) of accuracy, FP and FN over pictures, and `pictures`, both float64 arrays that add up.
+
     Example:
         >>> score = TusimpleScore()
         >>> lane = np.array([[640.0, 700.0], [640.0, 200.0]])
         >>> score.update([lane], [lane], (1280, 720))
         >>> score.scores()["accuracy"]
         1.0
-
-    Attributes:
-        counts: `sums` (3,) of accuracy, FP and FN over pictures, and `pictures`, both float64 arrays that add up.
     """
 
     def __init__(self) -> None:
-        """Start with no picture."""
+        """Start without a picture."""
         self.counts = {"sums": np.zeros(3), "pictures": np.zeros(())}
 
     def update(self, predicted: Lanes, truth: Lanes, size: Size) -> None:
@@ -68,7 +68,7 @@ class TusimpleScore:
         Args:
             predicted: its predicted lanes.
             truth: its true lanes.
-            size: of the picture the lanes are pixels of; both are scaled to 1280x720 first.
+            size: size of the picture the lanes belong to; they are scaled to 1280x720 first.
         """
         found, true = (
             [at_rows(lane, TUSIMPLE_ROWS) for lane in scaled(lanes, size, TUSIMPLE_SIZE)]
@@ -82,7 +82,7 @@ class TusimpleScore:
         self.counts = {name: value + other.counts[name] for name, value in self.counts.items()}
 
     def scores(self) -> dict[str, float | None]:
-        """The scores of :data:`lanecli.metrics.tusimple.DEFINITIONS`; None without a picture."""
+        """Return the scores of :data:`lanecli.metrics.tusimple.DEFINITIONS`; None without a picture."""
         pictures = float(self.counts["pictures"])
         values = (self.counts["sums"] / pictures).tolist() if pictures else [None] * 3
         return dict(zip(tusimple.DEFINITIONS, values, strict=True))
@@ -96,12 +96,12 @@ class CulaneScore:
     """
 
     def __init__(self, width: int = culane.WIDTH, iou: float = culane.IOU, size: Size = culane.SIZE) -> None:
-        """Start with no picture.
+        """Start without a picture.
 
         Args:
             width: thickness of the drawn lines in pixels of `size`.
-            iou: above this two lanes are one.
-            size: what lanes are scaled to before they are drawn.
+            iou: IoU above which two lanes match.
+            size: size to which lanes are scaled before they are drawn.
         """
         self.settings = culane.Settings(width, iou, size)
         self.counts = {name: np.zeros((), np.int64) for name in ("tp", "fp", "fn")}
@@ -120,5 +120,5 @@ class CulaneScore:
         self.counts = {name: value + other.counts[name] for name, value in self.counts.items()}
 
     def scores(self) -> dict[str, Any]:
-        """See :meth:`lanecli.metrics.lane_iou.LaneCounts.scores`."""
+        """Return the scores; see :meth:`lanecli.metrics.lane_iou.LaneCounts.scores`."""
         return LaneCounts(**{name: int(value) for name, value in self.counts.items()}).scores()

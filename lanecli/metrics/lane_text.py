@@ -1,4 +1,4 @@
-"""CULane's ``.lines.txt``, read as its C++ program reads it: a lane a line, pairs of numbers until reading fails."""
+"""Reads CULane's ``.lines.txt`` as its C++ program does: one lane per line, pairs of numbers until reading fails."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import re
 import numpy as np
 
 _PLAIN = re.compile(rb"[0-9.eE+\-\s]*")
-# what a C++ stream takes for one number, whether it can be converted or not
+# what a C++ stream reads as one number, whether it can be converted or not
 _NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]*\.?[0-9]*(?:(?<=[0-9])[eE][+-]?[0-9]*|(?<=[0-9]\.)[eE][+-]?[0-9]*)?)")
 
 
 def parse_lanes(data: bytes) -> tuple[list[np.ndarray], list[int]]:
-    """Every line is a lane, a blank one and a comment too.
+    """Parse lanes; every line is a lane, even a blank line or a comment.
 
-    A number that is none (``nan``, a comma, one too large for a double) ends its lane; the pairs before it stay, and
-    so does an odd number at the end not.
+    A word that is not a number (``nan``, a comma, a number too large for a double) ends its lane. The pairs before it
+    are kept; an odd number at the end is dropped.
 
     Args:
-        data: the file.
+        data: contents of the file.
 
     Returns:
-        (N, 2) float32 x, y of each lane, N from 0, and the numbers of the lines (from 1) that were not used up.
+        (N, 2) float32 x, y of each lane, N from 0, and the numbers of the lines (from 1) that were not read to their
+        end.
     """
     lines = data.split(b"\n")
     if not lines[-1]:
@@ -43,7 +44,7 @@ def parse_lanes(data: bytes) -> tuple[list[np.ndarray], list[int]]:
 
 
 def _plain_numbers(line: bytes) -> list[float] | None:
-    """The quick way for a line of ordinary numbers; None for any other."""
+    """Parse a line of ordinary numbers quickly; None for any other line."""
     if not _PLAIN.fullmatch(line):
         return None
     try:
@@ -54,19 +55,19 @@ def _plain_numbers(line: bytes) -> list[float] | None:
 
 
 def _numbers(line: bytes) -> tuple[list[float], bool]:
-    """Numbers until reading fails, and whether the line was read to its end.
+    """Return the numbers up to where reading fails, and whether the line was read to its end.
 
-    A number ends at the first character that cannot go on with it: ``1.5.3`` is 1.5 and .3, ``5-3`` is 5 and -3.
+    A number ends at the first character that cannot continue it: ``1.5.3`` is 1.5 and .3, ``5-3`` is 5 and -3.
     """
     values: list[float] = []
-    place = 0
+    position = 0
     while True:
-        found = _NUMBER.match(line, place)
+        match = _NUMBER.match(line, position)
         try:
-            value = float(found[1]) if found else math.inf
+            value = float(match[1]) if match else math.inf
         except ValueError:
             value = math.inf
-        if not found or math.isinf(value):
-            return values, not line[place:].strip(b" \t\n\v\f\r")
+        if not match or math.isinf(value):
+            return values, not line[position:].strip(b" \t\n\v\f\r")
         values.append(value)
-        place = found.end()
+        position = match.end()

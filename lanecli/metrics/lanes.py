@@ -1,4 +1,4 @@
-"""Lane lines of a model against a dataset's: TuSimple's and CULane's scores in one pass."""
+"""Scores a model's lane lines against a dataset's, by the rules of TuSimple and CULane in one pass."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _ABSENT = -2.0
 
 
 class LaneScores(Metric):
-    """Both benchmarks' rules on lane lines in any picture: it is scaled to 1280x720 for one, to 1640x590 for the other.
+    """The rules of both benchmarks for lane lines in pictures of any size.
 
-    All lines found count, whatever their confidence.
+    Pictures are scaled to 1280x720 for TuSimple and to 1640x590 for CULane. Every line that was found counts, whatever
+    its confidence.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"lanes"})
@@ -37,17 +38,19 @@ class LaneScores(Metric):
     def update(self, prediction: Any, truth: Truth) -> None:
         """Count one picture."""
         size = prediction.frame.size
-        found = [lane.points for lane in prediction.lanes or ()]
+        predicted = [lane.points for lane in prediction.lanes or ()]
         true = [lane for lane in truth.lanes or () if len(lane) > 1]
         rows = np.array(TUSIMPLE_ROWS, float)
-        answers, lines = ([_in_rows(_scaled(p, size, TUSIMPLE_SIZE), rows) for p in lanes] for lanes in (found, true))
+        answers, lines = (
+            [_in_rows(_scaled(p, size, TUSIMPLE_SIZE), rows) for p in lanes] for lanes in (predicted, true)
+        )
         self.counts["tusimple"] = self.counts["tusimple"] + [*count_picture(answers, lines, rows), 1]
-        drawn = [[_scaled(points, size, SIZE).astype(np.float32) for points in lanes] for lanes in (true, found)]
+        drawn = [[_scaled(points, size, SIZE).astype(np.float32) for points in lanes] for lanes in (true, predicted)]
         matches = count_matches(similarities(drawn[0], drawn[1], WIDTH, SIZE), IOU)
         self.counts["culane"] = self.counts["culane"] + [matches.tp, matches.fp, matches.fn]
 
     def scores(self) -> dict[str, Any]:
-        """``lanes``: ``tusimple`` and ``culane``; None where a ratio has no denominator."""
+        """Return ``lanes``: ``tusimple`` and ``culane``; None if a ratio has no denominator."""
         *sums, pictures = self.counts["tusimple"].tolist()
         tusimple = [value / pictures if pictures else None for value in sums]
         counts = LaneCounts(*self.counts["culane"].tolist()).scores()
@@ -61,7 +64,7 @@ def _scaled(points: np.ndarray, size: Size, target: Size) -> np.ndarray:
 
 
 def _in_rows(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """x in `rows`, absent beyond the line's ends and beside the picture."""
+    """Return x in `rows`, absent beyond the line's ends and beside the picture."""
     order = np.argsort(points[:, 1], kind="stable")
     x = np.interp(rows, points[order, 1], points[order, 0], left=_ABSENT, right=_ABSENT)
     return np.where((x >= 0) & (x <= TUSIMPLE_SIZE[0] - 1), x, _ABSENT)

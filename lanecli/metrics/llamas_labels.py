@@ -1,4 +1,4 @@
-"""LLAMAS' label files as its own reader takes them: an x for each row of the four lines nearest to the car."""
+"""Reads LLAMAS' label files as its own reader does: an x in each row for the four lines nearest to the car."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lanecli.geometry import Size
 SIZE: Size = (1276, 717)
 LINES = ("l1", "l0", "r0", "r1")
 ABSENT = -1.0
-_LOWEST_HEIGHT = 20  # pixels between the starts of a line's markers
+_LOWEST_HEIGHT = 20  # least number of rows between the starts of a line's markers
 _LOWEST_ROW = SIZE[1] - 1
 
 
 @dataclass(frozen=True)
 class Marker:
-    """One dash: where it starts (near the car) and ends in the picture, and how far away it starts and ends."""
+    """One dash: where it starts (near the car) and ends in the picture, and in the world."""
 
     start: tuple[int, int]
     stop: tuple[int, int]
@@ -36,24 +36,26 @@ class Label:
 
 
 def read_label(path: Path) -> Label:
-    """A label file: lines that span under 20 rows or have one marker left out, the others numbered from the car.
+    """Read a label file.
+
+    Lines that span under 20 rows or have one marker are left out, and the others are renumbered from the car outwards.
 
     Raises:
-        InputError: it is no LLAMAS label.
+        InputError: it is not a LLAMAS label.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found = [(lane["lane_id"], [_marker(marker) for marker in lane["markers"]]) for lane in document["lanes"]]
+        lines = [(lane["lane_id"], [_marker(marker) for marker in lane["markers"]]) for lane in document["lanes"]]
         projection = tuple(tuple(float(v) for v in row) for row in document["projection_matrix"])
-        kept = [(name, markers) for name, markers in found if _height(markers) >= _LOWEST_HEIGHT and len(markers) > 1]
+        kept = [(name, markers) for name, markers in lines if _height(markers) >= _LOWEST_HEIGHT and len(markers) > 1]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no LLAMAS label ({type(error).__name__}: {error})") from error
+        raise InputError(f"{path}: not a LLAMAS label ({type(error).__name__}: {error})") from error
     names: dict[str, str] = {}
     for side in "lr":
         for number, name in enumerate(sorted(name for name, _ in kept if name[:1] == side)):
             names[name] = f"{side}{number}"
     if any(name not in names for name, _ in kept):
-        raise InputError(f"{path}: a lane_id begins neither with l nor with r")
+        raise InputError(f"{path}: a lane_id begins with neither l nor r")
     return Label(tuple((names[name], tuple(markers)) for name, markers in kept), projection)
 
 
@@ -73,25 +75,26 @@ def _height(markers: list[Marker]) -> int:
 
 
 def read_x_values(path: Path) -> dict[str, list[float]]:
-    """x of l1, l0, r0 and r1 in each of the 717 rows, -1 where a line is not.
+    """Return x of l1, l0, r0 and r1 in each of the 717 rows, -1 where a line is absent.
 
-    The nearest marker is prolonged to the border of the picture, gaps between markers are filled in straight.
+    The nearest marker is extended to the border of the picture, and gaps between markers are filled with straight
+    lines.
 
     Raises:
-        InputError: it is no LLAMAS label, or one its own reader stops at.
+        InputError: it is not a LLAMAS label, or one that LLAMAS' own reader stops at.
     """
-    found = {name: [ABSENT] * SIZE[1] for name in LINES}
+    xs_of_line = {name: [ABSENT] * SIZE[1] for name in LINES}
     for name, markers in read_label(path).lines:
-        if name in found:
+        if name in xs_of_line:
             try:
-                found[name] = _fill_gaps(_rows(_prolonged(markers)))
+                xs_of_line[name] = _fill_gaps(_rows(_extended(markers)))
             except (ValueError, IndexError) as error:
                 raise InputError(f"{path}: line {name} lies outside the picture or has only level markers") from error
-    return found
+    return xs_of_line
 
 
-def _prolonged(markers: tuple[Marker, ...]) -> tuple[Marker, ...]:
-    """The markers with one before them, from the nearest one's start to the bottom or the side of the picture."""
+def _extended(markers: tuple[Marker, ...]) -> tuple[Marker, ...]:
+    """Return the markers after one from the nearest marker's start to the bottom or side of the picture."""
     slanted = [m for m in markers if m.start[0] != m.stop[0] and m.start[1] != m.stop[1]]
     nearest = min(slanted, key=lambda marker: marker.world_start[2])
     if nearest.world_start[2] < 0:
@@ -109,21 +112,21 @@ def _prolonged(markers: tuple[Marker, ...]) -> tuple[Marker, ...]:
 
 
 def _rows(markers: tuple[Marker, ...]) -> list[float]:
-    """The mean x of all markers in each row; a marker of up to two rows gives its start alone."""
-    found: list[list[int]] = [[] for _ in range(SIZE[1])]
+    """Return the mean x of all markers in each row; a marker of up to two rows gives only its start."""
+    xs_in_row: list[list[int]] = [[] for _ in range(SIZE[1])]
     for marker in markers:
         (x, y), (x_stop, y_stop) = marker.start, marker.stop
-        found[y].append(x)
+        xs_in_row[y].append(x)
         height = y - y_stop
         if height > 2:
             slope = (x_stop - x) / height
             for i in range(height + 1):
-                found[y - i].append(round(x + slope * i))
-    return [sum(xs) / len(xs) if xs else ABSENT for xs in found]
+                xs_in_row[y - i].append(round(x + slope * i))
+    return [sum(xs) / len(xs) if xs else ABSENT for xs in xs_in_row]
 
 
 def _fill_gaps(xs: list[float]) -> list[float]:
-    """Straight between the rows that have an x; nothing before the first and behind the last."""
+    """Fill straight lines between the rows that have an x; nothing before the first and after the last."""
     xs = list(xs)
     y = next(row for row, x in enumerate(xs) if x != ABSENT)
     following = 0

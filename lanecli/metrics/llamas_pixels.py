@@ -31,31 +31,31 @@ def score_segmentation(
     """Score class probabilities stored as pictures.
 
     Args:
-        labels: the folder of label files, which say what is scored.
-        prediction: the folder of ``<run>/<label>.json_<class>.png``, probabilities times 255: 0 none, 1 l1, 2 l0,
-            3 r0, 4 r1; beside them ``<label>.json_target.png``, the classes of the truth.
-        workers: processes; see :func:`lanecli.metrics.pool.run_jobs`.
-        progress: called with the pictures done and all pictures.
+        labels: the folder of label files, which name the pictures to score.
+        prediction: the folder of ``<run>/<label>.json_<class>.png``, probabilities times 255: 0 none, 1 l1, 2 l0, 3 r0,
+            4 r1; and of ``<label>.json_target.png`` beside them, the true classes.
+        workers: number of processes; see :func:`lanecli.metrics.pool.run_jobs`.
+        progress: called with the number of finished pictures and their total.
 
     Returns:
         `multi`: for each class the means over pictures of `recall`, `precision`, `threshold` and `auc`, and
         `per_image_multi`.
 
     Raises:
-        InputError: a picture is missing or of another size.
+        InputError: a picture is missing or has another size.
     """
     names = list(label_files(labels))
-    found = run_jobs(_count_files, [(name, prediction / name) for name in names], workers, progress)
-    per_image = dict(zip(names, found, strict=True))
+    curves = run_jobs(_count_files, [(name, prediction / name) for name in names], workers, progress)
+    per_image = dict(zip(names, curves, strict=True))
     multi = {
-        str(number): {key: sum(entry[str(number)][key] for entry in found) / len(found) for key in found[0]["0"]}
+        str(number): {key: sum(entry[str(number)][key] for entry in curves) / len(curves) for key in curves[0]["0"]}
         for number in range(_CLASSES)
     }
     return {"multi": multi, "per_image_multi": per_image}
 
 
 def _count_files(jobs: Sequence[Job]) -> list[dict[str, Curve]]:
-    found = []
+    curves_of_picture = []
     for _, base in jobs:
         target = read_mask(f"{base}_target.png")
         curves = {}
@@ -64,15 +64,15 @@ def _count_files(jobs: Sequence[Job]) -> list[dict[str, Curve]]:
             if levels.shape != target.shape:
                 raise InputError(f"{base}_{number}.png: has another size than its target")
             curves[str(number)] = curve(levels, target == number)
-        found.append(curves)
-    return found
+        curves_of_picture.append(curves)
+    return curves_of_picture
 
 
 def curve(levels: np.ndarray, truth: np.ndarray) -> Curve:
-    """The area under precision over recall, and the threshold with their largest product.
+    """Return the area under precision over recall, and the threshold with their largest product.
 
-    Thresholds go from 1 to 0 in hundredths; a pixel is positive from the threshold up. Each step of recall counts with
-    the precision *before* it.
+    Thresholds go from 1 to 0 in hundredths; a pixel is positive if it is at least the threshold. Each step of recall is
+    weighted by the precision *before* it.
 
     Args:
         levels: uint8, probability times 255.

@@ -26,14 +26,14 @@ def score_folders(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Score masks against masks of the same paths below both folders.
+    """Score masks against masks with the same paths in two folders.
 
     Args:
-        truth: PNG masks of the label map's source ids or colours.
-        prediction: the same.
+        truth: folder of PNG masks with the label map's source ids or colours.
+        prediction: folder of predicted masks of the same form.
         label_map: how both are read; its background may be left out of the mean.
-        workers: processes; see :func:`lanecli.metrics.pool.run_jobs`.
-        progress: called with the pictures done and all pictures.
+        workers: number of processes; see :func:`lanecli.metrics.pool.run_jobs`.
+        progress: called with the number of finished pictures and their total.
 
     Returns:
         The scores of :data:`lanecli.metrics.segmentation.DEFINITIONS`, `n_images` and `warnings`.
@@ -47,7 +47,7 @@ def score_folders(
         raise InputError(f"{truth}: holds no PNG mask")
     missing = [name for name in names if not (prediction / name).is_file()]
     if missing:
-        raise InputError(f"{prediction / missing[0]}: is missing, as are predictions of {len(missing)} masks in all")
+        raise InputError(f"{prediction / missing[0]}: is missing; in all, {len(missing)} masks have no prediction")
     for path in sorted(prediction.rglob("*.png")):
         if not (truth / path.relative_to(prediction)).is_file():
             warnings.add("predictions without a truth (ignored)", str(path))
@@ -63,19 +63,19 @@ def _counts(label_map: LabelMap) -> ConfusionMatrix | LabelCounts:
 
 
 def _count_files(label_map: LabelMap, jobs: Sequence[Job]) -> list[np.ndarray]:
-    found = []
+    tables = []
     read = read_color_mask if label_map.coding == "colors" else read_mask
     for truth, prediction in jobs:
         target, guess = (label_map.encode(read(path), str(path)) for path in (truth, prediction))
         if target.shape != guess.shape:
             sizes = [f"{mask.shape[1]}x{mask.shape[0]}" for mask in (guess, target)]
-            raise InputError(f"{prediction}: is {sizes[0]}, its truth is {sizes[1]}")
+            raise InputError(f"{prediction}: is {sizes[0]}, but its truth is {sizes[1]}")
         if (guess[target != IGNORE_ID] == IGNORE_ID).any():
-            raise InputError(f"{prediction}: a pixel is ignored where the truth is not; a prediction has to be a class")
+            raise InputError(f"{prediction}: a pixel is ignored where the truth is not; every such pixel needs a class")
         counts = _counts(label_map)
         if isinstance(counts, LabelCounts):
-            counts.update(label_map.planes(guess)[None] == 1, label_map.planes(target)[None])
+            counts.update(label_map.split_labels(guess)[None] == 1, label_map.split_labels(target)[None])
         else:
             counts.update(np.where(target == IGNORE_ID, np.uint8(0), guess), target)
-        found.append(counts.counts)
-    return found
+        tables.append(counts.counts)
+    return tables

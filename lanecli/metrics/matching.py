@@ -1,4 +1,4 @@
-"""Who is matched with whom: the assignment of CULane's program, and an exact one."""
+"""Matches true lanes with predicted ones: the assignment of CULane's program, and an exact one."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ _ENDLESS = 1e10
 
 
 def slack_matching(similarity: Sequence[Sequence[float]]) -> list[int]:
-    """The assignment of CULane's program: Kuhn-Munkres whose edges count as tight within 0.01.
+    """Return the assignment of CULane's program: Kuhn-Munkres in which edges count as tight within 0.01.
 
-    The smaller side (rows on a tie) looks for partners in index order, and takes the first tight one. The sum need not
-    be the largest there is. NaN is never tight and is skipped in maxima and minima; whoever has nothing but NaN ends
-    the search for all behind it.
+    The smaller side (rows if both are equal) looks for partners in index order and takes the first tight one. The sum
+    need not be the largest possible. NaN is never tight and is skipped in maxima and minima. An element of the smaller
+    side that has nothing but NaN ends the search for all that come after it.
 
     Args:
-        similarity: one row for each true lane, one value for each predicted lane; neither is empty.
+        similarity: one row for each true lane, one value for each predicted lane; neither side is empty.
 
     Returns:
-        The predicted lane of each true lane, -1 where it has none.
+        The predicted lane of each true lane, -1 if it has none.
+
+    Example:
+        >>> slack_matching([[0.9, 0.1], [0.8, 0.7]])
+        [0, 1]
     """
     rows, columns = len(similarity), len(similarity[0])
     swapped = rows > columns
@@ -62,17 +66,17 @@ def slack_matching(similarity: Sequence[Sequence[float]]) -> list[int]:
 def _partners(left_of: list[int], rows: int, swapped: bool) -> list[int]:
     if swapped:
         return left_of
-    found = [-1] * rows
+    partners = [-1] * rows
     for right, left in enumerate(left_of):
         if left >= 0:
-            found[left] = right
-    return found
+            partners[left] = right
+    return partners
 
 
 def exact_matching(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """The assignment of least cost, by shortest augmenting paths.
+    """Return the assignment of least cost, by shortest augmenting paths.
 
-    Of several equally good ones it is the one SciPy's `linear_sum_assignment` finds (D. F. Crouse, "On implementing 2D
+    Of several equally good ones, it is the one SciPy's `linear_sum_assignment` finds (D. F. Crouse, "On implementing 2D
     rectangular assignment algorithms", IEEE Transactions on Aerospace and Electronic Systems 52, 2016).
 
     Args:
@@ -80,6 +84,10 @@ def exact_matching(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
 
     Returns:
         Pairs of row and column, as many as the smaller side has.
+
+    Example:
+        >>> exact_matching([[1.0, 2.0], [1.0, 5.0]])
+        [(0, 1), (1, 0)]
     """
     tall = len(cost) > len(cost[0])
     matrix = [list(column) for column in zip(*cost, strict=True)] if tall else cost
@@ -91,22 +99,22 @@ def exact_matching(cost: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
         shortest, path = [endless] * columns, [-1] * columns
         seen_rows: set[int] = set()
         seen_columns: list[int] = []
-        left = list(range(columns - 1, -1, -1))
+        unvisited = list(range(columns - 1, -1, -1))
         reached, row, sink = 0.0, start, -1
         while sink < 0:
             seen_rows.add(row)
-            nearest, place = endless, -1
-            for index, column in enumerate(left):
+            nearest, chosen = endless, -1
+            for index, column in enumerate(unvisited):
                 length = reached + matrix[row][column] - row_price[row] - column_price[column]
                 if length < shortest[column]:
                     path[column], shortest[column] = row, length
                 if shortest[column] < nearest or (shortest[column] == nearest and row_of[column] < 0):
-                    nearest, place = shortest[column], index
+                    nearest, chosen = shortest[column], index
             reached = nearest
-            column = left[place]
+            column = unvisited[chosen]
             seen_columns.append(column)
-            left[place] = left[-1]
-            left.pop()
+            unvisited[chosen] = unvisited[-1]
+            unvisited.pop()
             if row_of[column] < 0:
                 sink = column
             else:

@@ -1,4 +1,4 @@
-"""OpenLane's 2D score on files: CULane's counting, with categories, on its own JSON."""
+"""OpenLane's 2D score on files: CULane's way of counting, with categories, on JSON files of its own."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lanecli.metrics.culane import (
     note_files,
     note_lanes,
     note_outside,
-    pooled,
     read_file,
+    score_pooled,
 )
 from lanecli.metrics.lane_iou import count_matches, similarities
-from lanecli.metrics.picture_list import PictureList, file_of, shown
+from lanecli.metrics.picture_list import PictureList, file_of, printable_entry
 from lanecli.metrics.stdsort import order_by
 from lanecli.metrics.warnings import Warnings
 
@@ -32,7 +32,7 @@ _ENDING = ".json"
 
 @dataclass(frozen=True)
 class Settings:
-    """How lanes are drawn, when two of them are one, and whether their categories have to agree."""
+    """How lanes are drawn, when two of them match, and whether their categories must agree."""
 
     width: int = WIDTH
     iou: float = IOU
@@ -48,12 +48,12 @@ def score_lists(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Score lists of pictures; arguments and scores as :func:`lanecli.metrics.culane.score_lists` has them."""
-    return pooled(truth, prediction, lists, partial(count_files, truth, prediction, settings), workers, progress)
+    """Score lists of pictures; arguments and scores are those of :func:`lanecli.metrics.culane.score_lists`."""
+    return score_pooled(truth, prediction, lists, partial(count_files, truth, prediction, settings), workers, progress)
 
 
 def count_files(truth: str, prediction: str, settings: Settings, entries: Sequence[str]) -> list[Result]:
-    """Counts and oddities of some entries, from their files."""
+    """Return counts and oddities of some entries, from their files."""
     return [_count_entry(truth, prediction, settings, entry) for entry in entries]
 
 
@@ -71,19 +71,19 @@ def _count_entry(truth: str, prediction: str, settings: Settings, entry: str) ->
     matrix = similarities(true_lanes, lanes, settings.width, settings.size)
     if settings.categories and matrix.size:
         matrix[np.array(true_categories)[:, None] != np.array(categories)[None]] = 0.0
-    note_outside(matrix, shown(entry), warnings)
+    note_outside(matrix, printable_entry(entry), warnings)
     return count_matches(matrix, settings.iou), warnings
 
 
 def parse_lanes(data: bytes, path: str, warnings: Warnings) -> tuple[list[np.ndarray], list[int]]:
-    """Lanes of two points or more, sorted by row, and their categories as 8-bit numbers.
+    """Return lanes of two points or more, sorted by row, and their categories as 8-bit numbers.
 
-    Anything the official program cannot read is no lanes there, without a word.
+    The official program silently takes anything it cannot read as no lanes.
 
     Args:
-        data: the file.
+        data: contents of the file.
         path: its name, for warnings.
-        warnings: get what is odd.
+        warnings: receives what is odd.
 
     Returns:
         (N, 2) float32 x, y of each lane from top to bottom, and the categories, 0 … 255.
@@ -92,14 +92,14 @@ def parse_lanes(data: bytes, path: str, warnings: Warnings) -> tuple[list[np.nda
         document = _read(data.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
         if data:
-            warnings.add("files that are no JSON (no lanes)", path)
+            warnings.add("files that are not JSON (no lanes)", path)
         return [], []
-    found = document.get("lane_lines") if isinstance(document, dict) else None
-    if not isinstance(found, list):
+    entries = document.get("lane_lines") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
         warnings.add("files without lane_lines (no lanes)", path)
         return [], []
     lanes, categories = [], []
-    for number, entry in enumerate(found, 1):
+    for number, entry in enumerate(entries, 1):
         where = f"{path}, lane {number}"
         points = entry.get("uv") if isinstance(entry, dict) else None
         if not isinstance(points, list) or not points or not isinstance(points[0], list) or len(points[0]) < 2:
@@ -109,7 +109,10 @@ def parse_lanes(data: bytes, path: str, warnings: Warnings) -> tuple[list[np.nda
         pairs = [(x, y) for x, y in zip(points[0], rows, strict=False) if _is_number(x) and _is_number(y)]
         category = entry.get("category")
         if len(pairs) < len(points[0]) or not _is_number(category):
-            warnings.add("lanes with a number missing (official: undefined; here the point, or category 0)", where)
+            warnings.add(
+                "lanes with a number missing (officially undefined; here the point is left out, or the category is 0)",
+                where,
+            )
         if len(pairs) < 2:
             continue
         with np.errstate(over="ignore"):
@@ -124,8 +127,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _read(text: str) -> Any:
-    """JSON as the official program's reader takes it: what follows the value is not looked at, the first of two equal
-    keys counts, and a key's case does not."""
+    """Read JSON as the official program's reader does.
+
+    Text after the value is ignored, the first of two equal keys counts, and the case of keys does not matter.
+    """
     decoder = json.JSONDecoder(object_pairs_hook=_first_of_each, parse_constant=_refuse)
     return decoder.raw_decode(text.lstrip(" \t\r\n"))[0]
 
@@ -135,4 +140,4 @@ def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")

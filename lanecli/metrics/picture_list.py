@@ -1,4 +1,4 @@
-"""Lists of pictures, and the files an entry leads to: plain joining of text, as the official programs do it."""
+"""Lists of pictures, and the files their entries name: text is joined as the official programs join it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from lanecli.errors import InputError
 
 @dataclass(frozen=True)
 class PictureList:
-    """A list's name (its file's without the ending) and its entries, one a line, blank ones too."""
+    """A list's name (its file's name without the suffix) and its entries, one per line, blank lines included."""
 
     name: str
     entries: tuple[str, ...]
 
 
 def read_lists(paths: list[Path]) -> list[PictureList]:
-    """Lists from files, and from folders all ``*.txt`` of theirs by name.
+    """Read lists from files; a folder stands for all of its ``*.txt`` files in the order of their names.
 
     Raises:
-        InputError: one is not there, cannot be read, or a folder holds none.
+        InputError: a file does not exist or cannot be read, a folder has no list, or two lists have the same name.
     """
-    found = []
+    picture_lists = []
     for path in paths:
         files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         if not files:
@@ -32,37 +32,37 @@ def read_lists(paths: list[Path]) -> list[PictureList]:
             try:
                 text = os.fsdecode(file.read_bytes())
             except OSError as error:
-                raise InputError(f"{file}: no list of pictures can be read ({error.strerror})") from error
+                raise InputError(f"{file}: this list of pictures cannot be read ({error.strerror})") from error
             lines = text.split("\n")
-            found.append(PictureList(file.stem, tuple(lines if lines[-1] else lines[:-1])))
-    names = [found_list.name for found_list in found]
+            picture_lists.append(PictureList(file.stem, tuple(lines if lines[-1] else lines[:-1])))
+    names = [picture_list.name for picture_list in picture_lists]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise InputError(f"two lists are named {twice}")
-    return found
+        raise InputError(f"two lists have the name {twice}")
+    return picture_lists
 
 
-def below(folder: str, ending: str) -> PictureList:
-    """All files below a folder as a list, for those who have none; entries begin with ``/``."""
+def list_of_files(folder: str, ending: str) -> PictureList:
+    """Return all files below a folder as a list, for users who have none; its entries begin with ``/``."""
     root = Path(folder)
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob(f"*{ending}"))
     if not names:
-        raise InputError(f"{folder}: holds no *{ending}; name the pictures with --list")
+        raise InputError(f"{folder}: holds no *{ending}; give the pictures with --list")
     return PictureList(f"all of {root.name}", tuple(f"/{name.removesuffix(ending)}.jpg" for name in names))
 
 
 def file_of(folder: str, entry: str, ending: str) -> str:
-    """The file of an entry: the folder and the entry, cut at its last dot, put together as they are."""
+    """Return an entry's file: the folder and the entry, cut at its last dot, are joined without a separator."""
     return folder + (entry.rpartition(".")[0] if "." in entry else entry) + ending
 
 
 def check_folder(folder: str) -> None:
-    """Raises InputError where there is no such folder; the official programs say nothing and count nothing."""
+    """Raise InputError if the folder does not exist; the official programs would silently count nothing."""
     if not Path(folder).is_dir():
-        raise InputError(f"{folder}: is no folder")
+        raise InputError(f"{folder}: is not a folder")
 
 
-def shown(entry: str) -> str:
-    """An entry as it can be printed whatever bytes it holds."""
+def printable_entry(entry: str) -> str:
+    """Return an entry in a form that can be printed whatever bytes it has."""
     text = entry.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text if text.isprintable() and text.strip() else repr(text)

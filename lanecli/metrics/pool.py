@@ -1,4 +1,4 @@
-"""Pictures scored by several processes, in order."""
+"""Scores pictures in several processes, in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lanecli.workers import in_order, worker_pool
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 _CHUNK = 32
-_WORTH_A_PROCESS = 128  # jobs; starting a process takes as long as scoring about that many pictures
+_WORTH_A_PROCESS = 128  # jobs per process: starting one takes as long as scoring about this many pictures
 
 
 def run_jobs(
@@ -20,33 +20,33 @@ def run_jobs(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Answer]:
-    """Answers to `jobs`, in their order.
+    """Return the answers to `jobs`, in their order.
 
     Args:
         function: answers a chunk of jobs; a function of a module (or a `functools.partial` of one), so that other
             processes can import it.
-        jobs: what is to be answered.
-        workers: processes; as many as there are CPU cores if None, and none where the jobs are few.
-        progress: called with the jobs done and all jobs.
+        jobs: the jobs.
+        workers: number of processes; None for one per CPU core. If there are few jobs, no process is started.
+        progress: called with the number of finished jobs and their total.
     """
     workers = min(workers or _cores(), len(jobs) // _WORTH_A_PROCESS)
     chunks = [jobs[i : i + _CHUNK] for i in range(0, len(jobs), _CHUNK)]
-    found: list[Answer] = []
+    results: list[Answer] = []
 
     def collect(answers: list[Answer]) -> None:
-        found.extend(answers)
+        results.extend(answers)
         if progress:
-            progress(len(found), len(jobs))
+            progress(len(results), len(jobs))
 
     if workers < 2:
         for chunk in chunks:
             collect(function(chunk))
-        return found
-    # a fresh interpreter knows nothing of this one's threads (progress bar, OpenCV), which a fork would lock up on
+        return results
+    # a fresh interpreter, because a fork would lock up on this one's threads (progress bar, OpenCV)
     with worker_pool(workers, fresh=True) as pool:
         for answers in in_order(pool, function, chunks):
             collect(answers)
-    return found
+    return results
 
 
 def _cores() -> int:

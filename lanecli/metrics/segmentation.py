@@ -1,4 +1,4 @@
-"""Pixel metrics of class maps from one confusion matrix, counted over all pictures before any ratio is taken."""
+"""Pixel metrics of class maps from one confusion matrix, which counts all pictures before any ratio is taken."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ DEFINITIONS = {
     "recall": "TP / (TP + FN) per class",
     "pixel_accuracy": "share of pixels that are right, background included, ignored pixels left out",
 }
-"""What each score means; background and pooling stated."""
+"""Definition of each score, including background and pooling."""
 
 
 class ConfusionMatrix:
-    """Pixel counts, true class by predicted class; ignored pixels count nowhere.
+    """Pixel counts by true and predicted class; ignored pixels are not counted.
 
     Attributes:
-        counts: (classes, classes) int64; those of several parts of a set add up.
+        counts: (classes, classes) int64; the counts of several parts of a set add up.
     """
 
     def __init__(self, classes: int) -> None:
-        """Args: classes: how many there are."""
+        """Start with nothing counted.
+
+        Args:
+            classes: number of classes.
+        """
         self.classes = classes
         self.counts = np.zeros((classes, classes), np.int64)
 
@@ -37,26 +41,26 @@ class ConfusionMatrix:
         """Count one picture or batch.
 
         Args:
-            predicted: (…) uint8 train ids, all below the class count where the target counts.
-            target: same shape; `IGNORE_ID` where ignored.
+            predicted: (…) uint8 train ids, all below the class count where the target is not ignored.
+            target: the same shape; `IGNORE_ID` where ignored.
 
         Raises:
-            ValueError: shapes differ, one is not uint8, or an id is no class.
+            ValueError: the shapes differ, one is not uint8, or an id is not a class.
         """
         if predicted.dtype != np.uint8 or target.dtype != np.uint8:
             raise ValueError(f"train ids are uint8, got {predicted.dtype} and {target.dtype}")
         if predicted.shape != target.shape:
             raise ValueError(f"prediction {predicted.shape} and target {target.shape} differ in shape")
-        # one 16-bit code a pixel: two orders of magnitude quicker to count than to mask and index
+        # one 16-bit code per pixel: counting codes is a hundred times faster than masking and indexing
         codes = target.astype(np.uint16) << 8 | predicted
         table = np.bincount(codes.ravel(), minlength=1 << 16).reshape(256, 256)
         table[IGNORE_ID] = 0
         if table[self.classes :].any() or table[:, self.classes :].any():
-            raise ValueError(f"an id is no class of {self.classes}")
+            raise ValueError(f"an id is not one of the {self.classes} classes")
         self.counts += table[: self.classes, : self.classes]
 
     def scores(self, label_map: LabelMap) -> dict[str, Any]:
-        """All scores of :data:`DEFINITIONS`, per class by name; None where a ratio has no denominator."""
+        """Return all scores of :data:`DEFINITIONS`, per class by name; None if a ratio has no denominator."""
         hits = np.diag(self.counts).astype(float)
         true, predicted = self.counts.sum(1), self.counts.sum(0)
         names = label_map.names
@@ -65,24 +69,28 @@ class ConfusionMatrix:
         return {
             "miou": _mean(iou),
             "miou_foreground": _mean(foreground),
-            "iou": _named(names, iou),
-            "dice": _named(names, _ratio(2 * hits, true + predicted)),
-            "precision": _named(names, _ratio(hits, predicted)),
-            "recall": _named(names, _ratio(hits, true)),
+            "iou": _by_name(names, iou),
+            "dice": _by_name(names, _ratio(2 * hits, true + predicted)),
+            "precision": _by_name(names, _ratio(hits, predicted)),
+            "recall": _by_name(names, _ratio(hits, true)),
             "pixel_accuracy": _mean(_ratio(hits.sum(keepdims=True), self.counts.sum(keepdims=True).ravel())),
         }
 
 
 class LabelCounts:
-    """Pixel counts of several labels at once, each on its own; ignored pixels count nowhere.
+    """Pixel counts of several labels, each counted on its own; ignored pixels are not counted.
 
     Attributes:
-        counts: (5, classes) int64: hits, predicted, true, right and counted pixels; those of several parts of a set
-            add up.
+        counts: (5, classes) int64: hits, predicted, true, right and counted pixels; the counts of several parts of a
+            set add up.
     """
 
     def __init__(self, classes: int) -> None:
-        """Args: classes: how many labels there are."""
+        """Start with nothing counted.
+
+        Args:
+            classes: number of labels.
+        """
         self.counts = np.zeros((5, classes), np.int64)
 
     def update(self, predicted: np.ndarray, target: np.ndarray) -> None:
@@ -98,23 +106,23 @@ class LabelCounts:
         self.counts += np.stack([kind.sum(axes) for kind in kinds])
 
     def scores(self, label_map: LabelMap) -> dict[str, Any]:
-        """The scores of :data:`DEFINITIONS`, each label against its absence; no label counts as background."""
+        """Return the scores of :data:`DEFINITIONS`, each label against its absence; no label counts as background."""
         hits, predicted, true, right, counted = self.counts.astype(float)
         iou = _ratio(hits, true + predicted - hits)
         names = label_map.names
         return {
             "miou": _mean(iou),
             "miou_foreground": _mean(iou),
-            "iou": _named(names, iou),
-            "dice": _named(names, _ratio(2 * hits, true + predicted)),
-            "precision": _named(names, _ratio(hits, predicted)),
-            "recall": _named(names, _ratio(hits, true)),
+            "iou": _by_name(names, iou),
+            "dice": _by_name(names, _ratio(2 * hits, true + predicted)),
+            "precision": _by_name(names, _ratio(hits, predicted)),
+            "recall": _by_name(names, _ratio(hits, true)),
             "pixel_accuracy": _mean(_ratio(right.sum(keepdims=True), counted.sum(keepdims=True))),
         }
 
 
 class PixelScores(Metric):
-    """The scores of :data:`DEFINITIONS` as `evaluate` takes them."""
+    """The scores of :data:`DEFINITIONS`, as `evaluate` computes them."""
 
     definitions = DEFINITIONS
 
@@ -130,14 +138,14 @@ class PixelScores(Metric):
         """Count one picture."""
         counter = self._counter()
         if isinstance(counter, LabelCounts):
-            planes = self._label_map.planes
-            counter.update(planes(prediction.labels)[None] == 1, planes(truth.mask)[None])
+            split = self._label_map.split_labels
+            counter.update(split(prediction.labels)[None] == 1, split(truth.mask)[None])
         else:
             counter.update(prediction.class_map, truth.mask)
         self.counts = {"pixels": self.counts["pixels"] + counter.counts}
 
     def scores(self) -> dict[str, Any]:
-        """Scores by name."""
+        """Return the scores by name."""
         counter = self._counter()
         counter.counts = self.counts["pixels"]
         return counter.scores(self._label_map)
@@ -152,5 +160,5 @@ def _mean(values: np.ndarray) -> float | None:
     return float(present.mean()) if present.size else None
 
 
-def _named(names: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:
+def _by_name(names: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:
     return {name: None if np.isnan(v) else float(v) for name, v in zip(names, values, strict=True)}

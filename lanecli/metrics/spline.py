@@ -1,4 +1,4 @@
-"""The natural cubic spline of CULane's program, in its own precisions."""
+"""The natural cubic spline of CULane's program, in the same floating-point precisions."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import math
 import numpy as np
 
 STEPS = 50
-"""Samples between two neighbouring points."""
+"""Number of samples between two neighbouring points."""
 
-_NO_INTEGER = -(1 << 31)  # what an x86 processor makes of NaN and of numbers beyond 32 bits
+_NO_INTEGER = -(1 << 31)  # what an x86 processor turns NaN and numbers beyond 32 bits into
 
 
 def sample(points: np.ndarray) -> np.ndarray:
-    """A lane's points as its polyline.
+    """Sample a lane's points as a polyline.
 
-    Three points or more become a natural cubic spline over the chord length, in x and in y, with `STEPS` samples in
-    each gap and the last point. Differences of neighbours are float32, all that follows is float64, each sample is
-    float32 again. A point given twice in a row makes every sample but the last NaN.
+    Three or more points become a natural cubic spline over the chord length, in x and in y, with `STEPS` samples in
+    each gap and the last point. Differences of neighbours are float32, everything that follows is float64, and each
+    sample is float32 again. A point given twice in a row makes every sample but the last NaN.
 
     Args:
         points: (N, 2) float32 x, y, N at least 2.
@@ -47,14 +47,16 @@ def sample(points: np.ndarray) -> np.ndarray:
 
 
 def _moments(differences: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Second derivatives of x and y at the points, zero at both ends: a tridiagonal system solved from the top down.
+    """Return the second derivatives of x and y at the points, zero at both ends.
+
+    They solve a tridiagonal system, which is eliminated from the top down.
 
     Args:
-        differences: (N - 1, 2) float64 of neighbours' coordinates.
-        lengths: (N - 1,) float64 of the chords between them.
+        differences: (N - 1, 2) float64, differences of neighbours' coordinates.
+        lengths: (N - 1,) float64, lengths of the chords between them.
     """
     slopes = differences / lengths[:, None]
-    # plain floats are several times quicker than NumPy's; only those divide by zero without an error
+    # Python floats are several times faster than NumPy's, but only the latter divide by zero without an error
     usable = bool(lengths.all()) and math.isfinite(float(lengths.sum()))
     h, slope_x, slope_y = (v.tolist() if usable else list(v) for v in (lengths, slopes[:, 0], slopes[:, 1]))
     above: list[float] = []
@@ -80,7 +82,7 @@ def _moments(differences: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, 
 
 
 def whole_pixels(points: np.ndarray) -> np.ndarray:
-    """Samples as whole pixels, halves to even; NaN and what 32 bits cannot hold become -2147483648, as on x86.
+    """Round samples to whole pixels, halves to even; NaN and what 32 bits cannot hold become -2147483648, as on x86.
 
     Args:
         points: (N, 2) float32.

@@ -1,4 +1,4 @@
-"""The order `std::sort` of GNU's C++ library leaves: it matters only where values are equal, for it is not stable."""
+"""The order in which `std::sort` of GNU's C++ library leaves equal values: it is not stable."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _SMALL = 16
 
 
 def order_by(keys: Sequence[float]) -> list[int]:
-    """The indices of `keys` in the order of an unstable introsort by ascending key.
+    """Return the indices of `keys` in the order of an unstable introsort by ascending key.
 
-    Up to 16 values are sorted by insertion, which keeps equal ones in their order. More are first split around the
-    median of three until no part is longer.
+    Up to 16 values are sorted by insertion, which keeps equal ones in their order. More values are first split around
+    the median of three until no part is longer than 16.
     """
     if len(keys) <= _SMALL or len(set(keys)) == len(keys):
         return sorted(range(len(keys)), key=keys.__getitem__)
@@ -33,7 +33,7 @@ def _split(order: list[int], keys: Sequence[float], first: int, last: int, depth
 
 
 def _partition(order: list[int], keys: Sequence[float], first: int, last: int) -> int:
-    """Move the median of the second, middle and last value to the front, then part the rest around it."""
+    """Move the median of the second, middle and last value to the front, then partition the rest around it."""
     a, b, c = first + 1, first + (last - first) // 2, last - 1
     ka, kb, kc = keys[order[a]], keys[order[b]], keys[order[c]]
     median = (b if kb < kc else c if ka < kc else a) if ka < kb else (a if ka < kc else c if kb < kc else b)
@@ -53,7 +53,7 @@ def _partition(order: list[int], keys: Sequence[float], first: int, last: int) -
 
 
 def _insert(order: list[int], keys: Sequence[float]) -> None:
-    """Insertion sort; equal values keep their order."""
+    """Sort by insertion; equal values keep their order."""
     for i in range(1, len(order)):
         moving, j = order[i], i
         while j and keys[moving] < keys[order[j - 1]]:
@@ -63,7 +63,7 @@ def _insert(order: list[int], keys: Sequence[float]) -> None:
 
 
 def _heap_sort(order: list[int], keys: Sequence[float], first: int, last: int) -> None:
-    """What introsort falls back to when the splits go badly."""
+    """Sort by heap: introsort's fallback when the splits are too uneven."""
     part = order[first:last]
 
     def sift(hole: int, length: int, value: int) -> None:

@@ -1,7 +1,7 @@
-"""Thick lines pixel for pixel as OpenCV 4's `cv2.line` draws them, which CULane's and its descendants' programs count.
+"""Draws thick lines pixel for pixel as OpenCV 4's `cv2.line`, on which CULane's program and others rely.
 
-A piece of a line is a rectangle and a filled disc at both of its ends. The rectangle's corners are 16.16 fixed-point
-numbers; it is the union of its four edges, each clipped to the picture *before* it is stepped along, and of the rows
+A piece of a line is a rectangle and a filled disc at each of its ends. The rectangle's corners are 16.16 fixed-point
+numbers. It is the union of its four edges, each clipped to the picture *before* it is stepped along, and of the rows
 between them. OpenCV 5 draws other edge pixels wherever a piece leaves the picture, so nothing here calls OpenCV.
 """
 
@@ -21,17 +21,17 @@ _ONE = 1 << _SHIFT
 _HALF = _ONE >> 1
 
 Span = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Rows, first and last column of runs of pixels, all (N,) int64 and inside the picture."""
+"""Row, first column and last column of runs of pixels, all (N,) int64 and inside the picture."""
 
 
 def radius_of(thickness: int) -> int:
-    """Radius in pixels of the disc at the end of a line: half the thickness, halves up."""
+    """Return the radius in pixels of the disc at the end of a line: half the thickness, rounded half up."""
     return (thickness + 1) // 2
 
 
 @lru_cache
 def disc_half_widths(radius: int) -> tuple[int, ...]:
-    """Half-widths of a filled disc, from its middle row outwards: rows 0 … radius (OpenCV's midpoint circle)."""
+    """Return half-widths of a filled disc, from its middle row outwards: rows 0 … radius (OpenCV's midpoint circle)."""
     widths = [0] * (radius + 1)
     error, dx, dy, plus, minus = 0, radius, 0, 1, 2 * radius - 1
     while dx >= dy:
@@ -48,7 +48,7 @@ def disc_half_widths(radius: int) -> tuple[int, ...]:
 
 
 def corners(start: Point, stop: Point, thickness: int) -> list[Point]:
-    """The rectangle of a piece in 16.16 fixed point; none where both ends are one point."""
+    """Return the corners of a piece's rectangle in 16.16 fixed point; none if both ends are the same point."""
     dx, dy = float(start[0] - stop[0]), float(stop[1] - start[1])
     square = dx * dx + dy * dy
     if square <= np.finfo(float).eps:
@@ -60,11 +60,11 @@ def corners(start: Point, stop: Point, thickness: int) -> list[Point]:
 
 
 def rectangle(start: Point, stop: Point, thickness: int, size: Size) -> Iterator[Span]:
-    """Runs of the rectangle of one piece without the discs at its ends, for pieces that start anywhere.
+    """Yield the runs of a piece's rectangle, without the discs at its ends, wherever the piece starts.
 
     Args:
-        start: whole pixels, any 32-bit number.
-        stop: the same.
+        start: whole pixels, any 32-bit numbers.
+        stop: whole pixels, any 32-bit numbers.
         thickness: pixels, 2 or more.
         size: width and height of the picture.
     """
@@ -77,7 +77,7 @@ def rectangle(start: Point, stop: Point, thickness: int, size: Size) -> Iterator
 
 
 def _edge(first: Point, second: Point, size: Size) -> Iterator[Span]:
-    """One edge: clipped in fixed point, then a pixel for each whole step along its longer axis."""
+    """Yield one edge: it is clipped in fixed point, then has a pixel for each whole step along its longer axis."""
     clipped = _clip(first, second, (size[0] << _SHIFT) - 1, (size[1] << _SHIFT) - 1)
     if clipped is None:
         return
@@ -101,7 +101,7 @@ def _edge(first: Point, second: Point, size: Size) -> Iterator[Span]:
 
 
 def _clip(first: Point, second: Point, right: int, bottom: int) -> tuple[int, int, int, int] | None:
-    """A line cut to ``0 … right`` and ``0 … bottom``: first at top and bottom, then at the sides; None if outside."""
+    """Clip a line to ``0 … right`` and ``0 … bottom``: first at top and bottom, then at the sides; else None."""
     (x1, y1), (x2, y2) = first, second
 
     def code(x: int, y: int) -> int:
@@ -128,7 +128,7 @@ def _clip(first: Point, second: Point, right: int, bottom: int) -> tuple[int, in
 
 
 def _rows_between(points: list[Point], size: Size) -> Iterator[Span]:
-    """The rows between the left and the right chain of edges; slopes are whole 1/65536 a row."""
+    """Yield the rows between the left and the right chain of edges; slopes are whole multiples of 1/65536 per row."""
     rounded = [(y + _HALF) >> _SHIFT for _, y in points]
     top, bottom = min(y for _, y in points), max(y for _, y in points)
     lowest, highest = min(x for x, _ in points), max(x for x, _ in points)
@@ -137,7 +137,7 @@ def _rows_between(points: list[Point], size: Size) -> Iterator[Span]:
         return
     bottom = min(bottom, size[1] - 1)
     start = min(range(len(points)), key=lambda i: points[i][1])
-    unused = len(points)  # edges left for both chains together
+    unused = len(points)  # edges that remain for both chains together
     index, ends, x, slope = [start, start], [top, top], [-_ONE, -_ONE], [0, 0]
     y = top
     while y <= bottom:
@@ -147,7 +147,7 @@ def _rows_between(points: list[Point], size: Size) -> Iterator[Span]:
             here = index[chain]
             while True:
                 if not unused:
-                    return  # the lowest corner's own row is left to the edges
+                    return  # the lowest corner's own row is drawn by the edges
                 unused -= 1
                 there = (here + direction) % len(points)
                 if rounded[there] > y:
@@ -170,11 +170,11 @@ def _rows_between(points: list[Point], size: Size) -> Iterator[Span]:
 
 
 def _divide(numerator: int, denominator: int) -> int:
-    """Whole division toward zero, as C's."""
+    """Divide integers and round toward zero, as C does."""
     quotient = abs(numerator) // abs(denominator)
     return quotient if (numerator < 0) == (denominator < 0) else -quotient
 
 
 def _int32(value: int) -> int:
-    """A number as 32 bits keep it: a corner above the highest row there is comes out far below the picture."""
+    """Wrap a number to 32 bits: a corner above the highest representable row ends up far below the picture."""
     return (value + (1 << 31)) % (1 << 32) - (1 << 31)

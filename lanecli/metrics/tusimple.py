@@ -13,28 +13,29 @@ from lanecli.errors import InputError
 from lanecli.metrics.warnings import Warnings
 
 TOLERANCE = 20.0
-"""Pixels a point of an upright lane may be off."""
+"""Largest error, in pixels, of a right point on an upright lane."""
 FOUND = 0.85
-"""Share of right rows from which a true lane is found."""
+"""Share of right rows from which a true lane counts as found."""
 SLOWEST = 200
-"""Milliseconds a picture may take."""
+"""Most milliseconds a picture may take."""
 _ABSENT = -100.0
-_COUNTED = 4  # true lanes that make a full score
+_COUNTED = 4  # number of true lanes that suffices for a full score
 
 DEFINITIONS = {
-    "accuracy": "mean over pictures of the summed shares of right rows of the true lanes' best predictions, by up to 4",
+    "accuracy": "mean over pictures of: the shares of right rows of the true lanes' best predictions, summed and "
+    "divided by the number of true lanes, at most 4 (the worst of more than 4 is left out)",
     "fp": "mean over pictures of (predictions - found true lanes) / predictions; found: 0.85 of its rows are right",
-    "fn": "mean over pictures of missed true lanes / true lanes, those counted as 4 at most",
+    "fn": "mean over pictures of missed true lanes / true lanes, counted as 4 at most",
 }
-"""What each score means; a row is right within 20 px across the lane, and absent against absent is right."""
+"""Definition of each score. A row is right within 20 px across the lane, or if the lane is absent in both."""
 
 
 class FormatError(ValueError):
-    """Lanes the official program ends at with "Format of lanes error."."""
+    """Lanes at which the official program ends with "Format of lanes error."."""
 
 
 def tolerance(xs: np.ndarray, rows: np.ndarray) -> float:
-    """Pixels a point may be off: 20 across the lane, whose direction is a straight fit of x over y.
+    """Return the largest error of a right point: 20 px across the lane, whose direction is a straight fit of x over y.
 
     Args:
         xs: (R,) float64, negative where the lane is absent.
@@ -52,12 +53,12 @@ def tolerance(xs: np.ndarray, rows: np.ndarray) -> float:
 def count_picture(
     predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray], rows: np.ndarray, run_time: float = 0.0
 ) -> tuple[float, float, float]:
-    """Accuracy, FP and FN of one picture.
+    """Return accuracy, FP and FN of one picture.
 
     Args:
         predicted: (R,) float64 x of each predicted lane in each row; negative (or NaN) where it is absent.
-        truth: the same of each true lane.
-        rows: (R,) float64, the y these belong to.
+        truth: (R,) float64 x of each true lane in each row.
+        rows: (R,) float64, the y of the rows.
         run_time: milliseconds; above `SLOWEST` the picture is lost.
 
     Raises:
@@ -94,15 +95,16 @@ def score_files(truth: Path, prediction: Path, progress: Callable[[int, int], No
     """Score a file of predictions.
 
     Args:
-        truth: a JSON object a line: raw_file, lanes, h_samples.
-        prediction: a JSON object a line: raw_file, lanes, run_time.
-        progress: called with the pictures done and all pictures.
+        truth: a file with one JSON object per line: raw_file, lanes, h_samples.
+        prediction: a file with one JSON object per line: raw_file, lanes, run_time.
+        progress: called with the number of finished pictures and their total.
 
     Returns:
         The scores of :data:`DEFINITIONS`, `pictures`, `per_image` and `warnings`.
 
     Raises:
-        InputError: what the official program refuses, with its sentence; or a truth file that is none.
+        InputError: the official program refuses the predictions (the message quotes it), or the truth file is
+            malformed.
     """
     answers = _lines(prediction, "Fail to load json file of the prediction.")
     pictures = _lines(truth, None)
@@ -115,12 +117,12 @@ def score_files(truth: Path, prediction: Path, progress: Callable[[int, int], No
         if not isinstance(picture, dict) or not {"raw_file", "lanes", "h_samples"} <= picture.keys():
             raise InputError(f"{truth}: line {number} lacks raw_file, lanes or h_samples")
         if not isinstance(picture["raw_file"], str):
-            raise InputError(f"{truth}: line {number}: raw_file is no text")
+            raise InputError(f"{truth}: line {number}: raw_file is not a string")
     known = {picture["raw_file"]: picture for picture in pictures}
     warnings = Warnings()
     if len(known) < len(pictures):
         warnings.add(
-            "files in which a picture is twice in the truth (both predictions count, the mean divides by one)",
+            "truth files with a picture given twice (both predictions count, but the mean counts the picture once)",
             str(truth),
         )
     sums = np.zeros(3)
@@ -154,16 +156,16 @@ def score_files(truth: Path, prediction: Path, progress: Callable[[int, int], No
 
 
 def _count(answer: dict[str, Any], picture: dict[str, Any], warnings: Warnings) -> tuple[float, float, float]:
-    """One picture of the files, with what the official program keeps silent about."""
+    """Count one picture of the files, and note what the official program passes over in silence."""
     name, run_time = picture["raw_file"], answer["run_time"]
     rows = _numbers(picture["h_samples"], "h_samples")
     truth, predicted = _lanes(picture["lanes"]), _lanes(answer["lanes"])
     if not isinstance(run_time, int | float):
-        raise FormatError("run_time is no number")
+        raise FormatError("run_time is not a number")
     if run_time > SLOWEST:
         warnings.add(f"pictures that took more than {SLOWEST} ms (lost: FN 1, FP 0)", name)
     elif len(predicted) > len(truth) + 2:
-        warnings.add("pictures with over two lanes more than there are (lost: FN 1, FP 0)", name)
+        warnings.add("pictures with over two lanes more than the truth (lost: FN 1, FP 0)", name)
     if not truth:
         warnings.add("pictures without a true lane (accuracy 0, whatever is predicted)", name)
     counts = count_picture(predicted, truth, rows, run_time)
@@ -174,18 +176,18 @@ def _count(answer: dict[str, Any], picture: dict[str, Any], warnings: Warnings) 
 
 def _lanes(value: Any) -> list[np.ndarray]:
     if not isinstance(value, list):
-        raise FormatError("lanes is no list")
+        raise FormatError("lanes is not a list")
     return [_numbers(lane, "a lane") for lane in value]
 
 
 def _numbers(value: Any, what: str) -> np.ndarray:
     if not isinstance(value, list) or not all(isinstance(v, int | float) for v in value):
-        raise FormatError(f"{what} is no list of numbers")
+        raise FormatError(f"{what} is not a list of numbers")
     return np.array(value, np.float64)
 
 
 def _lines(path: Path, refusal: str | None) -> list[Any]:
-    """A JSON value a line; the official program ends at a blank one too."""
+    """Return one JSON value per line; like the official program, fail at a blank line too."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -193,16 +195,16 @@ def _lines(path: Path, refusal: str | None) -> list[Any]:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    found = []
+    values = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(json.loads(line))
+            values.append(json.loads(line))
         except (ValueError, RecursionError) as error:
-            what = "is blank" if not line.strip() else f"is no JSON ({error})"
+            what = "is blank" if not line.strip() else f"is not JSON ({error})"
             if refusal is None:
                 raise InputError(f"{path}: line {number} {what}") from error
             raise _refused(path, f"line {number} {what}", refusal) from error
-    return found
+    return values
 
 
 def _refused(path: Path, what: str, sentence: str) -> InputError:

@@ -1,8 +1,8 @@
-"""How well an uncertainty knows where the prediction is wrong, streamed in fixed memory.
+"""How well an uncertainty finds wrong predictions, streamed in fixed memory.
 
-**Certain means a low uncertainty**: below the threshold. Every score takes values of which the high ones are uncertain
-(`lanecli.uncertainty.maps.doubt`), never a confidence: code written for the softmax's confidence gives the opposite of
-each score when an entropy is put in.
+**Certain means a low uncertainty**: below the threshold. Every score takes values of which high ones are uncertain
+(`lanecli.uncertainty.maps.doubt`), never a confidence. Code written for the softmax's confidence gives the opposite of
+each score for an entropy.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from lanecli.metrics import Metric, Truth
 from lanecli.metrics.uncertainty_bins import BINS, HIGHEST, bins_of, histogram, lower_edges
 from lanecli.metrics.uncertainty_ranking import aupr, aurc, auroc, fpr_at, quantile_bins
 from lanecli.uncertainty.entropy import largest_entropy
-from lanecli.uncertainty.maps import map_kind, measured
+from lanecli.uncertainty.maps import map_kind, uncertainty_maps
 
 DEFINITIONS = {
-    "p_accurate_given_certain": "share of the windows below the uncertainty threshold that are accurate: "
+    "p_accurate_given_certain": "share of windows below the uncertainty threshold that are accurate: "
     "n_ac / (n_ac + n_ic), Mukhoti and Gal, arXiv 1811.12709",
-    "p_uncertain_given_inaccurate": "share of the inaccurate windows at or above the threshold: n_iu / (n_ic + n_iu), "
-    "same paper",
+    "p_uncertain_given_inaccurate": "share of inaccurate windows that are at or above the threshold: "
+    "n_iu / (n_ic + n_iu), same paper",
     "pavpu": "patch accuracy versus patch uncertainty: (n_ac + n_iu) / all, same paper",
-    "auroc_error": "chance that a wrong pixel is more uncertain than a right one; ties count a half",
-    "aupr_error": "average precision of finding wrong pixels by their uncertainty; guessing gives their share",
+    "auroc_error": "chance that a wrong pixel is more uncertain than a right one; a tie counts one half",
+    "aupr_error": "average precision of finding wrong pixels by uncertainty; guessing gives the share of wrong pixels",
     "aurc": "area under the risk-coverage curve: error rate among the surest pixels, averaged over all coverages; "
     "lower is better (Geifman and El-Yaniv 2017)",
-    "coverage": "IoU over the surest pixels only, at several shares of them",
+    "coverage": "IoU over only the surest pixels, at several shares of them",
 }
-"""What each score means. A window is accurate where at least half of its counted pixels are right, and as uncertain as
-their mean. Windows do not overlap; those the border cuts off count too, one without a counted pixel does not. With
-``foreground`` only pixels count where truth or prediction is a class other than the background."""
+"""Definition of each score. A window is accurate if at least half of its counted pixels are right; its uncertainty is
+their mean. Windows do not overlap; those cut off by the border count too, those without a counted pixel do not. With
+``foreground``, only those pixels count whose truth or prediction is a class other than the background."""
 
 WINDOWS = (1, 2, 4)
-"""Sides of windows in pixels; the paper's scores are those of 4, of 1 each pixel stands for itself."""
+"""Sides of windows in pixels: 4 as in the paper; with 1, each pixel is a window of its own."""
 QUANTILES = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Shares of windows that are certain at the quantile thresholds."""
 COMMON = tuple(round(0.05 * step, 2) for step in range(1, 20))
-"""Thresholds common to all models, as shares of the largest entropy, where values have such a bound."""
+"""Thresholds common to all models, as shares of the largest entropy, for maps with this bound."""
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.5)
-_COARSE = 32  # bins of the coverage counts hold as many of the fine ones: 16 an octave
+_COARSE = 32  # fine bins in each bin of the coverage counts: 16 bins per octave
 
 
 @dataclass(frozen=True)
-class Thresholded:
+class ThresholdScores:
     """The three scores at some thresholds; None where nothing is certain, or nothing inaccurate.
 
     Attributes:
         thresholds: the uncertainties from which a window is uncertain.
         certain: the share of windows below each.
-        p_accurate_given_certain: see `DEFINITIONS`, as the others.
-        p_uncertain_given_inaccurate: likewise.
-        pavpu: likewise.
+        p_accurate_given_certain: see `DEFINITIONS`.
+        p_uncertain_given_inaccurate: see `DEFINITIONS`.
+        pavpu: see `DEFINITIONS`.
     """
 
     thresholds: tuple[float, ...]
@@ -69,21 +69,20 @@ class UncertaintyCounts:
     """Counts of right and wrong windows by uncertainty.
 
     Attributes:
-        counts: named arrays of counts; those of several parts of a set add up. ``windows`` is (windows, 2, 2, BINS):
-            window size, all pixels or the foreground, inaccurate or accurate, uncertainty. ``coverage`` is
+        counts: named arrays of counts; the counts of several parts of a set add up. ``windows`` is (windows, 2, 2,
+            BINS): window size, all pixels or the foreground, inaccurate or accurate, uncertainty. ``coverage`` is
             (classes, 3, coarse bins): hits, predicted and true pixels of each class.
     """
 
     def __init__(
         self, label_map: LabelMap, windows: Sequence[int] = WINDOWS, limit: float | None = None, sign: int = 1
     ) -> None:
-        """Set up.
+        """Start with nothing counted.
 
         Args:
-            label_map: of predictions and truths.
+            label_map: label map of predictions and truths.
             windows: sides in pixels.
-            limit: the largest value there can be, where there is one (`largest_entropy`): common thresholds are shares
-                of it.
+            limit: the largest possible value, if there is one (`largest_entropy`): common thresholds are shares of it.
             sign: -1 for maps whose low values are uncertain.
         """
         self._label_map, self.windows, self._limit, self._sign = label_map, tuple(windows), limit, sign
@@ -97,12 +96,12 @@ class UncertaintyCounts:
         """Count one picture.
 
         Args:
-            uncertainty: (H, W) float, as the map is: turned by `sign` here.
-            predicted: (H, W) uint8 train ids, or bits of several labels.
-            target: same; `IGNORE_ID` where ignored.
+            uncertainty: (H, W) float, the map itself; `sign` is applied here.
+            predicted: (H, W) uint8 train ids, or label bits.
+            target: the same; `IGNORE_ID` where ignored.
 
         Raises:
-            ValueError: shapes differ, or an uncertainty is NaN.
+            ValueError: the shapes differ, or an uncertainty is NaN.
         """
         if not uncertainty.shape == predicted.shape == target.shape:
             raise ValueError(f"shapes differ: {uncertainty.shape}, {predicted.shape}, {target.shape}")
@@ -118,53 +117,56 @@ class UncertaintyCounts:
         self._count_coverage(doubt[counted], predicted[counted], target[counted])
 
     def _count_coverage(self, doubt: np.ndarray, predicted: np.ndarray, target: np.ndarray) -> None:
-        place = bins_of(doubt) // _COARSE
+        index = bins_of(doubt) // _COARSE
         for train_id, counts in enumerate(self.counts["coverage"]):
             if self._label_map.multilabel:
                 own, true = predicted >> train_id & 1 == 1, target >> train_id & 1 == 1
             else:
                 own, true = predicted == train_id, target == train_id
             for row, pixels in zip(counts, (own & true, own, true), strict=True):
-                row += np.bincount(place[pixels], minlength=len(row))
+                row += np.bincount(index[pixels], minlength=len(row))
 
     def merge(self, other: UncertaintyCounts) -> None:
-        """Add what `other` has counted of the same label map and windows."""
+        """Add the counts of `other`, which has the same label map and windows."""
         for name, counts in self.counts.items():
             counts += other.counts[name]
 
-    def at_quantiles(self, window: int, *, foreground: bool = False) -> Thresholded:
-        """The three scores with the thresholds that leave each share of `QUANTILES` of the windows certain.
+    def at_quantiles(self, window: int, *, foreground: bool = False) -> ThresholdScores:
+        """Return the three scores at the thresholds that leave each share of `QUANTILES` of the windows certain.
 
         Args:
             window: side in pixels, one of those counted.
-            foreground: leave the background out.
+            foreground: whether to leave the background out.
         """
         both = self._of(window, foreground)
-        return _thresholded(both, quantile_bins(both.sum(0), np.array(QUANTILES)))
+        return _threshold_scores(both, quantile_bins(both.sum(0), np.array(QUANTILES)))
 
-    def at_common(self, window: int, *, foreground: bool = False) -> Thresholded | None:
-        """The three scores at thresholds every model shares; None for values without a bound.
+    def at_common(self, window: int, *, foreground: bool = False) -> ThresholdScores | None:
+        """Return the three scores at thresholds common to all models; None for maps without a bound.
 
         Args:
             window: side in pixels, one of those counted.
-            foreground: leave the background out.
+            foreground: whether to leave the background out.
         """
         if self._limit is None:
             return None
         cuts = np.searchsorted(lower_edges(), np.array(COMMON) * self._limit)
-        return _thresholded(self._of(window, foreground), cuts)
+        return _threshold_scores(self._of(window, foreground), cuts)
 
     def _of(self, window: int, foreground: bool) -> np.ndarray:
         return self.counts["windows"][self.windows.index(window), int(foreground)]
 
     def ranking(self, *, foreground: bool = False) -> dict[str, float | None]:
-        """``auroc_error``, ``aupr_error`` and ``aurc`` over pixels (windows of 1 must be counted)."""
+        """Return ``auroc_error``, ``aupr_error`` and ``aurc`` over pixels (windows of 1 must be counted)."""
         wrong, right = self._of(1, foreground)
         return {"auroc_error": auroc(wrong, right), "aupr_error": aupr(wrong, right), "aurc": aurc(right, wrong)}
 
     def coverage(self) -> list[dict[str, float | None]]:
-        """IoU over the surest pixels: for each of `COVERAGES` the share really kept (ties stay together), the threshold
-        in the map's own values, ``miou``, ``miou_foreground`` and ``pixel_error``."""
+        """Return IoU over the surest pixels, a row for each of `COVERAGES`.
+
+        A row has the share that is really kept (ties stay together), the threshold in the map's own values, ``miou``,
+        ``miou_foreground`` and ``pixel_error``.
+        """
         hits, own, true = np.cumsum(self.counts["coverage"], axis=2).transpose(1, 0, 2).astype(float)
         pixels = np.cumsum(self.counts["windows"][self.windows.index(1), 0].sum(0))
         right = np.cumsum(self._of(1, False)[1])
@@ -176,34 +178,37 @@ class UncertaintyCounts:
             return rows
         background = None if self._label_map.multilabel else self._label_map.background
         for share in COVERAGES:
-            place = int(np.searchsorted(pixels, share * pixels[-1]))
-            union = own[:, place] + true[:, place] - hits[:, place]
-            iou = np.divide(hits[:, place], union, out=np.full(len(union), np.nan), where=union > 0)
+            cut = int(np.searchsorted(pixels, share * pixels[-1]))
+            union = own[:, cut] + true[:, cut] - hits[:, cut]
+            iou = np.divide(hits[:, cut], union, out=np.full(len(union), np.nan), where=union > 0)
             front = np.delete(iou, background) if background is not None else iou
-            following = int(ends[place]) + 1
+            following = int(ends[cut]) + 1
             rows.append(
                 {
-                    "coverage": float(pixels[place] / pixels[-1]),
+                    "coverage": float(pixels[cut] / pixels[-1]),
                     "threshold": self._sign * float(edges[following]) if following < BINS else None,
                     "miou": _mean(iou),
                     "miou_foreground": _mean(front),
-                    "pixel_error": float(1 - right[place] / pixels[place]),
+                    "pixel_error": float(1 - right[cut] / pixels[cut]),
                 }
             )
         return rows
 
     def scores(self, window: int = 4) -> dict[str, Any]:
-        """What ``lanecli evaluate`` reports: lists over the quantile thresholds for windows of one side, the rankings,
-        and all the rest by window side under ``windows``. Thresholds are in the map's own values."""
-        first = self._named(self.at_quantiles(window))
+        """Return what ``lanecli evaluate`` reports.
+
+        It has lists over the quantile thresholds for windows of one side, the rankings, and everything else by window
+        side under ``windows``. Thresholds are in the map's own values.
+        """
+        first = self._by_name(self.at_quantiles(window))
         every: dict[str, Any] = {}
         for side in self.windows:
             parts: dict[str, Any] = {}
             for name, foreground in (("all", False), ("foreground", True)):
                 common = self.at_common(side, foreground=foreground)
                 parts[name] = {
-                    "quantile": self._named(self.at_quantiles(side, foreground=foreground)),
-                    "common": None if common is None else self._named(common),
+                    "quantile": self._by_name(self.at_quantiles(side, foreground=foreground)),
+                    "common": None if common is None else self._by_name(common),
                 }
             every[str(side)] = parts
         return {
@@ -215,16 +220,16 @@ class UncertaintyCounts:
             "windows": every,
         }
 
-    def _named(self, found: Thresholded) -> dict[str, list[float | None]]:
-        named = {name: list(values) for name, values in found.__dict__.items()}
-        named["thresholds"] = [self._sign * value for value in found.thresholds]
-        return named
+    def _by_name(self, scores: ThresholdScores) -> dict[str, list[float | None]]:
+        lists = {name: list(values) for name, values in scores.__dict__.items()}
+        lists["thresholds"] = [self._sign * value for value in scores.thresholds]
+        return lists
 
 
 class UncertaintyScores(Metric):
-    """Scores of every map of the measure asked for, as `evaluate` takes them, under ``uncertainty``.
+    """Scores of every map of the measure, as `evaluate` computes them, under ``uncertainty``.
 
-    The first map's stand at the top, each map's own under ``maps``.
+    The first map's scores stand at the top, those of each map under ``maps``.
     """
 
     needs = frozenset({"uncertainty"})
@@ -240,7 +245,7 @@ class UncertaintyScores(Metric):
     def update(self, prediction: Any, truth: Truth) -> None:
         """Count one picture."""
         predicted = prediction.class_map if prediction.labels is None else prediction.labels
-        for name in measured(prediction.maps):
+        for name in uncertainty_maps(prediction.maps):
             if name not in self._maps:
                 planes = len(self._label_map.plane_classes)
                 limit = largest_entropy(planes, bernoulli=self._label_map.bernoulli) if map_kind(name).bounded else None
@@ -249,21 +254,25 @@ class UncertaintyScores(Metric):
             self._maps[name].update(prediction.maps[name], predicted, truth.mask)
 
     def scores(self) -> dict[str, Any]:
-        """``{"uncertainty": …}``."""
+        """Return ``{"uncertainty": …}``."""
         every = {name: counts.scores() for name, counts in self._maps.items()}
         first: dict[str, Any] = next(iter(every.values()), {})
         return {"uncertainty": {"map": next(iter(every), None), **first, "maps": every}}
 
 
-class StrangerCounts:
-    """Uncertainties of familiar pixels and of strange ones (out of distribution), for telling them apart.
+class OutOfDistributionCounts:
+    """Uncertainties of familiar and of strange (out-of-distribution) pixels, to score how well they can be told apart.
 
     Attributes:
         counts: (2, BINS) int64: familiar, strange.
     """
 
     def __init__(self, sign: int = 1) -> None:
-        """Args: sign: -1 for maps whose low values are uncertain."""
+        """Start with nothing counted.
+
+        Args:
+            sign: -1 for maps whose low values are uncertain.
+        """
         self._sign = sign
         self.counts = np.zeros((2, BINS), np.int64)
 
@@ -272,12 +281,12 @@ class StrangerCounts:
         doubt = self._sign * uncertainty.ravel()
         self.counts[int(strange)] += histogram(doubt, np.zeros(doubt.size, np.int32), 1)[0]
 
-    def merge(self, other: StrangerCounts) -> None:
-        """Add what `other` has counted."""
+    def merge(self, other: OutOfDistributionCounts) -> None:
+        """Add the counts of `other`."""
         self.counts += other.counts
 
     def scores(self) -> dict[str, float | None]:
-        """``auroc``, ``aupr`` and ``fpr95`` of finding strange pixels by their uncertainty."""
+        """Return ``auroc``, ``aupr`` and ``fpr95`` of finding strange pixels by their uncertainty."""
         familiar, strange = self.counts
         return {
             "auroc": auroc(strange, familiar),
@@ -287,7 +296,7 @@ class StrangerCounts:
 
 
 def _windows(doubt: np.ndarray, right: np.ndarray, pixels: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean uncertainty (n,) of each window's counted pixels, and whether at least half of them are right."""
+    """Return the mean uncertainty (n,) of each window's counted pixels, and whether at least half of them are right."""
     if side == 1:
         return doubt[pixels], right[pixels]
     rows, columns = np.arange(0, doubt.shape[0], side), np.arange(0, doubt.shape[1], side)
@@ -302,8 +311,8 @@ def _windows(doubt: np.ndarray, right: np.ndarray, pixels: np.ndarray, side: int
     return mean, 2 * total(right & pixels, np.int32)[full] >= count
 
 
-def _thresholded(both: np.ndarray, cuts: np.ndarray) -> Thresholded:
-    """Scores at bins from which windows are uncertain; `both` is (2, BINS): inaccurate, accurate."""
+def _threshold_scores(both: np.ndarray, cuts: np.ndarray) -> ThresholdScores:
+    """Return scores for the bins from which windows are uncertain; `both` is (2, BINS): inaccurate, accurate."""
     inaccurate, accurate = (np.concatenate([[0], np.cumsum(part)]) for part in both)
     n_ic, n_ac = inaccurate[cuts].astype(float), accurate[cuts].astype(float)
     n_iu, total = inaccurate[-1] - n_ic, float(inaccurate[-1] + accurate[-1])
@@ -311,7 +320,7 @@ def _thresholded(both: np.ndarray, cuts: np.ndarray) -> Thresholded:
     given_certain = [a / (a + i) if a + i else None for a, i in zip(n_ac, n_ic, strict=True)]
     given_wrong = [u / (u + i) if u + i else None for u, i in zip(n_iu, n_ic, strict=True)]
     share = total or 1.0
-    return Thresholded(
+    return ThresholdScores(
         tuple(float(e) for e in edges[cuts]),
         tuple(float(v) for v in (n_ac + n_ic) / share),
         tuple(None if v is None else float(v) for v in given_certain),

@@ -1,6 +1,6 @@
-"""How well a score ranks: areas under curves, from histograms of the score.
+"""How well a score ranks: areas under curves, computed from histograms of the score.
 
-Scores are counted in rising bins; those of one bin are tied, and each area is its mean over all orders of the ties.
+Scores are counted in rising bins. Scores in one bin are tied, and each area is its mean over all orders of the ties.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import numpy as np
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
-    """The area under the receiver operating characteristic: the chance that a positive scores higher than a negative.
+    """Return the area under the ROC curve: the chance that a positive scores higher than a negative.
 
     Args:
-        positive: (bins,) counts of positives (errors, or strange pixels) by rising score.
-        negative: (bins,) those of negatives.
+        positive: (bins,) counts of positives (errors, or out-of-distribution pixels) by rising score.
+        negative: (bins,) counts of negatives.
 
     Returns:
-        0 to 1, a tie counting one half (Mann and Whitney's U); None without a positive or a negative.
+        0 to 1, with a tie counted as one half (Mann and Whitney's U); None without a positive or a negative.
+
+    Example:
+        >>> auroc(np.array([0, 1]), np.array([1, 0]))
+        1.0
     """
     positives, negatives = int(positive.sum()), int(negative.sum())
     if not positives or not negatives:
@@ -28,14 +32,14 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
 
 
 def aupr(positive: np.ndarray, negative: np.ndarray) -> float | None:
-    """The area under the precision-recall curve as average precision: the sum of precision times the step of recall.
+    """Return the area under the precision-recall curve as average precision, the sum of precision times recall steps.
 
     Args:
         positive: (bins,) counts of positives by rising score.
-        negative: (bins,) those of negatives.
+        negative: (bins,) counts of negatives.
 
     Returns:
-        0 to 1; None without a positive. What guessing reaches is the share of positives.
+        0 to 1; None without a positive. Guessing gives the share of positives.
     """
     if not positive.sum():
         return None
@@ -46,11 +50,11 @@ def aupr(positive: np.ndarray, negative: np.ndarray) -> float | None:
 
 
 def fpr_at(positive: np.ndarray, negative: np.ndarray, recall: float = 0.95) -> float | None:
-    """The share of negatives that score as high as the threshold at which `recall` of the positives are found.
+    """Return the share of negatives that score at least the threshold at which `recall` of the positives are found.
 
     Args:
         positive: (bins,) counts of positives by rising score.
-        negative: (bins,) those of negatives.
+        negative: (bins,) counts of negatives.
         recall: the least share of positives.
 
     Returns:
@@ -58,20 +62,20 @@ def fpr_at(positive: np.ndarray, negative: np.ndarray, recall: float = 0.95) -> 
     """
     if not positive.sum() or not negative.sum():
         return None
-    found = np.cumsum(positive[::-1])
-    place = int(np.searchsorted(found, recall * found[-1] - 1e-9))
-    return float(np.cumsum(negative[::-1])[place] / negative.sum())
+    hits = np.cumsum(positive[::-1])
+    cut = int(np.searchsorted(hits, recall * hits[-1] - 1e-9))
+    return float(np.cumsum(negative[::-1])[cut] / negative.sum())
 
 
 def aurc(right: np.ndarray, wrong: np.ndarray) -> float | None:
-    """The area under the risk-coverage curve: the mean, over all coverages, of the error rate among the surest.
+    """Return the area under the risk-coverage curve: the error rate among the surest pixels, averaged over coverages.
 
-    Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", arXiv 1705.08500. With n pixels it is
-    the mean of the error rates among the surest 1, 2, … n; lower is better.
+    Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", arXiv 1705.08500. With n pixels it is the
+    mean of the error rates among the surest 1, 2, … n; lower is better.
 
     Args:
         right: (bins,) counts of right pixels by rising uncertainty.
-        wrong: (bins,) those of wrong ones.
+        wrong: (bins,) counts of wrong pixels.
 
     Returns:
         0 to 1; None without a pixel.
@@ -84,14 +88,14 @@ def aurc(right: np.ndarray, wrong: np.ndarray) -> float | None:
     size, errors = counts[full], wrong[full].astype(np.float64)
     before, failed = np.cumsum(size) - size, np.cumsum(errors) - errors
     rate = errors / size
-    # pixel j of a bin of ties has failed + rate j errors among before + j pixels on average; summed over j this is
+    # on average, pixel j of a bin of ties has failed + rate j errors among before + j pixels; summed over j this is
     # rate size + (failed - rate before) (1 / (before + 1) + … + 1 / (before + size))
     areas = rate * size + (failed - rate * before) * (_harmonic(before + size) - _harmonic(before))
     return float(areas.sum() / total)
 
 
 def _harmonic(numbers: np.ndarray) -> np.ndarray:
-    """1 + 1/2 + … + 1/n: exact for small n, by Euler and Maclaurin's series, exact to 1e-15, for large ones."""
+    """Return 1 + 1/2 + … + 1/n: exact for small n, from the Euler-Maclaurin series (exact to 1e-15) for large n."""
     table = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, 257))])
     large = np.maximum(numbers, 1.0)
     series = np.log(large) + np.euler_gamma + 1 / (2 * large) - 1 / (12 * large**2) + 1 / (120 * large**4)
@@ -99,14 +103,16 @@ def _harmonic(numbers: np.ndarray) -> np.ndarray:
 
 
 def quantile_bins(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """For each share, the lowest bin at which the counts below it reach the share, at most the last filled one's end.
+    """Return, for each share, the lowest bin at which the counts below it reach the share.
+
+    It is at most the end of the last bin that is used.
 
     Args:
         counts: (bins,) of all scores, in rising order.
         shares: (q,) of 0 to 1.
 
     Returns:
-        (q,) int: taking the bins from it on as uncertain leaves at least `share` of the scores certain.
+        (q,) int: if the bins from it on are uncertain, at least `share` of the scores are certain.
     """
     below = np.cumsum(counts)
     wanted = [math.ceil(share * int(below[-1]) - 1e-9) for share in shares]

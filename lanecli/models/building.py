@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.models.pretrained import fetching
 
 
@@ -13,7 +13,7 @@ def refuse_unknown(model: str, arguments: Iterable[str], known: Collection[str])
     """Raise InputError, naming the nearest known one, when `model` does not take one of `arguments`."""
     for name in arguments:
         if name not in known:
-            raise InputError(f"model '{model}' takes no argument '{name}'{nearest(name, known)}")
+            raise InputError(f"model '{model}' takes no argument '{name}'{did_you_mean(name, known)}")
 
 
 def refuse_encoder(model: str, encoder: str | None, encoder_weights: str | None) -> None:

@@ -19,7 +19,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.models.architecture import Architecture, enlarged
 from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
 from lanecli.models.registry import default_encoder
@@ -144,7 +144,7 @@ def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float,
             raise InputError(f"weights '{encoder_weights}' of encoder '{encoder}' need model.width 1, not {width}")
     names = smp.encoders.get_encoder_names()
     if not encoder.startswith("tu-") and encoder not in names:
-        raise InputError(f"unknown encoder '{encoder}'{nearest(encoder, names)}")
+        raise InputError(f"unknown encoder '{encoder}'{did_you_mean(encoder, names)}")
     named = published_weights(encoder, encoder_weights)
     with encoder_errors(model, encoder, encoder_weights):
         built: nn.Module = smp.encoders.get_encoder(encoder, depth=5, weights=named, output_stride=stride, **arguments)

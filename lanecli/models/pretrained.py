@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 
 _PATIENCE = 5.0  # seconds for the hub's first answer
 
@@ -91,4 +91,4 @@ def _check_name(encoder: str, name: str) -> None:
     known = ["imagenet"] if encoder.startswith("tu-") else list(_settings(encoder))
     if known and name not in known:
         others = ", ".join(known)
-        raise InputError(f"encoder '{encoder}' has no weights '{name}'{nearest(name, known)}; there are: {others}")
+        raise InputError(f"encoder '{encoder}' has no weights '{name}'{did_you_mean(name, known)}; there are: {others}")

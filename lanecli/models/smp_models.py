@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.decoders.pspnet.decoder import PSPBlock
 from torch import nn
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.models.architecture import Architecture, fcn_head
 from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
 from lanecli.models.pooling import make_pooling_exportable
@@ -194,7 +194,7 @@ def _construct(
             )
         except KeyError as error:
             known = smp.encoders.get_encoder_names()
-            raise InputError(f"unknown encoder '{encoder}'{nearest(encoder, known)}") from error
+            raise InputError(f"unknown encoder '{encoder}'{did_you_mean(encoder, known)}") from error
     if is_weight_file(encoder_weights):
         load_encoder_weights(model.encoder, Path(str(encoder_weights)).expanduser())
     return model

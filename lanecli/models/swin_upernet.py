@@ -14,7 +14,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import timm
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
 from lanecli.models.pooling import make_pooling_exportable
 from lanecli.models.registry import default_encoder
@@ -47,7 +47,7 @@ def swin_upernet(
     encoder = encoder or default
     swins = [f"tu-{name}" for name in timm.list_models("swin_*")]
     if encoder.split(".")[0] not in swins:
-        hint = nearest(encoder, swins) or f", such as '{default}'"
+        hint = did_you_mean(encoder, swins) or f", such as '{default}'"
         raise InputError(f"model 'swin_upernet' takes timm's Swin encoders, not '{encoder}'{hint}")
     width = arguments.get("width", 1.0)
     options: dict[str, Any] = {"strict_img_size": False, "always_partition": True}

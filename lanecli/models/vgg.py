@@ -15,7 +15,7 @@ import torchvision
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.models.building import is_weight_file, refuse_unknown, scaled
 from lanecli.models.checkpointing import checkpointed
 from lanecli.models.pretrained import not_fetched
@@ -132,7 +132,7 @@ def build_vgg16(
     if name not in published:
         known = ["imagenet", *published]
         raise InputError(
-            f"encoder '{encoder}' has no weights '{encoder_weights}'{nearest(encoder_weights, known)}; "
+            f"encoder '{encoder}' has no weights '{encoder_weights}'{did_you_mean(encoder_weights, known)}; "
             f"there are: {', '.join(known)}"
         )
     try:

@@ -1,1 +1,1 @@
-"""What is done to class probabilities after the network."""
+"""Refines class probabilities and class maps after the network."""

@@ -1,4 +1,4 @@
-"""Cleaning a class map: specks, and what is taken for paint above the road or on the car's own bonnet."""
+"""Cleans a class map: removes specks, and false paint above the road or on the car's own bonnet."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_SKY = 0.3  # share of the height above which parts are no road, unless a line below them reaches as high
-_LINE = 3.0e-4  # of the picture's area: a part as large is taken for a lane line when the horizon is looked for
-_HORIZON = 0.45  # where depth is counted from
-_SPECK = 1.0e-4  # of the picture's area: a part smaller than this, at the bottom of the picture, far from others
-_DOT = 3.0e-5  # the same, wherever the others are
-_ALONE = 0.1  # of the height: how far others are from a part that stands alone
-_EDGE = 0.3  # change of log luminance within two rows of ninety that counts as an edge
-_STRIPS, _AGREE = 10, 8  # strips the picture is cut into, and how many of them must have the edge of a bonnet
+_SKY = 0.3  # share of the height above which parts are not road, unless a line below them reaches as high
+_LINE = 3.0e-4  # of the picture's area: a part this large counts as a lane line when the horizon is estimated
+_HORIZON = 0.45  # of the height: depth is measured from here downwards
+_SPECK = 1.0e-4  # of the picture's area: a smaller part at the picture's bottom, far from others, is a speck
+_DOT = 3.0e-5  # the same, however near other parts are
+_ALONE = 0.1  # of the height: least distance to other parts of a part that stands alone
+_EDGE = 0.3  # change of log luminance across two of ninety rows that counts as an edge
+_STRIPS, _AGREE = 10, 8  # strips the picture is divided into, and how many of them must show the edge of a bonnet
 _HIGHEST_BONNET = 0.7
-_STEEP = 0.06  # of the height: a line as tall that ends as far below the edge shows that it is no bonnet's
-_REFLECTION = 2.0e-4  # of the picture's area: what lies on the bonnet and is smaller is a reflection
+_STEEP = 0.06  # of the height: a line this tall that ends this far below the edge shows that it is not a bonnet's
+_REFLECTION = 2.0e-4  # of the picture's area: a smaller part on the bonnet is a reflection
 
 
 def clean(class_map: NDArray[np.uint8], picture: NDArray[np.uint8], background: int = 0) -> NDArray[np.uint8]:
-    """Take away the connected parts of the foreground that cannot be lane paint.
+    """Remove the connected parts of the foreground that cannot be lane paint.
 
-    Removed are parts in the upper three tenths of the picture and above every line; specks, much smaller than
-    paint would be at their distance; and, where the picture shows the upper edge of the car's own bonnet or dashboard,
-    slivers along that edge and small parts below it. Everything else is left as it is: no part changes its shape.
+    It removes parts in the upper three tenths of the picture and above every line; specks, much smaller than paint
+    would be at their distance; and, if the picture shows the upper edge of the car's own bonnet or dashboard, slivers
+    along that edge and small parts below it. Everything else is left as it is: no part changes its shape.
 
     Args:
         class_map: (H, W) uint8 train ids.
@@ -32,17 +32,17 @@ def clean(class_map: NDArray[np.uint8], picture: NDArray[np.uint8], background: 
         background: the class that removed parts are given.
 
     Returns:
-        (H, W) uint8; `class_map` itself where there is nothing to remove.
+        (H, W) uint8; `class_map` itself if there is nothing to remove.
     """
-    found = (class_map != background).astype(np.uint8)
-    count, labels, stats, centres = cv2.connectedComponentsWithStats(found, connectivity=8)
+    is_foreground = (class_map != background).astype(np.uint8)
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(is_foreground, connectivity=8)
     if count == 1:
         return class_map
     height, width = class_map.shape
     left, top, wide, high, area = stats[1:].T.astype(np.float64)
     bottom, share = (top + high) / height, area / class_map.size
     depth = np.clip((bottom - _HORIZON) / (1 - _HORIZON), 0, 1)
-    whole = (left > 0) & (left + wide < width) & (top + high < height)  # the border cuts nothing off
+    whole = (left > 0) & (left + wide < width) & (top + high < height)  # not cut off by the picture's border
     lines = share >= _LINE
     highest = (top[lines & (bottom > _HORIZON)] / height).min(initial=1.0)
     remove = bottom < min(_SKY, highest)
@@ -67,9 +67,9 @@ def clean(class_map: NDArray[np.uint8], picture: NDArray[np.uint8], background: 
 
 
 def bonnet_edge(picture: NDArray[np.uint8]) -> float | None:
-    """Where the car's own bonnet or dashboard begins, as a share of the picture's height; None where none is seen.
+    """Return where the car's own bonnet or dashboard begins, as a share of the picture's height; None if none is seen.
 
-    It is the row at which most of ten strips beside one another change their brightness.
+    It is the row at which most of ten strips side by side change their brightness.
 
     Args:
         picture: (H, W, 3) RGB or (H, W) luma, uint8.
@@ -80,7 +80,7 @@ def bonnet_edge(picture: NDArray[np.uint8]) -> float | None:
     light = np.log(grey.astype(np.float32) + 8)
     strips = np.median(light.reshape(rows, _STRIPS, 16), axis=2)
     edges = (np.abs(strips[2:] - strips[:-2]) > _EDGE).astype(np.uint8)
-    votes = cv2.dilate(edges, np.ones((3, 1), np.uint8)).sum(1)  # of rows 1 to 88
+    votes = cv2.dilate(edges, np.ones((3, 1), np.uint8)).sum(1)  # for rows 1 to 88
     votes[: int(_HIGHEST_BONNET * rows)] = 0
     best = int(votes.argmax())
     return (best + 1) / rows if votes[best] >= _AGREE else None

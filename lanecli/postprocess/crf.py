@@ -1,14 +1,14 @@
-"""Dense CRF refinement of class probabilities by mean field: the second half of DeepLab v1 and v2.
+"""Dense CRF refinement of class probabilities by mean field, as in DeepLab v1 and v2.
 
 Krähenbühl & Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NeurIPS 2011, arXiv
 1210.5644, with two kernels between every two pixels: appearance (position and colour) and smoothness (position). As in
-the authors' own implementation a kernel is normalised on both sides by the root of its row sums, and a pixel is among
-its own neighbours.
+the authors' own implementation, a kernel is normalised on both sides by the square root of its row sums, and a pixel is
+among its own neighbours.
 
-Two things differ from the paper. The label compatibility is Potts' but for the background, agreement on which may
-count for less: lane markings cover a hundredth of a picture, and plain Potts, which follows the majority, erases them.
-And pixels so sure that their neighbours could not change their class keep what they have; of those, a regular sample
-stands for all in the appearance kernel, which bounds the cost on large pictures.
+Two things differ from the paper. The label compatibility is Potts', except that agreement on the background may count
+less: lane markings cover a hundredth of a picture, and plain Potts, which follows the majority, erases them. And pixels
+that are so sure that their neighbours could not change their class keep their probabilities; in the appearance kernel a
+regular sample stands for all of them, which bounds the cost on large pictures.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from lanecli.postprocess.lattice import Lattice
 Floats = NDArray[np.float32]
 _SMALLEST = np.float32(1e-8)
 SURE_SAMPLES = 50_000
-"""About how many sure pixels stand for all of them."""
+"""Approximate number of sure pixels that stand for all of them."""
 
 
 @dataclass(frozen=True)
 class CrfSettings:
-    """How strongly neighbours pull at each other, and how far.
+    """How strongly neighbours influence each other, and over what distance.
 
     Attributes:
-        background_weight: what agreeing on the background counts, against 1 for any other class, 0 or more.
-        iterations: of mean field; 0 changes nothing.
-        smoothness_weight: of the kernel of position alone, 0 or more.
+        background_weight: weight of agreement on the background, relative to 1 for any other class; 0 or more.
+        iterations: iterations of mean field; 0 changes nothing.
+        smoothness_weight: weight of the kernel of position only, 0 or more.
         smoothness_sigma: its standard deviation in pixels; None is a 640th of the width, at least 1.
-        appearance_weight: of the kernel of position and colour, 0 or more.
+        appearance_weight: weight of the kernel of position and colour, 0 or more.
         appearance_sigma: its standard deviation in pixels; None is a hundredth of the width, at least 5.
         colour_sigma: its standard deviation in levels of 0..255.
-        sure_samples: about how many sure pixels stand for all of them in the appearance kernel.
+        sure_samples: approximate number of sure pixels that stand for all of them in the appearance kernel.
     """
 
     background_weight: float = 0.25
@@ -71,25 +71,25 @@ def refine(
     *,
     background: int | None = 0,
 ) -> Floats:
-    """Pull class borders to the picture's edges.
+    """Move class borders to the picture's edges.
 
     Args:
         probabilities: (C, H, W) float32, 0..1, summing to one over C.
         rgb: (H, W, 3) uint8, the picture they belong to.
-        settings: how strongly, and how far.
-        background: the class most of a picture is, None for none.
+        settings: strength and distance of the neighbours' influence.
+        background: the class that covers most of a picture, or None.
 
     Returns:
-        (C, H, W) float32, summing to one over C. Where no pixel is sure, tests hold the largest difference in
-        probability against exact kernels to 0.15 and the mean to 0.005 (0.02 with a `background_weight` of 0.25), at
-        picture noise up to `colour_sigma` / 2. At stronger noise the mean stays below 0.01, but single pixels with a
-        colour of their own can take another class.
+        (C, H, W) float32, summing to one over C. Where no pixel is sure, tests bound the largest difference in
+        probability from exact kernels by 0.15 and the mean by 0.005 (0.02 with a `background_weight` of 0.25), for
+        picture noise up to `colour_sigma` / 2. With stronger noise the mean stays below 0.01, but single pixels whose
+        colour differs from all others can change their class.
 
     Raises:
-        InputError: shapes that do not belong together, or parameters out of range.
+        InputError: the shapes do not match, or parameters are out of range.
     """
     if probabilities.ndim != 3 or rgb.shape != (*probabilities.shape[1:], 3):
-        raise InputError(f"CRF: probabilities {probabilities.shape} do not belong to a picture {rgb.shape}")
+        raise InputError(f"CRF: probabilities {probabilities.shape} do not match a picture {rgb.shape}")
     width = rgb.shape[1]
     near = max(1.0, width / 640) if settings.smoothness_sigma is None else settings.smoothness_sigma
     far = max(5.0, width / 100) if settings.appearance_sigma is None else settings.appearance_sigma
@@ -121,7 +121,7 @@ def refine(
 
 
 def _unsure(probabilities: Floats, weights: float) -> NDArray[np.bool_]:
-    """(H, W): where a class is within what neighbours can add (kernels sum to about one) of the most probable."""
+    """Return (H, W): where neighbours could change the most probable class (kernels sum to about one)."""
     enough = probabilities.max(axis=0) * np.float32(math.exp(-weights))
     rivals = np.zeros(probabilities.shape[1:], np.uint8)
     for plane in probabilities:
@@ -130,15 +130,21 @@ def _unsure(probabilities: Floats, weights: float) -> NDArray[np.bool_]:
 
 
 def _others(messages: Floats, total: Floats) -> Floats:
-    """Messages of all classes but the last with the last one's: probabilities sum to one, so it gets the rest."""
+    """Add the last class's messages to those of all others: together they sum to `total`."""
     return np.concatenate([messages, total - messages.sum(axis=0, keepdims=True)])
 
 
 class _Smoothness:
-    """The kernel of position: exact to four standard deviations."""
+    """The kernel of position, exact to four standard deviations."""
 
     def __init__(self, probabilities: Floats, ids: NDArray[np.int64], sigma: float) -> None:
-        """Args: probabilities: (C, H, W), of which the sure ones stay; ids: the unsure pixels; sigma: in pixels."""
+        """Set up.
+
+        Args:
+            probabilities: (C, H, W); those of sure pixels stay fixed.
+            ids: the unsure pixels.
+            sigma: standard deviation in pixels.
+        """
         self._kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
         ones = np.ones(probabilities.shape[1:], np.float32)
         self._scale: Floats = np.reciprocal(np.sqrt(self._filter(ones)))
@@ -150,7 +156,7 @@ class _Smoothness:
         return cv2.sepFilter2D(plane, -1, self._kernel, self._kernel, borderType=cv2.BORDER_CONSTANT)
 
     def __call__(self, current: Floats) -> Floats:
-        """(C, n) probabilities of the unsure pixels to the messages they get."""
+        """Return the messages to the unsure pixels, given their (C, n) probabilities."""
         messages = np.empty((len(current) - 1, current.shape[1]), np.float32)
         for plane, row, message in zip(self._planes, current, messages, strict=False):
             plane.reshape(-1)[self._ids] = row * self._own
@@ -159,7 +165,7 @@ class _Smoothness:
 
 
 class _Appearance:
-    """The kernel of position and colour, on a permutohedral lattice: the unsure pixels first, then the sample."""
+    """The kernel of position and colour, on a permutohedral lattice of the unsure pixels and then the sample."""
 
     def __init__(
         self,
@@ -171,7 +177,15 @@ class _Appearance:
         colour_sigma: float,
         samples: int,
     ) -> None:
-        """Args: probabilities: (C, H * W); unsure: (H, W), true at `ids`; the rest as for `refine`."""
+        """Set up.
+
+        Args:
+            probabilities: (C, H * W).
+            rgb: the picture.
+            ids: the unsure pixels.
+            unsure: (H, W), true at `ids`.
+            sigma, colour_sigma, samples: see :class:`CrfSettings`.
+        """
         width = rgb.shape[1]
         sure = unsure.size - ids.size
         step = max(1, round(math.sqrt(sure / samples)))
@@ -196,12 +210,12 @@ class _Appearance:
         return self._lattice.read(self._lattice.blur(sums), self._unsure)
 
     def __call__(self, current: Floats) -> Floats:
-        """(C, n) probabilities of the unsure pixels to the messages they get."""
+        """Return the messages to the unsure pixels, given their (C, n) probabilities."""
         sums = self._fixed + self._lattice.splat(current[:-1] * self._own, self._unsure)
         return _others(self._own * self._at_unsure(sums), self._total)
 
 
 def _softmax(scores: Floats) -> Floats:
-    """Over the first axis."""
+    """Return the softmax over the first axis."""
     exponent = np.exp(scores - scores.max(axis=0, keepdims=True))
     return (exponent / exponent.sum(axis=0, keepdims=True)).astype(np.float32)

@@ -1,9 +1,9 @@
 """Gaussian filtering of scattered points in many dimensions on the permutohedral lattice.
 
-Adams, Baek & Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice", Eurographics 2010. Space is cut
-into simplices of d + 1 corners; a value is shared among the corners of its simplex, corners are blurred with their
-neighbours along d + 1 directions, and values are read back by the same shares. Only corners next to a point are kept,
-so what is blurred into empty space is lost, as in the authors' own implementation.
+Adams, Baek & Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice", Eurographics 2010. Space is
+divided into simplices of d + 1 corners. A point's value is divided among the corners of its simplex, corners are
+blurred with their neighbours along d + 1 directions, and values are read back with the same shares. Only corners next
+to a point are kept, so what is blurred into empty space is lost, as in the authors' own implementation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Lattice:
         span = nearest[:dimensions].max(axis=1) + 2 * corners + 1 - low
         orders = corners**dimensions
         if math.prod(int(s) for s in span) * orders >= 1 << 62:
-            raise InputError("the picture is spread over too many cells: take larger standard deviations")
+            raise InputError("the picture is spread over too many cells: use larger standard deviations")
         steps = np.array([math.prod(int(s) for s in span[i + 1 :]) for i in range(dimensions)], np.int64)
         origin = (steps[:, None] * (nearest[:dimensions] - low[:, None])).sum(axis=0)
-        # a simplex is its corner of remainder zero and the order of coordinates: far fewer of them than points
+        # a simplex is its corner of remainder zero and the order of coordinates: there are far fewer than points
         code = origin * orders + (corners ** np.arange(dimensions)[:, None] * rank[:dimensions]).sum(axis=0)
         _, first, simplex = np.unique(code, return_index=True, return_inverse=True)
         remainder = np.arange(corners)[:, None, None]
@@ -53,29 +53,29 @@ class Lattice:
         self._neighbours = [(_find(vertices, vertices + s), _find(vertices, vertices - s)) for s in along]
 
     def splat(self, values: Floats, points: slice = slice(None)) -> Floats:
-        """(K, n) float32 values of some points to (K, vertices) sums."""
+        """Return (K, vertices) sums of (K, n) float32 values of some points."""
         index, shares = self._index[:, points].ravel(), self._shares[:, points]
         sums = [np.bincount(index, (shares * row).ravel(), self.vertices) for row in values]
         return np.asarray(sums, np.float32)
 
     def blur(self, sums: Floats) -> Floats:
-        """(K, vertices) to the same, blurred by (1, 2, 1) / 4 along each direction."""
+        """Return (K, vertices) sums, blurred by (1, 2, 1) / 4 along each direction."""
         for one, other in self._neighbours:
-            padded = np.pad(sums, ((0, 0), (0, 1)))  # the last one stands for every vertex that is not there
+            padded = np.pad(sums, ((0, 0), (0, 1)))  # the last one stands for every vertex that does not exist
             sums = np.float32(0.5) * sums + np.float32(0.25) * (padded[:, one] + padded[:, other])
         return sums
 
     def read(self, sums: Floats, points: slice = slice(None)) -> Floats:
-        """(K, vertices) back to (K, n) values of some points."""
+        """Return (K, n) values of some points from (K, vertices) sums."""
         index, shares = self._index[:, points], self._shares[:, points]
         return np.stack([np.einsum("cn,cn->n", shares, row[index]) for row in sums])
 
 
 def _simplices(points: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
-    """The simplex of each point: (d + 1, N) corner of remainder zero, rank of each coordinate, and corners' shares."""
+    """Return each point's simplex: the corner of remainder zero (d + 1, N), ranks of coordinates, corners' shares."""
     dimensions, count = points.shape
     corners = dimensions + 1
-    # splatting, blurring and reading together spread by this many lattice units
+    # splatting, blurring and reading together have this standard deviation in lattice units
     spread = math.sqrt(2 / 3) * corners
     lifted = np.empty((corners, count), np.float32)
     total = np.zeros(count, np.float32)
@@ -93,7 +93,7 @@ def _simplices(points: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32], Fl
             below = rest[i] < rest[j]
             rank[i] += below
             rank[j] += ~below
-    # rounding left the plane where the surplus is not zero: the coordinates rounded furthest step back
+    # where the surplus is not zero, rounding left the plane: undo it for the coordinates that were rounded furthest
     rank += surplus
     under, over = rank < 0, rank >= corners
     cell += under
@@ -111,7 +111,7 @@ def _simplices(points: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32], Fl
 
 
 def _find(vertices: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Index of each wanted key among the sorted vertices; their count where it is not there."""
-    place = np.searchsorted(vertices, wanted)
-    there = vertices[np.minimum(place, len(vertices) - 1)] == wanted
-    return np.where(there, place, len(vertices)).astype(np.int32)
+    """Return the index of each wanted key among the sorted vertices, or their number if it does not exist."""
+    index = np.searchsorted(vertices, wanted)
+    exists = vertices[np.minimum(index, len(vertices) - 1)] == wanted
+    return np.where(exists, index, len(vertices)).astype(np.int32)

@@ -20,7 +20,7 @@ from lanecli.inference.sinks.uncertainty import scale_of
 from lanecli.inference.study import Study, class_means, example_maps
 from lanecli.media import Frame, write_picture
 from lanecli.uncertainty.entropy import largest_entropy
-from lanecli.uncertainty.maps import map_kind, measured
+from lanecli.uncertainty.maps import map_kind, uncertainty_maps
 
 _CURVES = ("p_accurate_given_certain", "p_uncertain_given_inaccurate", "pavpu")
 _TITLES = ("p(accurate | certain)", "p(uncertain | inaccurate)", "PAvPU")
@@ -122,7 +122,7 @@ def _maps(study: Study) -> np.ndarray:
             colors = np.array([[220, 50, 47], [60, 160, 80]], np.uint8)[np.minimum(right, 1)]
             colors[right == 255] = 40
             tiles = [picture, colors]
-            for name in measured(prediction.maps):
+            for name in uncertainty_maps(prediction.maps):
                 values = prediction.maps[name]
                 label_map = prediction.label_map
                 limit = largest_entropy(len(label_map.plane_classes), bernoulli=label_map.bernoulli)

@@ -105,4 +105,4 @@ def targets_of(masks: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
     """Masks as losses want them: (N, h, w) train ids, or (N, C, h, w) of 0, 1 and ignored for several labels; int64."""
     if not label_map.multilabel:
         return masks.long()
-    return torch.from_numpy(label_map.planes(masks.cpu().numpy())).to(masks.device).long()
+    return torch.from_numpy(label_map.split_labels(masks.cpu().numpy())).to(masks.device).long()

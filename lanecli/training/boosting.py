@@ -54,7 +54,7 @@ def _error(decision: Decision, mask: np.ndarray, label_map: LabelMap) -> float:
     valid = mask != IGNORE_ID
     if decision.labels is not None:
         found = label_planes(decision.labels, len(label_map.classes))
-        truth = label_map.planes(mask) == 1
+        truth = label_map.split_labels(mask) == 1
     else:
         background = -1 if label_map.background is None else label_map.background
         classes = np.arange(len(label_map.classes))[:, None, None]

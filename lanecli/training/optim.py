@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lanecli.config import OptimConfig, ScheduleConfig
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.registry import Registry
 
 if TYPE_CHECKING:  # names of optimisers are listed without importing torch
@@ -100,7 +100,7 @@ def build_optimiser(config: OptimConfig, network: Network, *, fused: bool = True
     for argument in config.args:
         if argument not in known:
             raise InputError(
-                f"optimiser '{name}' takes no argument '{argument}' in optim.args{nearest(argument, known)}"
+                f"optimiser '{name}' takes no argument '{argument}' in optim.args{did_you_mean(argument, known)}"
             )
     arguments = {**_DEFAULTS.get(name, {}), **config.args}
     if fused and "fused" in known and "foreach" not in arguments:
@@ -175,7 +175,7 @@ def build_schedule(config: ScheduleConfig, steps: int) -> Callable[[int], float]
     known = list(inspect.signature(schedule).parameters)[1:]
     for argument in config.args:
         if argument not in known:
-            raise InputError(f"schedule '{config.name}' takes no argument '{argument}'{nearest(argument, known)}")
+            raise InputError(f"schedule '{config.name}' takes no argument '{argument}'{did_you_mean(argument, known)}")
     warmup = round(config.warmup * steps)
     try:
         start = schedule(0.0, **config.args)

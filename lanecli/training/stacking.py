@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from lanecli.data.manifest import Sample
 from lanecli.errors import InputError
-from lanecli.inference.ensemble_fit import FittedEnsemble, Progress, held_out, path_in, write_ensemble
+from lanecli.inference.ensemble_fit import FittedEnsemble, Progress, held_out, member_path, write_ensemble
 from lanecli.inference.ensemble_weights import likelihoods
 from lanecli.inference.ensemble_weights import negative_log_likelihood as nll
 from lanecli.inference.evaluate import on_dataset
-from lanecli.inference.meta import INPUTS, MetaModel, features_of, learner_inputs, picture_inputs
-from lanecli.inference.pixel_sample import PixelSample, asking, gather
+from lanecli.inference.meta import INPUTS, MetaModel, learner_inputs, learner_width, picture_inputs
+from lanecli.inference.pixel_sample import PixelSample, answer_function, sample_pixels
 from lanecli.inference.recipe import Recipe
 from lanecli.labels import LabelMap
 from lanecli.training.out_of_fold import OutOfFold
@@ -72,22 +72,22 @@ def fit_stack(
         kept = OutOfFold(models, root)
         samples, label_map = kept.samples, kept.label_map
         answer = kept.asking(lambda planes: learner_inputs(planes, label_map, inputs, context))
-        members = [{"model": path_in(model, out), "learner": learner} for model, learner in kept.members]
+        members = [{"model": member_path(model, out), "learner": learner} for model, learner in kept.members]
     else:
         dataset, samples, notes = held_out(models, root, split)
         predictor = on_dataset(Recipe(tuple(models), combine="mean", device=device).open(), dataset)
         label_map = predictor.label_map
         if not label_map.same_classes(dataset.label_map):
             raise InputError(f"{root} has its classes in another order than {models[0]}: name another model first")
-        asked = asking(predictor, lambda planes: learner_inputs(planes, label_map, inputs, context))
+        asked = answer_function(predictor, lambda planes: learner_inputs(planes, label_map, inputs, context))
 
         def answer(frame: Any, places: np.ndarray, _number: int) -> list[np.ndarray]:
             return asked(frame, places)
 
-        members = [{"model": path_in(model, out), "learner": number} for number, model in enumerate(models)]
+        members = [{"model": member_path(model, out), "learner": number} for number, model in enumerate(models)]
     repeats = 2 if context > 1 else 1
-    width = features_of(inputs, len(label_map.plane_classes))
-    sample = gather(
+    width = learner_width(inputs, len(label_map.plane_classes))
+    sample = sample_pixels(
         samples,
         answer,
         shown=(lambda rgb: picture_inputs(rgb, context)) if "picture" in inputs else None,

@@ -9,7 +9,7 @@ import torch
 from lanecli.config import Config, LossTerm
 from lanecli.data.dataset import EvaluationSet, Source, TrainingSet
 from lanecli.data.unlabelled import is_answers
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.labels import LabelMap
 from lanecli.losses import LOSSES, build_loss
 from lanecli.modelfile import ModelSpec, read_spec
@@ -60,7 +60,7 @@ class Stage:
             raise InputError(f"stage {number + 1}: its data has other classes than stage {number}'s")
         scores = score_names(self.spec.label_map)
         if config.train.best not in scores:
-            raise InputError(f"train.best={config.train.best} is no score{nearest(config.train.best, scores)}")
+            raise InputError(f"train.best={config.train.best} is no score{did_you_mean(config.train.best, scores)}")
         geometry = self._data.network_geometry(config)
         self.training = TrainingSet(
             self._data.training,

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lanecli.config import Config, load_config
 from lanecli.data.manifest import safe_relative
-from lanecli.errors import InputError, nearest
+from lanecli.errors import InputError, did_you_mean
 from lanecli.overrides import Loader
 from lanecli.textfiles import read_yaml
 
@@ -113,7 +113,7 @@ def _checked(tree: Any, path: Path) -> SweepFile:
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))
-        hint = nearest(place, SweepFile.model_fields) if fault["type"] == "extra_forbidden" else ""
+        hint = did_you_mean(place, SweepFile.model_fields) if fault["type"] == "extra_forbidden" else ""
         raise InputError(f"{path}: {place}: {fault['msg']}{hint}") from error
 
 

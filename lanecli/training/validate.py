@@ -76,7 +76,7 @@ def validate(
             found = answers(logits, label_map)
             if label_map.multilabel:
                 labels = np.stack([decision.labels for decision in found if decision.labels is not None])
-                counts.update(label_planes(labels, len(label_map.classes)), label_map.planes(masks.numpy()))
+                counts.update(label_planes(labels, len(label_map.classes)), label_map.split_labels(masks.numpy()))
             else:
                 counts.update(np.stack([decision.class_map for decision in found]), masks.numpy())
     counts.counts = processes.total(torch.from_numpy(counts.counts)).numpy()

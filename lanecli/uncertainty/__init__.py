@@ -1,5 +1,5 @@
-"""How far to trust each pixel: the formulas, and what they have to learn from training pictures.
+"""How far to trust each pixel: the formulas, and the statistics that some of them need from training pictures.
 
-Everything here takes and gives NumPy arrays, but for :mod:`lanecli.uncertainty.graph`, whose torch modules compute the
-same inside a network's graph. Probabilities come as *planes*: see :mod:`lanecli.uncertainty.entropy`.
+Everything here takes and returns NumPy arrays, except :mod:`lanecli.uncertainty.graph`, whose torch modules compute the
+same inside a network's graph. Probabilities are given as *planes*: see :mod:`lanecli.uncertainty.entropy`.
 """

@@ -1,4 +1,4 @@
-"""Pictures made strange on purpose, at five strengths: noise, blur, fog. For telling whether a model notices."""
+"""Corrupts pictures with noise, blur or fog of five strengths, to test whether a model notices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _blur(picture: np.ndarray, strength: int, rng: np.random.Generator) -> np.nd
 
 
 def _fog(picture: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    # thick at the horizon, which is assumed in the middle, thinner towards the car
+    # thick at the horizon, assumed in the middle of the picture, and thinner towards the car
     rows = np.linspace(0, 1, picture.shape[0])[:, None, None]
     hidden = _FOG[strength - 1] * np.clip(1.5 - rows, 0, 1)
     return picture * (1 - hidden) + _WHITE * hidden
@@ -37,13 +37,13 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray, int, np.random.Generator], np.ndarr
 
 
 def corrupt(picture: np.ndarray, kind: str, strength: int, seed: int = 0) -> np.ndarray:
-    """A strange version of a picture.
+    """Return a corrupted version of a picture.
 
     Args:
         picture: (H, W, 3) uint8.
         kind: one of :data:`CORRUPTIONS`.
         strength: 1 to 5.
-        seed: of the noise.
+        seed: seed of the noise.
 
     Returns:
         (H, W, 3) uint8, a new array; the same for the same arguments.

@@ -1,4 +1,4 @@
-"""Uncertainty inside a network's graph: torch modules that give one plane from features or logits of the same pass."""
+"""Uncertainty inside a network's graph: torch modules that compute one map from features or logits of the same pass."""
 
 from __future__ import annotations
 
@@ -21,31 +21,36 @@ if TYPE_CHECKING:
     from lanecli.models.build import Network
 
 CELL = 4
-"""Pixels a side of a cell of density and NECO: where features are finer, each cell has the mean of its middle ones."""
+"""Side, in pixels, of a cell of density and NECO: where features are finer, a cell has the mean of its middle ones."""
 
 
 @contextlib.contextmanager
 def _in_single(values: torch.Tensor) -> Iterator[torch.Tensor]:
-    """`values` in float32, with autocast off inside: half precision would drown a density in its rounding."""
+    """Give `values` in float32, with autocast off: in half precision a density would drown in rounding."""
     kind = values.device.type
     if torch.is_autocast_enabled(kind):
         with torch.autocast(kind, enabled=False):
             yield values.float()
-    else:  # no context at all, which the exporter would have to follow
+    else:  # no context, because the exporter would have to trace it
         yield values.float()
 
 
 class Cells(nn.Module):
-    """Features at a multiple of their stride: the mean of each cell's middle two by two.
+    """Features at a multiple of their stride: the mean of the middle two by two of each cell.
 
-    Not the mean of the whole cell, which would blur thin markings into their surroundings; and the middle, so that the
-    result lies on the cells' centres. A convolution with gaps and not a slice, which would copy the whole map.
+    The mean of a whole cell would blur thin markings into their surroundings; that of the middle also lies on the
+    cell's centre. A strided convolution is used because slicing would copy the whole map.
     """
 
     taps: torch.Tensor
 
     def __init__(self, channels: int, step: int) -> None:
-        """Args: channels: D; step: features a side of a cell: 1, which changes nothing, or an even number."""
+        """Set up.
+
+        Args:
+            channels: D.
+            step: features along a side of a cell: 1, which changes nothing, or an even number.
+        """
         super().__init__()
         self.step = step
         side = step // 2 + 1
@@ -54,17 +59,17 @@ class Cells(nn.Module):
         self.register_buffer("taps", taps, persistent=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, D, h, w), h and w multiples of the step, to (N, D, h / step, w / step)."""
+        """Reduce (N, D, h, w), with h and w multiples of the step, to (N, D, h / step, w / step)."""
         if self.step == 1:
             return features
         return F.conv2d(features, self.taps, stride=self.step, groups=self.taps.shape[0])
 
 
 class LogDensity(Output):
-    """The log density of features under one Gaussian a class, :meth:`ClassGaussians.log_density`, as 1x1 convolutions.
+    """:meth:`ClassGaussians.log_density`, the log density under one Gaussian per class, as 1x1 convolutions.
 
-    Whitening is one convolution for all classes: with the Cholesky factor L of a covariance, L^-1 (x - m) has squares
-    that sum to the Mahalanobis distance. Where features are reduced, their projection is multiplied into it.
+    Whitening is one convolution for all classes: with the Cholesky factor L of a covariance, the squares of L^-1 (x -
+    m) sum to the Mahalanobis distance. If features are reduced, that convolution includes their projection.
     """
 
     needs: tuple[str, ...] = ("features",)
@@ -73,12 +78,13 @@ class LogDensity(Output):
     constant: torch.Tensor
 
     def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
-        """Set up with buffers of the right shapes, to be loaded or :meth:`fill`\\ ed.
+        """Set up with buffers of the right shapes, whose values are loaded or set by :meth:`fill`.
 
         Args:
-            spec: of the model.
-            network: its ``feature_channels`` are taken.
-            arguments: ``groups``: Gaussians; ``components``: k of each; ``step``: features a side of a cell.
+            spec: specification of the model.
+            network: the network; its ``feature_channels`` are used.
+            arguments: ``groups``: number of Gaussians; ``components``: k of each; ``step``: features along a side of a
+                cell.
         """
         super().__init__(spec, network, arguments)
         self.groups, self.components = int(arguments["groups"]), int(arguments["components"])
@@ -118,18 +124,18 @@ class LogDensity(Output):
         buffer = self.get_buffer(name)
         buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
 
-    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """``features`` (N, D, h, w) to the log density (N, h / step, w / step), float32, nats."""
-        with _in_single(found["features"]) as features:
+    def forward(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the log density, (N, h / step, w / step), float32, nats, of ``features`` (N, D, h, w)."""
+        with _in_single(outputs["features"]) as features:
             return self.of_cells(self.cells(features))
 
     def of_cells(self, cells: torch.Tensor) -> torch.Tensor:
-        """The log density (N, h, w) of cells' features (N, D, h, w), float32."""
+        """Return the log density, (N, h, w), of cells' features (N, D, h, w), float32."""
         if self.reduced:
             cells = F.conv2d(cells, self.get_buffer("basis"), self.get_buffer("basis_offset"))
         white = F.conv2d(cells, self.whitening, self.offset)
         each = F.conv2d(white * white, self.get_buffer("halves"), self.constant)
-        # the largest is taken off by hand: not every runtime's log-sum-exp does, and these lie in the hundreds
+        # subtract the largest explicitly: not every runtime's log-sum-exp does, and these values lie in the hundreds
         highest = each.amax(1, keepdim=True)
         return (highest + (each - highest).exp().sum(1, keepdim=True).log())[:, 0]
 
@@ -140,13 +146,18 @@ class Energy(Output):
     needs: tuple[str, ...] = ("logits",)
 
     def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
-        """Args: spec: its label map says which formula; network, arguments: not used."""
+        """Set up.
+
+        Args:
+            spec: specification of the model; its label map selects the formula.
+            network, arguments: not used.
+        """
         super().__init__(spec, network, arguments)
         self.multilabel = spec.label_map.multilabel
 
-    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """``logits`` (N, C, h, w) to (N, h, w)."""
-        logits = found["logits"].float()
+    def forward(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the energy, (N, h, w), of ``logits`` (N, C, h, w)."""
+        logits = outputs["logits"].float()
         if self.multilabel:
             return -F.softplus(logits).sum(1)
         highest = logits.amax(1, keepdim=True)
@@ -159,13 +170,18 @@ class Entropy(Output):
     needs: tuple[str, ...] = ("logits",)
 
     def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
-        """Args: spec: its label map says which formula; network, arguments: not used."""
+        """Set up.
+
+        Args:
+            spec: specification of the model; its label map selects the formula.
+            network, arguments: not used.
+        """
         super().__init__(spec, network, arguments)
         self.multilabel = spec.label_map.multilabel
 
-    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """``logits`` (N, C, h, w) to (N, h, w), nats."""
-        logits = found["logits"].float()
+    def forward(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the entropy, (N, h, w), nats, of ``logits`` (N, C, h, w)."""
+        logits = outputs["logits"].float()
         if self.multilabel:
             return (F.softplus(logits) - logits * logits.sigmoid()).mean(1)
         shifted = logits - logits.amax(1, keepdim=True)
@@ -182,12 +198,12 @@ class Neco(Output):
     offset: torch.Tensor
 
     def __init__(self, spec: ModelSpec, network: Network, arguments: Mapping[str, Any]) -> None:
-        """Set up with buffers of the right shapes, to be loaded or :meth:`fill`\\ ed.
+        """Set up with buffers of the right shapes, whose values are loaded or set by :meth:`fill`.
 
         Args:
-            spec: of the model.
-            network: its ``feature_channels`` are taken.
-            arguments: ``components``: d; ``step``: features a side of a cell.
+            spec: specification of the model.
+            network: the network; its ``feature_channels`` are used.
+            arguments: ``components``: d; ``step``: features along a side of a cell.
         """
         super().__init__(spec, network, arguments)
         channels, components = network.feature_channels, int(arguments["components"])
@@ -206,13 +222,13 @@ class Neco(Output):
             buffer = self.get_buffer(name)
             buffer.copy_(torch.from_numpy(values).reshape(buffer.shape))
 
-    def forward(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """``features`` (N, D, h, w) to (N, h / step, w / step), 0 to 1."""
-        with _in_single(found["features"]) as features:
+    def forward(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return NECO, (N, h / step, w / step), 0 to 1, of ``features`` (N, D, h, w)."""
+        with _in_single(outputs["features"]) as features:
             return self.of_cells(self.cells(features))
 
     def of_cells(self, cells: torch.Tensor) -> torch.Tensor:
-        """NECO (N, h, w) of cells' features (N, D, h, w), float32."""
+        """Return NECO, (N, h, w), of cells' features (N, D, h, w), float32."""
         scale, shift = (self.get_buffer(name).view(1, -1, 1, 1) for name in ("scale", "shift"))
         standard = cells * scale + shift
         inside = F.conv2d(standard, self.weight)

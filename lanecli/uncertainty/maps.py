@@ -1,4 +1,4 @@
-"""The named maps of uncertainty: what each means, which of its ends is the doubtful one, and where it is drawn from."""
+"""The named maps of uncertainty: what each means, which end is the doubtful one, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 
 @dataclass(frozen=True)
 class MapKind:
-    """What is known of one kind of map.
+    """Properties of one kind of map.
 
     Attributes:
-        title: for legends and plots.
-        sign: 1 where high values are doubtful, -1 where low ones are.
-        bounded: whether its values lie between 0 and the largest entropy, so that one threshold means the same for
-            every model of the same classes.
-        drawn: share of the largest entropy that is drawn as wholly doubtful; mutual information seldom comes near it.
+        title: title for legends and plots.
+        sign: 1 if high values are doubtful, -1 if low ones are.
+        bounded: whether its values lie between 0 and the largest entropy, so that a threshold means the same for every
+            model with the same classes.
+        drawn_share: share of the largest entropy that is drawn as wholly doubtful; mutual information seldom comes near
+            the largest entropy.
     """
 
     title: str
     sign: int
     bounded: bool
-    drawn: float = 1.0
+    drawn_share: float = 1.0
 
 
 MAPS: dict[str, MapKind] = {
@@ -33,31 +34,35 @@ MAPS: dict[str, MapKind] = {
     "energy": MapKind("energy", 1, False),
     "neco": MapKind("NECO", -1, False),
 }
-"""By the names predictions, files and exported graphs give them."""
+"""Maps by their names in predictions, files and exported graphs."""
 
 
 DOUBTFUL = "doubtful"
-"""Not an uncertainty but what came of one: 1 where a pixel was left undecided, else 0 (`predict --certain`)."""
+"""Not an uncertainty but a result of one: 1 where a pixel was left undecided, else 0 (`predict --certain`)."""
 
 
 def map_kind(name: str) -> MapKind:
-    """What is known of map `name`; of one that is not listed, that high values are doubtful."""
+    """Return the properties of map `name`; a map that is not listed is doubtful at high values."""
     return MAPS.get(name) or MapKind(name, 1, False)
 
 
-def measured(names: Iterable[str]) -> list[str]:
-    """The names that are maps of uncertainty, in their order: the measure's first one is the one that is drawn."""
+def uncertainty_maps(names: Iterable[str]) -> list[str]:
+    """Return the names that are maps of uncertainty, in their order. The first one is the one that is drawn."""
     return [name for name in names if name != DOUBTFUL]
 
 
 def doubt(name: str, values: np.ndarray) -> np.ndarray:
-    """A map's values turned so that **high is uncertain**, the one direction metrics, thresholds and colours know.
+    """Return a map's values with the sign for which **high is uncertain**, as metrics, thresholds and colours expect.
 
     Args:
-        name: of the map: entropies and energy stay as they are, densities and NECO change their sign.
+        name: name of the map: entropies and energy keep their sign, densities and NECO change it.
         values: of any shape.
 
     Returns:
-        The same shape and dtype; the very array where nothing changes.
+        The same shape and dtype; the very same array if the sign is kept.
+
+    Example:
+        >>> doubt("neco", np.array([0.25]))
+        array([-0.25])
     """
     return values if map_kind(name).sign > 0 else -values

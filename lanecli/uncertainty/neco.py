@@ -1,4 +1,4 @@
-"""NECO: how much of a feature lies in the directions that training features fill."""
+"""NECO: how much of a feature lies in the directions that the training features occupy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from lanecli.uncertainty.statistics import Moments
 
 EXPLAINED = 0.9
-"""Share of the training features' variance that the kept principal components hold at least."""
+"""Least share of the training features' variance that the kept principal components explain."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class PrincipalSpace:
     """The principal components of standardised training features.
 
     Attributes:
-        mean: (D,) of each channel over the training pixels.
-        std: (D,) likewise; 1 where a channel never changed.
+        mean: (D,) mean of each channel over the training pixels.
+        std: (D,) standard deviation of each channel; 1 where a channel never changed.
         components: (d, D) orthonormal rows, the directions of largest variance first.
     """
 
@@ -27,11 +27,13 @@ class PrincipalSpace:
     components: np.ndarray
 
     def neco(self, features: np.ndarray) -> np.ndarray:
-        """NECO of each pixel: ||P z|| / ||z|| of the standardised feature z, 0 to 1; low where it is unlike training.
+        """Return NECO of each pixel,
 
-        Ben Ammar et al., "NECO: NEural Collapse Based Out-of-distribution detection", arXiv 2310.06823, equation 6,
-        on standardised features as in their code. The factor they add for some networks, the largest logit, is left
-        out: `energy` already holds it.
+
+
+        Ben Ammar et al., "NECO: NEural Collapse Based Out-of-distribution detection", arXiv 2310.06823, equation 6, on
+        standardised features as in their code. The factor they multiply by for some networks, the largest logit, is
+        left out: `energy` already reflects it.
 
         Args:
             features: (D, …) float.
@@ -46,10 +48,10 @@ class PrincipalSpace:
 
 
 def principal_space(moments: Moments, explained: float = EXPLAINED) -> PrincipalSpace:
-    """The fewest principal components that hold the share `explained` of the standardised features' variance.
+    """Return the fewest principal components that explain the share `explained` of the standardised features' variance.
 
     Args:
-        moments: of all training pixels' features together.
+        moments: moments of all training pixels' features together.
         explained: above 0, below 1.
     """
     covariance = moments.covariance()

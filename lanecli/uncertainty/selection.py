@@ -1,4 +1,4 @@
-"""Which frames to label next: the most doubtful ones, spread out so that no two say the same."""
+"""Chooses the frames to label next: the most doubtful ones, spread out so that no two are alike."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import numpy as np
 SCORES = ("mean", "tail", "peak")
 SPREADS = ("greedy", "clusters", "none")
 TAIL = 0.05
-"""The share of a frame's pixels, the most doubtful ones, that the score ``tail`` averages over."""
+"""Share of a frame's pixels, the most doubtful ones, that the score ``tail`` averages over."""
 
 
 def frame_scores(doubt: np.ndarray) -> dict[str, float]:
-    """How doubtful a frame is, by each of :data:`SCORES`.
+    """Return how doubtful a frame is, by each of :data:`SCORES`.
 
     Args:
         doubt: (H, W) float, high where uncertain.
 
     Returns:
-        ``mean`` over all pixels; ``tail``, over the most doubtful twentieth, which a small object cannot drown in the
-        background; ``peak``, the 99.9th percentile.
+        ``mean`` over all pixels; ``tail`` over the most doubtful twentieth, so that the background cannot hide a small
+        object; ``peak``, the 99.9th percentile.
     """
     flat = doubt.ravel()
     count = max(1, round(TAIL * flat.size))
@@ -30,8 +30,8 @@ def frame_scores(doubt: np.ndarray) -> dict[str, float]:
     }
 
 
-def describe(features: np.ndarray) -> np.ndarray:
-    """A frame in a few numbers: mean and standard deviation of each feature channel, left, middle and right.
+def describe_frame(features: np.ndarray) -> np.ndarray:
+    """Describe a frame: mean and standard deviation of each feature channel on the left, in the middle, on the right.
 
     Args:
         features: (D, h, w) float.
@@ -43,17 +43,17 @@ def describe(features: np.ndarray) -> np.ndarray:
     return np.concatenate([stat(part, 1) for part in parts for stat in (np.mean, np.std)]).astype(np.float32)
 
 
-def choose(scores: np.ndarray, descriptions: np.ndarray, count: int, spread: str = "greedy") -> list[int]:
-    """The frames to label, the first most worth it.
+def choose_frames(scores: np.ndarray, descriptions: np.ndarray, count: int, spread: str = "greedy") -> list[int]:
+    """Return the indices of the frames to label, the one most worth it first.
 
     Args:
         scores: (n,) how doubtful each frame is.
-        descriptions: (n, d) a frame's features; each dimension counts alike.
-        count: how many to choose; all where there are fewer.
-        spread: ``greedy`` takes the most doubtful frame, then again and again the one whose doubt (its rank, 0 to 1)
-            times its distance to the nearest one taken is largest (k-center greedy of Sener and Savarese, arXiv
-            1708.00489, weighed by doubt); ``clusters`` parts the frames into `count` groups of alike ones and takes the
-            most doubtful of each; ``none`` the most doubtful, however alike.
+        descriptions: (n, d) a description of each frame's features; every dimension has the same weight.
+        count: how many to choose; all frames if there are fewer.
+        spread: ``greedy`` takes the most doubtful frame, then again and again the one with the largest product of doubt
+            (its rank, 0 to 1) and distance to the nearest chosen one (k-center greedy of Sener and Savarese, arXiv
+            1708.00489, weighted by doubt); ``clusters`` divides the frames into `count` clusters and takes the most
+            doubtful frame of each; ``none`` takes the most doubtful frames, however alike they are.
 
     Raises:
         ValueError: there is no such rule.
@@ -63,42 +63,42 @@ def choose(scores: np.ndarray, descriptions: np.ndarray, count: int, spread: str
     order = np.argsort(-scores, kind="stable")
     if spread == "none" or count == number:
         return [int(i) for i in order[:count]]
-    places = (descriptions - descriptions.mean(0)) / np.maximum(descriptions.std(0), 1e-9)
+    points = (descriptions - descriptions.mean(0)) / np.maximum(descriptions.std(0), 1e-9)
     if spread == "clusters":
-        return _best_of_clusters(scores, places, order, count)
+        return _best_of_clusters(scores, points, order, count)
     if spread != "greedy":
-        raise ValueError(f"no rule '{spread}'")
+        raise ValueError(f"there is no spread '{spread}'")
     ranks = np.empty(number)
     ranks[order] = np.linspace(1, 0, number) if number > 1 else 1.0
     chosen = [int(order[0])]
-    distance = np.linalg.norm(places - places[chosen[0]], axis=1)
+    distance = np.linalg.norm(points - points[chosen[0]], axis=1)
     while len(chosen) < count:
         gain = ranks * distance
         gain[chosen] = -1.0
         following = int(gain.argmax())
         chosen.append(following)
-        distance = np.minimum(distance, np.linalg.norm(places - places[following], axis=1))
+        distance = np.minimum(distance, np.linalg.norm(points - points[following], axis=1))
     return chosen
 
 
-def _best_of_clusters(scores: np.ndarray, places: np.ndarray, order: np.ndarray, count: int) -> list[int]:
-    """k-means from the greedy k-centers, then the most doubtful frame of each cluster."""
+def _best_of_clusters(scores: np.ndarray, points: np.ndarray, order: np.ndarray, count: int) -> list[int]:
+    """Run k-means from the greedy k-centers and return the most doubtful frame of each cluster."""
     centers = [int(order[0])]
-    distance = np.linalg.norm(places - places[centers[0]], axis=1)
+    distance = np.linalg.norm(points - points[centers[0]], axis=1)
     while len(centers) < count:
         centers.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.linalg.norm(places - places[centers[-1]], axis=1))
-    means = places[centers]
-    nearest = np.zeros(len(places), int)
+        distance = np.minimum(distance, np.linalg.norm(points - points[centers[-1]], axis=1))
+    means = points[centers]
+    nearest = np.zeros(len(points), int)
     for _ in range(25):
-        gaps = ((places**2).sum(1)[:, None] - 2 * places @ means.T) + (means**2).sum(1)
+        gaps = ((points**2).sum(1)[:, None] - 2 * points @ means.T) + (means**2).sum(1)
         nearest = gaps.argmin(1)
-        moved = np.stack([places[nearest == k].mean(0) if (nearest == k).any() else means[k] for k in range(count)])
+        moved = np.stack([points[nearest == k].mean(0) if (nearest == k).any() else means[k] for k in range(count)])
         if np.array_equal(moved, means):
             break
         means = moved
     best = [
         int(max(np.flatnonzero(nearest == k), key=lambda i: scores[i])) for k in range(count) if (nearest == k).any()
     ]
-    rest = [int(i) for i in order if i not in best][: count - len(best)]  # of frames all alike, clusters stay empty
+    rest = [int(i) for i in order if i not in best][: count - len(best)]  # clusters can be empty if frames are equal
     return sorted(best + rest, key=lambda i: -scores[i])

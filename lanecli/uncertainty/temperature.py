@@ -1,5 +1,8 @@
-"""One temperature for a model's logits, from held-out pictures: Guo et al., "On Calibration of Modern Neural Networks",
-arXiv 1706.04599. Logits are divided by it; since it is one positive number, no pixel changes its class."""
+"""Fits one temperature to a model's logits on held-out pictures.
+
+Guo et al., "On Calibration of Modern Neural Networks", arXiv 1706.04599. Logits are divided by the temperature. It is a
+single positive number, so no pixel changes its class.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,30 @@ from lanecli.errors import InputError
 from lanecli.labels import IGNORE_ID, LabelMap
 
 PIXELS = 1 << 19
-"""Pixels kept at most: the standard error of their mean log-likelihood is then some 0.1 % of its spread."""
+"""Largest sample, in pixels: the standard error of its mean log-likelihood is some 0.1 % of the spread."""
 SMALLEST, LARGEST = 0.02, 50.0
-"""Temperatures that are looked at: where every pixel is right, ever smaller ones would fit ever better."""
+"""Range of temperatures: if every pixel is right, ever smaller temperatures would fit ever better."""
 
 
 class LogitSample:
-    """Logits and truths of a fixed number of pixels, drawn evenly from everything that is seen (reservoir sampling).
+    """Logits and truths of a fixed number of pixels, drawn evenly from all pixels seen (reservoir sampling).
 
-    Vitter, "Random Sampling with a Reservoir", 1985: whatever the number of pictures, every pixel that counts has the
-    same chance to be kept, and memory stays at ``pixels`` logits.
+    Vitter, "Random Sampling with a Reservoir", 1985: however many pictures there are, every labelled pixel has the same
+    chance to be kept, and memory stays at ``pixels`` logits.
+
+    Attributes:
+        seen: number of labelled pixels seen so far.
+        capacity: most pixels kept.
     """
 
     def __init__(self, label_map: LabelMap, pixels: int = PIXELS, seed: int = 0) -> None:
-        """Args: label_map: of masks and logits; pixels: kept at most; seed: of the draw."""
+        """Start without a pixel.
+
+        Args:
+            label_map: label map of masks and logits.
+            pixels: most pixels to keep.
+            seed: seed of the draw.
+        """
         self._label_map = label_map
         self._rng = np.random.default_rng(seed)
         self._logits = np.zeros((len(label_map.classes), pixels), np.float32)
@@ -34,22 +47,22 @@ class LogitSample:
 
         Args:
             logits: (C, H, W) float, not yet divided by a temperature.
-            mask: (H, W) uint8 train ids, or bits of several labels; `IGNORE_ID` counts nowhere.
+            mask: (H, W) uint8 train ids, or label bits; `IGNORE_ID` counts nowhere.
         """
         counted = np.flatnonzero(mask.ravel() != IGNORE_ID)
         capacity = len(self._truth)
-        places = np.arange(self.seen, self.seen + len(counted))
-        # the first fill the reservoir; pixel number n after them takes a random one's place with probability capacity/n
-        late = places >= capacity
-        places[late] = (self._rng.random(late.sum()) * (places[late] + 1)).astype(np.int64)
-        kept = places < capacity
+        slots = np.arange(self.seen, self.seen + len(counted))
+        # the first pixels fill the reservoir; pixel number n then reslots a random one with probability capacity/n
+        late = slots >= capacity
+        slots[late] = (self._rng.random(late.sum()) * (slots[late] + 1)).astype(np.int64)
+        kept = slots < capacity
         taken = counted[kept]
-        self._logits[:, places[kept]] = logits.reshape(len(logits), -1)[:, taken]
-        self._truth[places[kept]] = mask.ravel()[taken]
+        self._logits[:, slots[kept]] = logits.reshape(len(logits), -1)[:, taken]
+        self._truth[slots[kept]] = mask.ravel()[taken]
         self.seen += len(counted)
 
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        """What was kept, (C, n) float64 logits and (n,) uint8 truths; of several labels, each label's two cases.
+        """Return (C, n) float64 logits and (n,) uint8 truths; for multi-label maps, each label is two classes.
 
         Raises:
             InputError: no pixel was seen.
@@ -65,7 +78,7 @@ class LogitSample:
         return logits, truth
 
     def fit(self) -> tuple[float, float, float]:
-        """The temperature with the least negative log-likelihood; with that of 1, and its own, in nats a pixel.
+        """Return the best temperature, and the negative log-likelihoods at 1 and at it, in nats per pixel.
 
         Raises:
             InputError: no pixel was seen.
@@ -78,10 +91,10 @@ class LogitSample:
 
 
 def likelihood(logits: np.ndarray, truth: np.ndarray, temperature: float) -> tuple[float, float, float]:
-    """Mean negative log-likelihood of softmax(logits / T), and its first and second derivative by 1 / T.
+    """Return the mean negative log-likelihood of softmax(logits / T), and its first and second derivative by 1 / T.
 
-    With b = 1 / T it is ln sum_c exp(b l_c) - b l_truth, convex in b: the first derivative is E[l] - l_truth and the
-    second Var[l] under the softmax.
+    With b = 1 / T it is ln sum_c exp(b l_c) - b l_truth, which is convex in b. The first derivative is E[l] - l_truth
+    and the second Var[l], under the softmax.
 
     Args:
         logits: (C, n) float64.
@@ -99,9 +112,9 @@ def likelihood(logits: np.ndarray, truth: np.ndarray, temperature: float) -> tup
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature between `SMALLEST` and `LARGEST` with the least negative log-likelihood.
+    """Return the temperature between `SMALLEST` and `LARGEST` with the least negative log-likelihood.
 
-    Newton's method in 1 / T, kept inside a bracket that halves where a step would leave it.
+    It is found by Newton's method in 1 / T, inside a bracket that is halved where a step would leave it.
 
     Args:
         logits: (C, n) float64.

@@ -94,7 +94,7 @@ def test_several_labels_at_once_are_refused(tmp_path: Path) -> None:
     several = replace(backend.spec.label_map, name="both", multilabel=True)
     backend.spec = replace(backend.spec, label_map=several)
     member = Member(backend, backend.spec.geometry, several)
-    with pytest.raises(InputError, match="'both' holds several at once"):
+    with pytest.raises(InputError, match="'both' is multi-label"):
         Predictor([member], Mean(), steps=[DenseCrf()])
 
 

@@ -48,7 +48,7 @@ def test_pictures_and_missing_masks(cli: Cli, tmp_path: Path) -> None:
     write_mask(tmp_path / "m" / "b.mask.png", mask[:16])
     done = cli("overlay", tmp_path / "in", "--masks", tmp_path / "m", "--out", tmp_path / "both")
     assert done.code == 2
-    assert "64x16, its frame 64x32" in done.err
+    assert "64x16, but its frame is 64x32" in done.err
 
 
 def test_frames_without_a_mask_are_said(cli: Cli, stripe_video: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_culane_by_list_and_together(cli: Cli, lanes: Path) -> None:
     assert document["lists"]["test7_cross"]["recall"] == -1
     assert document["lists"]["test7_cross"]["not_defined"] == ["recall", "f1"]
     assert document["size"] == [1640, 590]
-    assert "warning: entries that lead to no file on either side (counted as nothing): 1" in done.err
+    assert "warning: entries without a file on either side (not counted): 1" in done.err
     lines = cli("score", "culane", lanes / "gt", lanes / "pred", "--list", lanes / "lists").out.splitlines()
     assert re.fullmatch(r"test7_cross +0 +1 +0 +0 +not defined \(-1\) +not defined \(0\)", lines[2])
     assert lines[3].split()[:4] == ["all", "2", "2", "0"]
@@ -105,7 +105,7 @@ def test_openlane_and_llamas(cli: Cli, tmp_path: Path) -> None:
     assert (found["tp"], found["f1"], found["categories"]) == (1, 1, False)
     done = cli("score", "llamas", tmp_path / "gt", tmp_path / "pred")
     assert (done.code, done.out) == (2, "")
-    assert "no LLAMAS label" in done.err or "no prediction" in done.err
+    assert "not a LLAMAS label" in done.err or "prediction cannot be read" in done.err
 
 
 def test_every_score_is_a_command_and_is_listed(cli: Cli) -> None:

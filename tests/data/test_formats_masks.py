@@ -93,7 +93,7 @@ def test_unknown_id_is_refused_with_file_count_and_nearest(tmp_path: Path) -> No
     root = competition_tree(tmp_path / "src")
     bad = root / "Gray_Label/Label_road02/Label/Record002/Camera 5/170927_2_Camera_5_bin.png"
     ids(bad, block(SIZE, 199, 0, 0, 3, 2))
-    with pytest.raises(InputError, match=r"id 199 \(6 pixels\).*nearest known is id 200 \('dividing'\)") as error:
+    with pytest.raises(InputError, match=r"id 199 \(6 pixels\).*nearest known value is id 200 \('dividing'\)") as error:
         prepare("apolloscape", root, tmp_path / "out")
     assert str(bad) in str(error.value)
 
@@ -162,7 +162,7 @@ def test_comma10k_with_alpha_and_official_validation_names(tmp_path: Path) -> No
 
 def test_comma10k_misread_road_colour_is_refused(tmp_path: Path) -> None:
     root = comma_tree(tmp_path / "src", (128, 32, 32, 255))
-    with pytest.raises(InputError, match=r"colour \(128, 32, 32\) \(1 pixels\).*nearest known is \(64, 32, 32\)"):
+    with pytest.raises(InputError, match=r"colour \(128, 32, 32\) \(1 pixels\).*nearest known value is \(64, 32, 32\)"):
         prepare("comma10k", root, tmp_path / "out")
 
 
@@ -237,7 +237,7 @@ def test_bdd100k_lane_masks_are_bit_fields(tmp_path: Path) -> None:
 def test_bdd100k_lane_attributes_are_multilabel(tmp_path: Path) -> None:
     root = bdd_tree(tmp_path / "src", "lane", [255, 7 | 16, 4])
     info = prepare("bdd100k-lane", root, tmp_path / "out", classes="bdd100k-lane-attributes")
-    planes = info.label_map.planes(masks(info)["train/0000f77c-6257be58"])
+    planes = info.label_map.split_labels(masks(info)["train/0000f77c-6257be58"])
     assert dict(zip(info.label_map.names, planes[:, 0].tolist(), strict=True)) == {
         "background": [1, 0, 0],
         "lane line": [0, 1, 0],

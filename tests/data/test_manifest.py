@@ -111,7 +111,7 @@ def test_source_that_is_gone_is_named(info: DatasetInfo) -> None:
         ("manifest.csv", "image,mask,split,group\n", "names no sample"),
         ("dataset.yaml", "a: [", "not readable as YAML"),
         ("dataset.yaml", "a: 1", "no label_map"),
-        ("dataset.yaml", "label_map: {name: x}", "label map is not readable"),
+        ("dataset.yaml", "label_map: {name: x}", "label map cannot be read"),
     ],
 )
 def test_malformed_files_are_named(info: DatasetInfo, file: str, content: str, message: str) -> None:

@@ -90,7 +90,7 @@ def test_planes_by_hand() -> None:
     several = LabelMap("s", MAP.classes, background=None, multilabel=True)
     masks = np.array([[[0b000, 0b101], [0b010, 255]]], np.uint8)
     expected = [[[0, 1], [0, 255]], [[0, 0], [1, 255]], [[0, 1], [0, 255]]]
-    np.testing.assert_array_equal(several.planes(masks), np.array([expected], np.uint8))
+    np.testing.assert_array_equal(several.split_labels(masks), np.array([expected], np.uint8))
 
 
 def test_mirroring_swaps_bits_of_several_labels() -> None:

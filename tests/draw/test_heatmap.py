@@ -93,7 +93,7 @@ def test_wrong_maps_and_scales_are_refused():
     frame = grey(4, 6, False)
     with pytest.raises(LaneError, match="the frame"):
         HeatmapPainter("entropy", 0, 1).paint(frame, np.zeros((6, 4), np.float32))
-    with pytest.raises(LaneError, match="two different ends"):
+    with pytest.raises(LaneError, match="two different finite numbers"):
         HeatmapPainter("entropy", 1, 1)
     frame.writable = False
     with pytest.raises(LaneError, match="read-only"):

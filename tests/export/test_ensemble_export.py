@@ -14,7 +14,7 @@ import yaml
 from samples import Outcome
 
 from lanecli.data.synth import render_scene
-from lanecli.export.combine import untied
+from lanecli.export.combine import break_ties
 from lanecli.export.ensemble import _whole
 from lanecli.geometry import Geometry
 from lanecli.inference.meta import MetaModel
@@ -183,7 +183,7 @@ def test_what_has_no_place_in_a_graph_is_refused(cli: Cli, tmp_path: Path) -> No
     path.write_text(yaml.safe_dump({**tree, "combine": "stacking"}))
     done = cli("export", "onnx", path)
     assert done.code == 2
-    assert "names no meta-model" in done.err
+    assert "has no meta-model" in done.err
     assert not (tmp_path / "ens.onnx").exists()
 
 
@@ -195,5 +195,5 @@ def test_ties_are_decided_as_labels_decides_them(count: int) -> None:
     ties = rng.uniform(size=votes.shape).astype(np.float32)
     from lanecli.export.whole import chosen_classes
 
-    decided = untied(torch.from_numpy(votes[None]), torch.from_numpy(ties[None]), classes)
+    decided = break_ties(torch.from_numpy(votes[None]), torch.from_numpy(ties[None]), classes)
     assert np.array_equal(chosen_classes(decided, classes)[0], decide(votes, classes, ties).class_map)

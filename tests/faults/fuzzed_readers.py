@@ -236,8 +236,8 @@ def _record(folder: Path) -> Made:
 
     def read() -> None:
         again = JobRecord(folder, job)
-        again.earlier(source)
-        again.began(source)
+        again.earlier_report(source)
+        again.was_begun(source)
 
     return [folder / RECORD], read
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from samples import Outcome
 from test_predict_faults import pictures
 
-from lanecli.errors import InputError, LaneError, named, one_line, printable, reading
+from lanecli.errors import InputError, LaneError, one_line, printable, printable_name, reading
 from lanecli.media import write_picture
 
 Command = Callable[..., Outcome]
@@ -35,14 +35,17 @@ def test_nothing_that_is_shown_moves_the_cursor(text: str) -> None:
 def test_long_names_are_cut_in_the_middle() -> None:
     assert one_line("x" * 1200) == "x" * 1200
     assert len(one_line("x" * 10**6)) < 1300
-    assert named("a" * 50 + "b" * 50).startswith("a" * 50)
-    assert "…" in named("a" * 50 + "b" * 50)
+    assert printable_name("a" * 50 + "b" * 50).startswith("a" * 50)
+    assert "…" in printable_name("a" * 50 + "b" * 50)
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "x"), "f: not readable as JSON: byte 0xff at 2 is no UTF-8 text"),
+        (
+            UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "x"),
+            "f: not readable as JSON: byte 0xff at 2 is not UTF-8 text",
+        ),
         (RecursionError("maximum"), "f: not readable as JSON: it is nested too deeply"),
         (KeyError("name"), "f: not readable as JSON: 'name' is missing"),
         (OSError(errno.ENAMETOOLONG, "x", "f"), "f: not readable as JSON: File name too long"),
@@ -82,7 +85,7 @@ def test_the_catch_all_means_a_mistake_and_says_how_to_report_it(cli: Command, m
     outcome = cli("show", "lane")
     assert outcome.code == 1
     assert outcome.err == (
-        "error: ValueError: some\\nthing: this is a mistake in lanecli; please report it with the command and what it "
+        "error: ValueError: some\\nthing: this is a bug in lanecli; please report it with the command and what it "
         "prints as 'lanecli --debug …'\n"
     )
     monkeypatch.setenv("LANECLI_DEBUG", "1")
@@ -211,7 +214,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     outcome = cli(*words[command])
     assert outcome.code in (1, 2)
     assert outcome.err.splitlines()[-1].startswith(("error: ", "cannot"))
-    assert "mistake in lanecli" not in outcome.err
+    assert "bug in lanecli" not in outcome.err
     assert str(target) in outcome.err or str(target.parent) in outcome.err
 
 

@@ -42,7 +42,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     code = victim.end(120)
     assert code == 1, victim.err
     assert "Traceback" not in victim.err
-    assert "mistake in lanecli" not in victim.err
+    assert "bug in lanecli" not in victim.err
     assert any(word in victim.err for word in ("File too large", "cannot be written", "No space")), victim.err
     for path in out.rglob("*"):
         if path.is_file() and not path.name.startswith("."):

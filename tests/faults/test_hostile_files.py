@@ -87,7 +87,7 @@ def test_what_is_no_regular_file_is_refused_at_once(kind: str, command: str, bri
     }
     victim = Victim(*lines[command], cwd=tmp_path, memory=4 << 30)
     assert victim.end(90) == 2, victim.err
-    assert "mistake in lanecli" not in victim.err
+    assert "bug in lanecli" not in victim.err
     lines_said = victim.err.splitlines()
     assert lines_said[-1].startswith("error: ")
     named = lines_said[0] if command == "prepare" else lines_said[-1]  # each bad pair, then how many there are
@@ -165,7 +165,7 @@ def test_declared_sizes_are_checked_before_they_are_drawn(kind: str, side: int, 
     words = _layout(kind, tmp_path / "in", side)
     outcome = cli(*words, "--out", tmp_path / "out")
     assert outcome.code in (1, 2), outcome.err
-    assert "mistake in lanecli" not in outcome.err
+    assert "bug in lanecli" not in outcome.err
     assert outcome.err.splitlines()[-1].startswith("error: ")
 
 

@@ -20,8 +20,8 @@ from lanecli.data.fingerprint import fingerprint, joined, share_seen
 from lanecli.data.manifest import Sample, read_dataset
 from lanecli.geometry import Geometry
 from lanecli.inference.ensemble import read_ensemble
-from lanecli.inference.ensemble_weights import best_iou, foreground_iou, likelihoods, most_likely
-from lanecli.inference.pixel_sample import asking, gather
+from lanecli.inference.ensemble_weights import best_iou_weights, foreground_iou, likelihoods, most_likely_weights
+from lanecli.inference.pixel_sample import answer_function, sample_pixels
 from lanecli.inference.recipe import Recipe
 from lanecli.labelmaps import label_map
 from lanecli.labels import IGNORE_ID
@@ -69,7 +69,7 @@ def by_slsqp(given_: np.ndarray) -> np.ndarray:
 def test_weights_are_the_optimum(seed: int, members: int, pixels: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
     given_ = 1 / (1 + np.exp(-rng.normal(size=(members, pixels)) * spread - rng.normal(size=(members, 1))))
-    found, best = most_likely(given_), by_slsqp(given_)
+    found, best = most_likely_weights(given_), by_slsqp(given_)
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1, abs=1e-12)
 
@@ -82,12 +82,12 @@ def test_weights_are_the_optimum(seed: int, members: int, pixels: int, spread: f
 
 def test_a_member_that_only_hurts_gets_nothing() -> None:
     given_ = np.array([[0.9, 0.8, 0.7, 0.95], [0.5, 0.4, 0.3, 0.6], [0.1, 0.2, 0.1, 0.1]])
-    np.testing.assert_allclose(most_likely(given_), [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(most_likely_weights(given_), [1, 0, 0], atol=1e-12)
 
 
 def test_a_member_that_is_needed_once_is_kept() -> None:
     given_ = np.array([[0.9, 0.9, 0.9, 1e-9], [0.01, 0.01, 0.01, 0.9]])
-    found = most_likely(given_)
+    found = most_likely_weights(given_)
     np.testing.assert_allclose(found, by_slsqp(given_), atol=1e-4)
     assert 0.2 < found[1] < 0.3
 
@@ -120,7 +120,7 @@ def test_iou_is_searched_from_the_best_start() -> None:
     good = np.clip(0.3 * truth + 0.5 * noise[0], 0, 1)
     planes = np.stack([good, noise[1]])[:, None].astype(np.float32)
     start = np.array([0.5, 0.5])
-    found = best_iou(planes, truth, known, start)
+    found = best_iou_weights(planes, truth, known, start)
     values = [foreground_iou(planes, w, truth, known) for w in (start, np.array([1.0, 0]), np.array([0, 1.0]), found)]
     assert values[3] >= max(values[:3])
     assert found.sum() == pytest.approx(1)
@@ -140,13 +140,13 @@ def test_gathered_pixels_are_what_members_say_there(tmp_path: Path) -> None:
         mask[:2] = IGNORE_ID
         write_picture(tmp_path / f"{number}.mask.png", mask)
         samples.append(Sample(tmp_path / f"{number}.png", tmp_path / f"{number}.mask.png", "val", "g"))
-    answer = asking(asked, lambda planes: planes)
+    answer = answer_function(asked, lambda planes: planes)
 
     def ask(frame: Frame, places: np.ndarray, _number: int) -> list[np.ndarray]:
         return answer(frame, places)
 
     for pixels, each in ((40, 20), (10**6, 96)):
-        found, again = (gather(samples, ask, values=6, seed=3, pixels=pixels) for _ in range(2))
+        found, again = (sample_pixels(samples, ask, values=6, seed=3, pixels=pixels) for _ in range(2))
         assert found.truth.shape == (2 * each,)
         assert np.array_equal(found.values, again.values)
         assert (found.truth != IGNORE_ID).all()
@@ -214,7 +214,7 @@ def test_pictures_a_member_has_seen_are_refused(cli: Cli, roads: Path, tmp_path:
     ("words", "message"),
     [
         (["--method", "magic"], "--method is weights, stacking, blending"),
-        (["--criterion", "luck"], "--criterion is nll or iou"),
+        (["--criterion", "luck"], "--criterion must be nll or iou"),
         (["--method", "blending", "--inputs", "smell"], "--inputs are probabilities, entropy, picture"),
         (["--method", "blending", "--inputs", "picture"], "must have probabilities or entropy"),
         (["--method", "blending", "--context", "4"], "--context is an odd number"),
@@ -255,4 +255,4 @@ def test_other_classes_are_refused(cli: Cli, roads: Path, tmp_path: Path) -> Non
     model = saved(tmp_path / "m.safetensors", 0)
     done = cli("ensemble", "fit", model, tmp_path / "o.safetensors", "--data", roads, "--out", tmp_path / "e.yaml")
     assert done.code == 2
-    assert "has classes" in done.err
+    assert "has the classes" in done.err

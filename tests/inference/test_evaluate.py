@@ -22,7 +22,7 @@ from lanecli.metrics import METRICS, Truth
 from lanecli.report.evaluation import EvaluationReport
 
 LANE: LabelMap = label_map("lane")
-KINDS = [METRICS.get(name) for name in METRICS if not METRICS.entry(name).facts.get("asked")]
+KINDS = [METRICS.get(name) for name in METRICS if not METRICS.entry(name).facts.get("optional")]
 
 
 def dataset(folder: Path, size: tuple[int, int], crop_top: int = 0, groups: int = 1) -> DatasetInfo:

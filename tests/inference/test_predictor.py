@@ -187,10 +187,10 @@ def test_members_meet_at_the_frames_size_whatever_their_own(keep: bool) -> None:
 
 def test_members_of_other_classes_are_refused() -> None:
     one, other = Fake(by_brightness, classes(2)), Fake(by_brightness, classes(3))
-    with pytest.raises(InputError, match=r"share their classes: one has c0, c1, another c0, c1, c2"):
+    with pytest.raises(InputError, match=r"must have the same classes: one has c0, c1, another c0, c1, c2"):
         predictor([one, other])
     other = Fake(by_brightness, classes(2, None, multilabel=True))
-    with pytest.raises(InputError, match="share their classes"):
+    with pytest.raises(InputError, match="must have the same classes"):
         predictor([one, other])
 
 

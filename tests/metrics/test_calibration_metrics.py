@@ -86,7 +86,7 @@ def test_nothing_counted_is_none() -> None:
 
 @pytest.mark.parametrize(("predicted", "target"), [(2, 0), (0, 2), (0, 254)])
 def test_ids_that_are_no_class_are_refused(predicted: int, target: int) -> None:
-    with pytest.raises(ValueError, match="no class of 2"):
+    with pytest.raises(ValueError, match="not one of the 2 classes"):
         Calibration().update(
             np.ones((2, 1, 1), np.float32), np.full((1, 1), predicted, np.uint8), np.full((1, 1), target, np.uint8)
         )

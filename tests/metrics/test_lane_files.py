@@ -19,7 +19,7 @@ from lanecli.metrics import culane, llamas, openlane
 from lanecli.metrics.lane_iou import count_matches, similarities
 from lanecli.metrics.lane_scores import TUSIMPLE_ROWS, CulaneScore, TusimpleScore, at_rows, scaled
 from lanecli.metrics.llamas_labels import read_x_values
-from lanecli.metrics.picture_list import PictureList, below, file_of, read_lists
+from lanecli.metrics.picture_list import PictureList, file_of, list_of_files, read_lists
 from lanecli.metrics.pool import run_jobs
 from lanecli.metrics.warnings import Warnings
 
@@ -135,17 +135,17 @@ def test_lists_are_scored_apart_and_together(tmp_path: Path) -> None:
     found = culane.score_lists(str(tmp_path / "gt"), str(tmp_path / "pred"), lists, culane.Settings(), workers=1)
     assert {name: counts(part) for name, part in found["lists"].items()} == {"one": (1, 0, 0), "two": (1, 1, 1)}
     assert (counts(found), found["pictures"]) == ((2, 1, 1), 3)
-    assert below(str(tmp_path / "gt"), ".lines.txt").entries == ("/a.jpg", "/b.jpg")
+    assert list_of_files(str(tmp_path / "gt"), ".lines.txt").entries == ("/a.jpg", "/b.jpg")
 
 
 def test_folders_and_lists_have_to_be_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         culane.score_lists(str(tmp_path / "no"), str(tmp_path), [], culane.Settings())
     for path in (tmp_path, tmp_path / "no.txt"):
         with pytest.raises(InputError, match="list"):
             read_lists([path])
     same = tree(tmp_path, {"x/a.txt": "", "y/a.txt": ""})
-    with pytest.raises(InputError, match="two lists are named a"):
+    with pytest.raises(InputError, match="two lists have the name a"):
         read_lists([same / "x", same / "y"])
 
 
@@ -320,7 +320,7 @@ def test_llamas_regression_rules(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="l0"):
             distance(l0=wrong)
     path.write_text("{}")
-    with pytest.raises(InputError, match="lacks run/1"):
+    with pytest.raises(InputError, match="does not have run/1"):
         llamas.score_regression(tmp_path / "labels", path)
 
 

@@ -97,7 +97,7 @@ def test_bdd_drivable_class_that_is_not_in_the_truth_is_left_out(tmp_path: Path)
 def test_bdd_sizes_have_to_agree(tmp_path: Path) -> None:
     truth, guess = folders(tmp_path, {"a.png": np.zeros((3, 4))}, {"a.png": np.zeros((4, 3))})
     for score in (bdd100k.score_lanes, bdd100k.score_drivable):
-        with pytest.raises(InputError, match="3x4, its truth is 4x3"):
+        with pytest.raises(InputError, match="3x4, but its truth is 4x3"):
             score(truth, guess)
 
 
@@ -151,7 +151,7 @@ def test_apolloscape_category_forgives_confusion_inside_it() -> None:
 
 def test_apolloscape_refuses_unknown_truth(tmp_path: Path) -> None:
     truth, guess = folders(tmp_path, {"a.png": np.array([[0, 37]])}, {"a.png": np.array([[0, 37]])})
-    with pytest.raises(InputError, match="37 is no ApolloScape id"):
+    with pytest.raises(InputError, match="37 is not an ApolloScape id"):
         apolloscape.score_folders(truth, guess)
 
 
@@ -186,7 +186,7 @@ def test_masks_refuse_what_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"b.png: is missing"):
         masks.score_folders(truth, guess, binary)
     write_mask(guess / "b.png", np.zeros((3, 2), np.uint8))
-    with pytest.raises(InputError, match="is 2x3, its truth is 2x2"):
+    with pytest.raises(InputError, match="is 2x3, but its truth is 2x2"):
         masks.score_folders(truth, guess, binary)
 
 

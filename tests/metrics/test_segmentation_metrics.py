@@ -139,9 +139,9 @@ def test_nothing_counted_is_none_throughout() -> None:
 @pytest.mark.parametrize(
     ("predicted", "target", "words"),
     [
-        (np.full((2, 2), 2, np.uint8), np.zeros((2, 2), np.uint8), "no class of 2"),
-        (np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8), "no class of 2"),
-        (np.zeros((2, 2), np.uint8), np.full((2, 2), 254, np.uint8), "no class of 2"),
+        (np.full((2, 2), 2, np.uint8), np.zeros((2, 2), np.uint8), "not one of the 2 classes"),
+        (np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8), "not one of the 2 classes"),
+        (np.zeros((2, 2), np.uint8), np.full((2, 2), 254, np.uint8), "not one of the 2 classes"),
         (np.zeros((2, 2), np.uint8), np.zeros((1, 2), np.uint8), "differ in shape"),
         (np.full((2, 2), 256), np.zeros((2, 2), np.uint8), "uint8"),
         (np.zeros((2, 2), np.uint8), np.full((2, 2), -1), "uint8"),

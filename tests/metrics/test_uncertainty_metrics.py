@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lanecli.labels import LabelClass, LabelMap
-from lanecli.metrics.uncertainty import DEFINITIONS, QUANTILES, StrangerCounts, UncertaintyCounts
+from lanecli.metrics.uncertainty import DEFINITIONS, QUANTILES, OutOfDistributionCounts, UncertaintyCounts
 from lanecli.metrics.uncertainty_bins import BINS, bins_of, histogram, lower_edges
 from lanecli.metrics.uncertainty_ranking import aupr, aurc, auroc, fpr_at
 
@@ -309,7 +309,7 @@ def test_wrong_shapes_are_refused():
 def test_strangers_are_told_by_their_uncertainty():
     rng = np.random.default_rng(3)
     familiar, strange = rng.normal(-100, 20, (5, 6)), rng.normal(-180, 40, (5, 6))
-    counts, part = StrangerCounts(sign=-1), StrangerCounts(sign=-1)
+    counts, part = OutOfDistributionCounts(sign=-1), OutOfDistributionCounts(sign=-1)
     counts.update(familiar, strange=False)
     part.update(strange, strange=True)
     counts.merge(part)

@@ -13,7 +13,7 @@ from small_models import SMALL, build_small, noise, spec_of
 from torch import nn
 
 from lanecli.errors import InputError
-from lanecli.export.onnx import export_onnx, session
+from lanecli.export.onnx import export_onnx, session_function
 from lanecli.export.parity import TOLERANCE, compare
 from lanecli.export.whole import WholeModel
 from lanecli.geometry import Geometry
@@ -322,7 +322,7 @@ def test_exports_with_batch_and_size_open(name: str, tmp_path: Path) -> None:
     assert parity.largest_logit > 0
     assert parity.relative <= TOLERANCE
     whole = WholeModel(network, spec_of(name).label_map, spec_of(name).geometry)
-    assert compare(whole, session(tmp_path / "m.onnx"), [(4, (131, 75))]).relative <= TOLERANCE
+    assert compare(whole, session_function(tmp_path / "m.onnx"), [(4, (131, 75))]).relative <= TOLERANCE
     loaded, spec = network_from_file(tmp_path / "m.onnx")
     assert spec == spec_of(name)
     with torch.inference_mode():

@@ -160,7 +160,7 @@ def test_no_iteration_and_no_doubt_change_nothing() -> None:
 
 def test_bad_input_is_one_line() -> None:
     probabilities, rgb = stripe(4.0)
-    with pytest.raises(InputError, match="do not belong"):
+    with pytest.raises(InputError, match="do not match"):
         refine(probabilities, rgb[1:])
     with pytest.raises(InputError, match="must be positive"):
         refine(probabilities, rgb, CrfSettings(colour_sigma=0))

@@ -20,7 +20,7 @@ from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.inference.combiners import COMBINERS
 from lanecli.inference.ensemble import read_ensemble
-from lanecli.inference.ensemble_weights import likelihoods, most_likely
+from lanecli.inference.ensemble_weights import likelihoods, most_likely_weights
 from lanecli.inference.member import Member
 from lanecli.inference.meta import MetaModel, learner_inputs
 from lanecli.inference.pixel_sample import PixelSample
@@ -119,7 +119,7 @@ def test_learners_right_on_different_classes_beat_every_fixed_rule(tmp_path: Pat
     meta.write(tmp_path / "m.safetensors")
     unseen, wanted = planes[..., half:], truth[half:]
     found = combined("stacking", unseen, known, meta=tmp_path / "m.safetensors")
-    weights = most_likely(likelihoods(planes[..., :half], truth[:half], known))
+    weights = most_likely_weights(likelihoods(planes[..., :half], truth[:half], known))
     loss, right = loss_of(found, wanted, known), (found.argmax(0) == wanted).mean()
     for rule in COMBINERS:
         facts = COMBINERS.entry(rule).facts

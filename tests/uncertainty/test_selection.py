@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanecli.uncertainty.selection import SCORES, SPREADS, choose, describe, frame_scores
+from lanecli.uncertainty.selection import SCORES, SPREADS, choose_frames, describe_frame, frame_scores
 
 
 def test_scores_of_a_frame():
@@ -32,10 +32,10 @@ def test_tail_and_peak_are_numpys_percentiles(seed):
 def test_a_description_knows_left_from_right():
     features = np.zeros((2, 6, 9))
     features[0, :, :3] = 1.0
-    found = describe(features)
+    found = describe_frame(features)
     assert found.shape == (12,)
     assert found.tolist() == [1, 0, 0, 0, *[0] * 8]
-    assert describe(np.ones((2, 3, 2))).shape == (8,)
+    assert describe_frame(np.ones((2, 3, 2))).shape == (8,)
 
 
 @settings(deadline=None, max_examples=40)
@@ -43,7 +43,7 @@ def test_a_description_knows_left_from_right():
 def test_as_many_different_frames_as_asked(seed, number, count, spread):
     rng = np.random.default_rng(seed)
     scores, places = rng.random(number), rng.integers(0, 3, (number, 4)).astype(float)
-    chosen = choose(scores, places, count, spread)
+    chosen = choose_frames(scores, places, count, spread)
     assert len(chosen) == len(set(chosen)) == min(count, number)
     assert all(0 <= i < number for i in chosen)
     assert chosen[0] == scores.argmax()
@@ -55,8 +55,8 @@ def test_neighbours_are_not_chosen_twice(spread):
     # five scenes of ten frames that are nearly alike; the most doubtful scene is so in all its frames
     places = np.repeat(rng.standard_normal((5, 6)) * 10, 10, axis=0) + 0.01 * rng.standard_normal((50, 6))
     scores = np.concatenate([np.full(10, 0.9), np.full(40, 0.5)]) + 0.01 * rng.random(50)
-    assert {i // 10 for i in choose(scores, places, 5, spread)} == {0, 1, 2, 3, 4}
-    assert {i // 10 for i in choose(scores, places, 5, "none")} == {0}
+    assert {i // 10 for i in choose_frames(scores, places, 5, spread)} == {0, 1, 2, 3, 4}
+    assert {i // 10 for i in choose_frames(scores, places, 5, "none")} == {0}
 
 
 def test_of_alike_scenes_the_doubtful_frames_are_taken():
@@ -64,9 +64,9 @@ def test_of_alike_scenes_the_doubtful_frames_are_taken():
     places = np.repeat(rng.standard_normal((4, 3)) * 10, 5, axis=0) + 1e-3 * rng.standard_normal((20, 3))
     scores = rng.random(20)
     wanted = {5 * scene + int(scores[5 * scene : 5 * scene + 5].argmax()) for scene in range(4)}
-    assert set(choose(scores, places, 4, "clusters")) == wanted
+    assert set(choose_frames(scores, places, 4, "clusters")) == wanted
 
 
 def test_unknown_rule():
-    with pytest.raises(ValueError, match="no rule"):
-        choose(np.zeros(3), np.zeros((3, 1)), 2, "random")
+    with pytest.raises(ValueError, match="there is no spread 'random'"):
+        choose_frames(np.zeros(3), np.zeros((3, 1)), 2, "random")

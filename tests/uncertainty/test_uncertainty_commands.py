@@ -13,7 +13,7 @@ from samples import SMALL_RUN
 
 from lanecli.data.manifest import read_dataset
 from lanecli.geometry import Geometry
-from lanecli.inference.fitting import affordable, calibrate, fit_density
+from lanecli.inference.fitting import affordable_components, calibrate, fit_density
 from lanecli.inference.recipe import Recipe
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, read_mask, read_picture
@@ -320,7 +320,7 @@ def test_a_study_trains_its_models_once_and_fits_what_they_need(folder, cli, tmp
 )
 def test_features_are_reduced_where_whitening_would_cost(channels, stride, groups, step, wanted):
     network = type("N", (), {"feature_channels": channels, "feature_stride": stride})()
-    found = affordable(network, groups, step)
+    found = affordable_components(network, groups, step)
     assert found == wanted
     if found:
         cell = (stride * step / 4) ** 2

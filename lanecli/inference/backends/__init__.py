@@ -1,4 +1,4 @@
-"""Backends run a model file on pictures; one interface, several runtimes."""
+"""Backends run a model file on pictures: one interface, several runtimes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lanecli.registry import Registry
 from lanecli.shipped import find_model
 
 BACKENDS: Registry[type[Backend]] = Registry("backend")
-"""Facts: ``module``, what must be installed; ``files``, suffixes of the model files it runs."""
+"""Facts: ``module``, the package that must be installed; ``files``, suffixes of the model files it runs."""
 BACKENDS.add(
     "openvino",
     "lanecli.inference.backends.openvino:OpenVinoBackend",
-    summary="Intel's runtime; quickest on x86 CPUs",
+    summary="Intel's runtime; fastest on x86 CPUs",
     module="openvino",
     files=(".onnx",),
 )
@@ -41,15 +41,15 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 def installed(backend: str) -> bool:
-    """Whether the backend's runtime can be imported here."""
+    """Return whether the backend's runtime is installed."""
     module = BACKENDS.entry(backend).facts.get("module")
     return module is None or importlib.util.find_spec(module) is not None
 
 
 def pick_backend(name: str, path: Path, device: str, samples: bool = False) -> str:
-    """The backend to run `path` with: the one named, or for ``auto`` the quickest that can.
+    """Return the name of the backend to run `path` with: `name`, or for ``auto`` the fastest one that can.
 
-    ``auto`` takes torch for .safetensors files, CUDA devices and dropout, else OpenVINO, else ONNX Runtime.
+    ``auto`` takes torch for .safetensors files, CUDA devices and dropout; else OpenVINO; else ONNX Runtime.
     """
     if name != "auto":
         return BACKENDS.canonical(name)
@@ -66,16 +66,18 @@ def open_backend(
     Args:
         model: a model file, run directory or shipped name.
         backend: a registered name, or auto.
-        samples: dropout will be asked for.
-        load: how to load it; its path is taken from `model`.
+        samples: whether dropout will be sampled.
+        load: how to load it; its path is replaced by that of `model`.
         settings: fields of :class:`Load`, in place of `load`.
 
-    Example:
-        >>> open_backend("lane", precision="fp32", size=(320, 176)).infer(picture).shape  # doctest: +SKIP
-        (1, 176, 320)
-
     Raises:
-        InputError: anything of these is unknown or does not go together.
+        InputError: one of these is unknown, or they do not go together.
+
+    Example:
+        >>> import numpy as np
+        >>> backend = open_backend("lane", precision="fp32", size=(320, 192))
+        >>> backend.infer(np.zeros((192, 320, 3), np.uint8)).shape
+        (1, 192, 320)
     """
     load = load or Load(Path(), **settings)  # type: ignore[arg-type]
     if load.precision not in PRECISIONS:
@@ -83,7 +85,7 @@ def open_backend(
     path = find_model(model, prefer=".safetensors" if backend == "torch" or samples else ".onnx")
     if path.suffix == ".onnx" and read_spec(path).architecture == ENSEMBLE:
         if samples or backend not in ("auto", "onnxruntime"):
-            raise InputError(f"{path} holds several models and runs on onnxruntime alone: give the ensemble's YAML")
+            raise InputError(f"{path} holds several models and runs only on onnxruntime: use the ensemble's YAML file")
         from lanecli.inference.backends.whole import WholeFileBackend
 
         return WholeFileBackend(replace(load, path=path))

@@ -1,4 +1,4 @@
-"""What every backend is."""
+"""The interface of every backend."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lanecli.labels import LabelMap
 from lanecli.modelfile import ModelSpec
 
 FALLBACK_SIZE = (512, 256)
-"""(width, height) a network sees where its model file names none."""
+"""(width, height) of the network's picture if the model file gives no size."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How a model file is to be loaded.
+    """How a model file is loaded.
 
     Attributes:
-        path: of the model file.
-        outputs: names of what answers hold: ``"planes"`` (probabilities, one plane for each of
+        path: the model file.
+        outputs: names of the outputs of each answer: ``"planes"`` (probabilities, one plane for each of
             `LabelMap.plane_classes`), ``"logits"``, ``"features"``, or the model's own, such as ``"log_density"``.
         precision: auto, fp32, bf16, fp16 or int8.
         device: auto, cpu, cuda or cuda:N.
-        size: (width, height) the network will see; None is the model's own.
-        batch: how many pictures a question holds at most.
+        size: (width, height) of the network's picture; None takes the model's own.
+        batch: most pictures a request holds.
     """
 
     path: Path
@@ -43,10 +43,10 @@ class Load:
 
 
 class Answer(Protocol):
-    """An answer under way."""
+    """The answer to a request in flight."""
 
     def result(self) -> dict[str, np.ndarray]:
-        """The outputs by name, each with the pictures along its first axis; waits until they are there.
+        """Wait for the outputs and return them by name, each with the pictures along its first axis.
 
         ``planes`` (n, K, h, w), ``logits`` (n, C, h, w), ``features`` (n, D, h / s, w / s), others (n, h, w); float32.
         """
@@ -54,15 +54,15 @@ class Answer(Protocol):
 
 
 class Backend(ABC):
-    """A model file, loaded.
+    """A loaded model file.
 
     Attributes:
         load: how it was asked to be loaded.
-        spec: what the model file says of itself.
+        spec: what the model file says about the model.
         size: (width, height) of the pictures it takes.
         name, precision, device: what it runs on, as reported to the user.
-        depth: how many questions to ask before waiting for the first answer.
-        samples_dropout: whether `seed` of :meth:`submit` has a meaning.
+        depth: how many requests to keep in flight before waiting for the first answer.
+        samples_dropout: whether :meth:`submit` can sample dropout from a `seed`.
     """
 
     name: str
@@ -80,80 +80,92 @@ class Backend(ABC):
 
     @abstractmethod
     def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
-        """Start on (n, h, w, 3) uint8 RGB pictures of `size`; they must stay unchanged until the answer is taken.
+        """Start on (n, h, w, 3) uint8 RGB pictures of `size`; they must not change until the answer is taken.
 
         Args:
             pictures: at most `load.batch` of them.
-            seed: with dropout on, drawn from this seed; None is without.
+            seed: seed of dropout; None leaves dropout off.
         """
 
     def place(self, geometry: Geometry, frame: Size) -> Placement:
-        """Where the picture it takes lies in a frame of that size."""
+        """Return where the network's picture lies in a frame of this size."""
         return place(geometry, frame, self.size)
 
     def check_sampling(self) -> None:
-        """Raise InputError where dropout cannot be sampled."""
+        """Raise InputError if the backend cannot sample dropout."""
         raise InputError(
-            f"{self.load.path}: mc-dropout samples with torch only: give the .safetensors file the model was exported "
+            f"{self.load.path}: mc-dropout runs only on torch: give the .safetensors file the model was exported "
             "from, with --backend auto or torch"
         )
 
     def infer(self, picture: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 RGB to (K, h, w) float32 planes of probabilities."""
+        """Return (K, h, w) float32 planes of probabilities for one (h, w, 3) uint8 RGB picture."""
         return self.submit(picture[None]).result()["planes"][0]
 
     def in_precision(self, precision: str) -> Backend:
-        """The same model, loaded once more to compute in another precision."""
+        """Return the same model, loaded again to compute in another precision."""
         return type(self)(replace(self.load, precision=precision))
 
     def at_size(self, size: Size) -> Backend:
-        """The same model for pictures of another size."""
+        """Return the same model for pictures of another size."""
         return type(self)(replace(self.load, size=size))
 
 
 class Ready:
     """An answer that is already there."""
 
-    def __init__(self, found: Mapping[str, np.ndarray]) -> None:
-        self._found = dict(found)
+    def __init__(self, outputs: Mapping[str, np.ndarray]) -> None:
+        self._outputs = dict(outputs)
 
     def result(self) -> dict[str, np.ndarray]:
-        """The outputs by name."""
-        return self._found
+        """Return the outputs by name."""
+        return self._outputs
 
 
 class Checked:
-    """An answer that is held to what the model file promised."""
+    """An answer whose outputs are compared with what the model file promises."""
 
     def __init__(self, answer: Answer, backend: Backend, count: int, size: Size | None = None) -> None:
-        """Args: answer: of `backend` to `count` pictures of `size`, by default its own."""
+        """Wrap an answer.
+
+        Args:
+            answer: the answer of `backend`.
+            backend: the backend that computes it.
+            count: number of pictures in the request.
+            size: (width, height) of the pictures; by default the backend's own.
+        """
         self._answer, self._backend, self._count, self._size = answer, backend, count, size or backend.size
 
     def result(self) -> dict[str, np.ndarray]:
-        """The outputs by name. Raises LaneError where the runtime fails, InputError where they are of other shapes."""
+        """Return the outputs by name.
+
+        Raises:
+            LaneError: the runtime fails.
+            InputError: an output has another shape or dtype than the model file promises.
+        """
         path = self._backend.load.path
         try:
-            found = self._answer.result()
+            outputs = self._answer.result()
         except Exception as error:
             raise LaneError(f"{path}: {self._backend.name} cannot run it: {reason(error)}") from error
-        for name, values in found.items():
+        for name, values in outputs.items():
             _check(path, self._backend.spec.label_map, name, values.shape, (self._count, self._size))
             if values.dtype != np.float32:
-                raise InputError(f"{path}: its output '{name}' is {values.dtype}, not float32; export it again")
-        return found
+                raise InputError(f"{path}: its output '{name}' is {values.dtype}, not float32; export the model again")
+        return outputs
 
 
 def check_declared(
     path: Path, label_map: LabelMap, name: str, shape: Sequence[object], asked: tuple[int, Size] | None = None
 ) -> None:
-    """Raise InputError where an output a graph declares has not the axes and classes its header promises.
+    """Raise InputError if a graph declares an output without the axes and classes its header promises.
 
     Args:
-        path: of the model file.
-        label_map: out of its header.
-        name: of the output, as in `Load.outputs`.
-        shape: a number for each axis, or anything else where the graph leaves it open.
-        asked: how many pictures of which size go in, where that is fixed.
+        path: the model file.
+        label_map: the label map in its header.
+        name: name of the output, as in `Load.outputs`.
+        shape: a number for each axis, or anything else if the graph leaves it open.
+        asked: number and size of the input pictures, if they are fixed.
     """
     with reading(path, f"output '{name}'"):
         sides = tuple(side if isinstance(side, int) and side > 0 else None for side in shape)
@@ -181,5 +193,5 @@ def _check(
     if not fits:
         shown = [" x ".join("?" if side is None else str(side) for side in sides) for sides in (shape, wanted)]
         raise InputError(
-            f"{path}: its output '{name}' is {shown[0]} where its header promises {shown[1]}; export it again"
+            f"{path}: its output '{name}' is {shown[0]} but its header promises {shown[1]}; export the model again"
         )

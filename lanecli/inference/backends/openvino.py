@@ -1,4 +1,4 @@
-"""OpenVINO: asynchronous requests, one core each; probabilities computed inside the graph."""
+"""The OpenVINO backend: asynchronous requests, one core each; probabilities are computed in the graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from openvino import opset13 as ops
 
 from lanecli.errors import InputError, reading
 from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Checked, Load, check_declared
-from lanecli.inference.backends.trim import SHOWN, WHOLE_SINCE, inner_name
+from lanecli.inference.backends.trim import NETWORK_INPUT, WHOLE_SINCE, inner_name
 from lanecli.labels import LabelMap
 from lanecli.modelfile import read_spec
 
@@ -33,14 +33,14 @@ class _Request:
 
 
 class OpenVinoBackend(Backend):
-    """A .onnx model file under OpenVINO on the CPU."""
+    """Runs an .onnx model file with OpenVINO on the CPU."""
 
     name = "openvino"
 
     def __init__(self, load: Load) -> None:
-        """Compile for one picture size. Raises InputError for what OpenVINO's CPU device cannot do."""
+        """Compile the model for one picture size. Raises InputError for what OpenVINO's CPU device cannot do."""
         if load.device not in ("auto", "cpu"):
-            raise InputError(f"backend 'openvino' runs on the CPU here, not on '{load.device}'; use --backend torch")
+            raise InputError(f"backend 'openvino' runs only on the CPU, not on '{load.device}'; use --backend torch")
         path, precision = load.path, load.precision
         self.load, self.spec, self.device = load, read_spec(path), "cpu"
         self.size = load.size or self.spec.geometry.size or FALLBACK_SIZE
@@ -50,23 +50,23 @@ class OpenVinoBackend(Backend):
             precision = "bf16" if has_bf16 else "fp32"
         hint = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}.get(precision)
         if hint is None or (hint == "f16" and "FP16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
-            raise InputError(f"backend 'openvino' cannot compute in {precision} on this CPU; use auto, fp32 or bf16")
+            raise InputError(f"backend 'openvino' cannot compute in {precision} on this CPU: use auto, fp32 or bf16")
         self.precision = precision
         with reading(path, "by OpenVINO"):
             model = core.read_model(path)
             if self.spec.version >= WHOLE_SINCE:
-                shown = _shown(model)
-                found = [self._output(model, name) for name in load.outputs]
-                model = ov.Model(found, [shown], "lanes")
+                pictures = _network_input(model)
+                outputs = [self._output(model, name) for name in load.outputs]
+                model = ov.Model(outputs, [pictures], "lanes")
                 model.reshape([load.batch, self.size[1], self.size[0], 3])
             else:
                 model.reshape([load.batch, self.size[1], self.size[0], 3])
-                found = [self._output(model, name) for name in load.outputs]
-                model = ov.Model(found, model.get_parameters(), "lanes")
+                outputs = [self._output(model, name) for name in load.outputs]
+                model = ov.Model(outputs, model.get_parameters(), "lanes")
             for name, output in zip(load.outputs, model.outputs, strict=True):
                 check_declared(path, self.spec.label_map, name, _sides(output), (load.batch, self.size))
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        # one request a core: a frame each beats all cores on one frame by 4 to 8 percent, and needs no batching
+        # one request per core: a frame for each core beats all cores on one frame by 4 to 8 %, without batching
         with reading(path, "by OpenVINO"):
             compiled = core.compile_model(
                 model,
@@ -77,19 +77,19 @@ class OpenVinoBackend(Backend):
         self.free = [compiled.create_infer_request() for _ in range(self.depth)]
 
     def _output(self, model: ov.Model, name: str) -> ov.Output:
-        """The named output of the graph; probabilities are made from its logits."""
+        """Return the named output of the graph; probabilities are computed from its logits."""
         wanted = "logits" if name == "planes" else name
         if self.spec.version >= WHOLE_SINCE:
             wanted = inner_name(wanted)
         found = _value(model, wanted)
         if found is None:
-            raise InputError(f"{self.load.path}: has no output '{name}': export the model again with it")
-        if name == "planes":  # made from all the logits there are, or from some of them
+            raise InputError(f"{self.load.path}: has no output '{name}'; export the model again with it")
+        if name == "planes":  # computed from all of the logits, or from some of them
             check_declared(self.load.path, self.spec.label_map, "logits", _sides(found))
         return _planes(found, self.spec.label_map).output(0) if name == "planes" else found
 
     def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
-        """Start a free request; with all of them under way (more than `depth`) a RuntimeError."""
+        """Start a free request. Raises RuntimeError if all of them (more than `depth`) are in flight."""
         if not self.free:
             raise RuntimeError(f"more than {self.depth} answers are waiting to be taken")
         count = len(pictures)
@@ -99,7 +99,7 @@ class OpenVinoBackend(Backend):
 
 
 def _value(model: ov.Model, name: str) -> ov.Output | None:
-    """The value of that name anywhere in the graph."""
+    """Return the value of that name anywhere in the graph, or None."""
     for node in model.get_ordered_ops():
         for output in node.outputs():
             if name in output.get_names() and node.get_type_name() != "Result":
@@ -107,20 +107,20 @@ def _value(model: ov.Model, name: str) -> ov.Output | None:
     return None
 
 
-def _shown(model: ov.Model) -> ov.Node:
-    """A new input in the place of the pictures as the network takes them, which the graph would compute."""
-    place = _value(model, SHOWN)
-    if place is None:
+def _network_input(model: ov.Model) -> ov.Node:
+    """Return a new input that replaces the graph's own preprocessing: the pictures as the network takes them."""
+    preprocessed = _value(model, NETWORK_INPUT)
+    if preprocessed is None:
         raise RuntimeError("it does not say where its network begins")
-    shown = ops.parameter(ov.PartialShape([-1, -1, -1, 3]), np.uint8, "pictures")
-    levels = ops.convert(shown, "f32")
-    for used in place.get_target_inputs():
-        used.replace_source_output(levels.output(0))
-    return shown
+    pictures = ops.parameter(ov.PartialShape([-1, -1, -1, 3]), np.uint8, "pictures")
+    levels = ops.convert(pictures, "f32")
+    for target in preprocessed.get_target_inputs():
+        target.replace_source_output(levels.output(0))
+    return pictures
 
 
 def _sides(output: ov.Output) -> list[int | None]:
-    """The number of each axis, None where the graph leaves it open; of a scalar none."""
+    """Return the length of each axis, None where the graph leaves it open; an empty list for a scalar."""
     shape = output.get_partial_shape()
     if shape.rank.is_dynamic:
         return [None] * 4
@@ -128,11 +128,11 @@ def _sides(output: ov.Output) -> list[int | None]:
 
 
 def _planes(logits: ov.Output, label_map: LabelMap) -> ov.Node:
-    """Logits to probabilities, one plane for each of `LabelMap.plane_classes`."""
+    """Return a node that turns logits into probabilities, one plane for each of `LabelMap.plane_classes`."""
     if not label_map.bernoulli:
         return ops.softmax(logits, 1)
     if label_map.multilabel:
-        # an infinite logit must not pass for a certain label: infinity minus itself is NaN
+        # an infinite logit must not look like a certain label: infinity minus itself is NaN
         return ops.add(ops.sigmoid(logits), ops.subtract(logits, logits))
     one, zero = (ops.slice(logits, [number], [number + 1], [1], [1]) for number in (1, 0))
-    return ops.sigmoid(ops.subtract(one, zero))  # softmax of two, at half the planes
+    return ops.sigmoid(ops.subtract(one, zero))  # softmax over two classes with half the planes

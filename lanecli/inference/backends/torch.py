@@ -1,4 +1,4 @@
-"""PyTorch: any model file, on the CPU or a CUDA device."""
+"""The PyTorch backend: any model file, on the CPU or a CUDA device."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchBackend(Backend):
-    """A model file under PyTorch, eager."""
+    """Runs a model file with PyTorch, uncompiled."""
 
     name = "torch"
     samples_dropout = True
 
     def __init__(self, load: Load) -> None:
-        """Build the network and load its weights. Raises InputError for a device or precision that is not there."""
+        """Build the network and load its weights. Raises InputError for a device or precision that is not available."""
         device, precision = load.device, load.precision
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
-            raise InputError(f"device '{device}' is not there: torch sees no CUDA device; use --device cpu")
+            raise InputError(f"device '{device}' is not available: torch finds no CUDA device; use --device cpu")
         if precision == "auto":
             half = torch.cuda.is_bf16_supported(including_emulation=False) if device != "cpu" else cpu_has_bf16()
             precision = "bf16" if half else "fp32"
         if precision not in _DTYPES:
-            raise InputError(f"backend 'torch' does not compute in {precision}; use auto, fp32, bf16 or fp16")
+            raise InputError(f"backend 'torch' cannot compute in {precision}: use auto, fp32, bf16 or fp16")
         self._network, self.spec = network_from_file(load.path)
         self._network.to(device)
         self.load, self.device, self.precision = load, device, precision
@@ -45,11 +45,11 @@ class TorchBackend(Backend):
         self._wanted = tuple(dict.fromkeys("logits" if name == "planes" else name for name in load.outputs))
 
     def in_precision(self, precision: str) -> Backend:
-        """The same weights, computed in another precision."""
+        """Return the same weights, computing in another precision."""
         return self._like(replace(self.load, precision=precision), precision, self.size)
 
     def at_size(self, size: Size) -> Backend:
-        """The same weights for pictures of another size."""
+        """Return the same weights for pictures of another size."""
         return self._like(replace(self.load, size=size), self.precision, size)
 
     def _like(self, load: Load, precision: str, size: Size) -> Backend:
@@ -58,7 +58,7 @@ class TorchBackend(Backend):
         return other
 
     def check_sampling(self) -> None:
-        """Raise InputError where the network has no dropout, or comes from a graph that was exported without."""
+        """Raise InputError if the network has no dropout, or comes from a graph that was exported without it."""
         if self.load.path.suffix == ".onnx":
             super().check_sampling()
         with sampling(self._network):
@@ -66,7 +66,7 @@ class TorchBackend(Backend):
 
     @contextmanager
     def _sampled(self, seed: int) -> Iterator[None]:
-        """Dropout on, drawn from `seed`; the process's own random state is left as it was."""
+        """Turn dropout on, drawn from `seed`, and leave the process's own random state unchanged."""
         devices = [self.device] if self.device != "cpu" else []
         with torch.random.fork_rng(devices), sampling(self._network):
             torch.manual_seed(seed)
@@ -74,17 +74,17 @@ class TorchBackend(Backend):
 
     @torch.inference_mode()
     def submit(self, pictures: np.ndarray, seed: int | None = None) -> Answer:
-        """Run pictures now."""
-        shown = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device)
+        """Run the pictures at once."""
+        inputs = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device)
         kind = torch.device(self.device).type
         with (
             torch.autocast(kind, _DTYPES[self.precision], enabled=self.precision != "fp32"),
             nullcontext() if seed is None else self._sampled(seed),
         ):
-            found = self._network(shown, self._wanted)
+            outputs = self._network(inputs, self._wanted)
         return Ready(
             {
-                name: (planes_of_logits(found["logits"], self.spec.label_map) if name == "planes" else found[name])
+                name: (planes_of_logits(outputs["logits"], self.spec.label_map) if name == "planes" else outputs[name])
                 .float()
                 .cpu()
                 .numpy()
@@ -94,9 +94,9 @@ class TorchBackend(Backend):
 
 
 def planes_of_logits(logits: torch.Tensor, label_map: LabelMap) -> torch.Tensor:
-    """(n, C, h, w) logits to (n, K, h, w) float32 probabilities, one plane for each of `LabelMap.plane_classes`.
+    """Return (n, K, h, w) float32 probabilities, one plane per `LabelMap.plane_classes`, from (n, C, h, w) logits.
 
-    What is not finite stays so: an infinite logit gives NaN, not a certain class.
+    Values that are not finite stay so: an infinite logit gives NaN, not a certain class.
     """
     logits = logits.float()
     if not label_map.bernoulli:

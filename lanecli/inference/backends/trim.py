@@ -1,29 +1,29 @@
-"""An exported file cut down to its network: pictures as Geometry leaves them in, values at the network's size out."""
+"""Cuts an exported file down to its network, whose input and outputs have the network's size."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-SHOWN = "network_pictures"
-"""Name inside the graph of the pictures as the network takes them: (N, h, w, 3) float32 levels."""
+NETWORK_INPUT = "network_pictures"
+"""Name, in the graph, of the network's pictures: (N, h, w, 3) float32 levels."""
 WHOLE_SINCE = 2
-"""Format version since which a file holds the whole model; older ones hold the network alone."""
+"""First format version whose files hold the whole model; older files hold only the network."""
 
 ENSEMBLE = "ensemble"
-"""What stands for an architecture in the header of a file that holds several models and the rule between them."""
+"""Stands in place of the architecture in the header of a file that holds several models and their combination rule."""
 
 
 def inner_name(output: str) -> str:
-    """The value of an output at the network's size."""
+    """Return the name, in the graph, of an output at the network's size."""
     return output if output in ("logits", "features") else f"{output}.network"
 
 
-def trimmed(model: Any, wanted: Collection[str], batch: str = "batch") -> Any:
-    """An onnx ModelProto with the nodes between :data:`SHOWN`, as uint8, and the values `wanted`.
+def trim_to_network(model: Any, wanted: Collection[str], batch: str = "batch") -> Any:
+    """Return an onnx ModelProto with only the nodes from :data:`NETWORK_INPUT` (taken as uint8) to `wanted`.
 
     Args:
-        model: of an exported file; left as it is.
+        model: an exported file's ModelProto; it is not changed.
         wanted: names of values.
         batch: name of the batch dimension.
 
@@ -36,11 +36,11 @@ def trimmed(model: Any, wanted: Collection[str], batch: str = "batch") -> Any:
     kept: set[int] = set()
     waiting = list(wanted)
     for name in wanted:
-        made_by[name]  # a KeyError names what is not there
+        made_by[name]  # raises KeyError for a value that does not exist
     while waiting:
         name = waiting.pop()
         node = made_by.get(name)
-        if name == SHOWN or node is None or id(node) in kept:
+        if name == NETWORK_INPUT or node is None or id(node) in kept:
             continue
         kept.add(id(node))
         waiting += [used for used in node.input if used]
@@ -49,7 +49,7 @@ def trimmed(model: Any, wanted: Collection[str], batch: str = "batch") -> Any:
     shown = helper.make_tensor_value_info("pictures", TensorProto.UINT8, [batch, "height", "width", 3])
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted]
     graph = helper.make_graph(
-        [helper.make_node("Cast", ["pictures"], [SHOWN], to=TensorProto.FLOAT), *nodes],
+        [helper.make_node("Cast", ["pictures"], [NETWORK_INPUT], to=TensorProto.FLOAT), *nodes],
         "network",
         [shown],
         outputs,

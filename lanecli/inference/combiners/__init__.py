@@ -1,4 +1,4 @@
-"""Combiners: how the answers of several members become one. Each folds them one by one, in bounded memory."""
+"""Combiners fold the answers of several members, one by one and in bounded memory, into one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Combined:
-    """What members say together.
+    """The combined answer.
 
     Attributes:
         planes: (K, H, W) float32 probabilities, one plane for each of `LabelMap.plane_classes`.
-        ties: (K, H, W) float32 that decides between equal planes, where the rule has a say in it.
+        ties: (K, H, W) float32 scores that decide between equal planes, if the rule needs them; else None.
     """
 
     planes: np.ndarray
@@ -28,20 +28,20 @@ class Combined:
 
 
 class Fold(Protocol):
-    """The members' answers to one frame, taken in one after the other."""
+    """Takes the members' answers for one frame one by one."""
 
     def add(self, answer: MemberAnswer) -> None:
-        """Take one in; what is asked of it is computed here and not kept by it."""
+        """Add an answer. Whatever the fold asks of it is computed now; the answer does not keep it."""
 
     def result(self) -> Combined:
-        """What they come to; called once, after the last."""
+        """Return the combined answer; called once, after the last `add`."""
 
 
 class Combiner(Protocol):
-    """A rule.
+    """A combination rule.
 
     Attributes:
-        needs: names of the outputs it asks every member for.
+        needs: names of the outputs it needs from every member.
     """
 
     needs: frozenset[str]
@@ -51,7 +51,7 @@ class Combiner(Protocol):
 
 
 COMBINERS: Registry[type[Combiner]] = Registry("combination rule")
-"""Facts: ``weights``, whether members may have them; ``meta``, whether the rule is learnt and lies in a file."""
+"""Facts: ``weights``, whether members may have weights; ``meta``, whether the rule is fitted and read from a file."""
 COMBINERS.add("mean", "lanecli.inference.combiners.mean:Mean", summary="mean of probabilities")
 COMBINERS.add(
     "weighted", "lanecli.inference.combiners.mean:Mean", summary="weighted mean of probabilities", weights=True
@@ -69,8 +69,8 @@ COMBINERS.add(
     weights=True,
 )
 for _name, _summary in (
-    ("stacking", "a small model fitted to out-of-fold answers; made by lanecli ensemble fit"),
-    ("blending", "the same, fitted to answers on a hold-out split"),
+    ("stacking", "a small model fitted to out-of-fold answers by lanecli ensemble fit"),
+    ("blending", "a small model fitted to answers on a hold-out split by lanecli ensemble fit"),
 ):
     COMBINERS.add(_name, "lanecli.inference.combiners.stacking:Stacking", summary=_summary, meta=True)
 COMBINERS.add(

@@ -1,4 +1,4 @@
-"""The geometric mean of probabilities, normalised."""
+"""The normalised geometric mean of probabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lanecli.inference.combiners.mean import WeightedSum
 from lanecli.inference.member import MemberAnswer
 from lanecli.labels import LabelMap
 
-_SMALLEST = np.float32(1e-12)  # a member that is certain of a class does not veto the others without end
+_SMALLEST = np.float32(1e-12)  # a member that gives a class probability 0 must not rule it out whatever the others say
 
 
 class _Fold:
@@ -30,7 +30,7 @@ class _Fold:
 
 
 class Geometric:
-    """prod_m p_m^w_m over its sum: of all classes, or of yes and no for each plane of its own."""
+    """prod_m p_m^w_m, divided by its sum over all classes, or over yes and no for each independent plane."""
 
     needs = frozenset({"planes"})
 

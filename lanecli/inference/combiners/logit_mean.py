@@ -1,4 +1,4 @@
-"""The mean of logits: each member's logits scaled back to the frame, averaged, and then made probabilities."""
+"""The mean of logits: each member's logits are scaled to the frame, averaged, and turned into probabilities."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Fold:
 
 
 class LogitMean:
-    """softmax(sum_m w_m z_m); sigmoid for several labels at once. On one grid it equals the geometric mean."""
+    """softmax(sum_m w_m z_m); sigmoid for multi-label maps. On one grid it equals the geometric mean."""
 
     needs = frozenset({"logits"})
 

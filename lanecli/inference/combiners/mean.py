@@ -1,4 +1,4 @@
-"""The mean of probabilities, with the members' weights."""
+"""The weighted mean of probabilities."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lanecli.labels import LabelMap
 
 
 class WeightedSum:
-    """A running sum of planes, each times its weight; weights of all members sum to one."""
+    """A running weighted sum of planes; the weights of all members sum to one."""
 
     def __init__(self) -> None:
         self._sum: np.ndarray | None = None
 
     def add(self, planes: np.ndarray, weight: float) -> None:
-        """Add (K, H, W) float32 `planes`, which are not used again, `weight` times."""
+        """Add (K, H, W) float32 `planes` times `weight`. The array may be overwritten."""
         if weight == 0:
             return
         scaled = planes if weight == 1 else np.multiply(planes, np.float32(weight))
@@ -24,8 +24,8 @@ class WeightedSum:
 
     @property
     def value(self) -> np.ndarray:
-        """(K, H, W) float32."""
-        assert self._sum is not None, "weights sum to one"
+        """The sum, (K, H, W) float32."""
+        assert self._sum is not None, "the weights sum to one"
         return self._sum
 
 
@@ -41,7 +41,7 @@ class _Fold:
 
 
 class Mean:
-    """sum_m w_m p_m; one member alone comes through bit for bit."""
+    """sum_m w_m p_m. A single member's probabilities come through bit for bit."""
 
     needs = frozenset({"planes"})
 

@@ -1,4 +1,4 @@
-"""Stacking: a small model that has learnt from the members' answers what to make of them (Wolpert 1992)."""
+"""Stacking: a small model, fitted to the members' answers, combines them (Wolpert 1992)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class _Fold:
 
     def add(self, answer: MemberAnswer) -> None:
         if answer.member.learner != self._learner:
-            self._close()
+            self._finish_learner()
             self._learner = answer.member.learner
         if self._rgb is None and "picture" in self._meta.inputs:
             self._rgb = answer.frame.rgb()
         self._mean.add(answer.planes(), answer.weight)
         self._total += answer.weight
 
-    def _close(self) -> None:
-        """A learner is complete: its members' mean goes into the first layer."""
+    def _finish_learner(self) -> None:
+        """Add the mean of a complete learner's members to the first layer."""
         if not self._total:
             return
         part = self._meta.learner(self._learner, self._mean.value / np.float32(self._total), self._label_map)
@@ -40,7 +40,7 @@ class _Fold:
         self._mean, self._total = WeightedSum(), 0.0
 
     def result(self) -> Combined:
-        self._close()
+        self._finish_learner()
         assert self._hidden is not None
         if self._rgb is not None:
             self._hidden += self._meta.picture(self._rgb)
@@ -52,23 +52,23 @@ class _Fold:
 
 
 class Stacking:
-    """What the meta-model makes of the learners' answers; a learner is a model, or several whose mean it sees."""
+    """Applies the meta-model to the learners' answers; a learner is one model, or the mean of several models."""
 
     needs = frozenset({"planes"})
 
     def __init__(self, meta: Path | None = None) -> None:
-        """Read the meta-model. Raises InputError where none is named, or it cannot be read."""
+        """Read the meta-model. Raises InputError if none is given, or it cannot be read."""
         if meta is None:
             raise InputError(
-                "stacking and blending are learnt: 'lanecli ensemble fit' writes the file to give as MODEL"
+                "stacking and blending must be fitted: use as MODEL the file that 'lanecli ensemble fit' writes"
             )
         self._meta = MetaModel.read(meta)
 
     def begin(self, label_map: LabelMap) -> _Fold:
-        """Start on a frame. Raises InputError where the meta-model was fitted for other classes."""
+        """Start on a frame. Raises InputError if the meta-model was fitted for other classes."""
         if self._meta.classes != label_map.names:
             raise InputError(
-                f"the meta-model was fitted for {', '.join(self._meta.classes)}, the models know "
+                f"the meta-model was fitted for {', '.join(self._meta.classes)}, but the models have "
                 f"{', '.join(label_map.names)}"
             )
         return _Fold(self._meta, label_map)

@@ -29,7 +29,7 @@ class _Fold:
 
 
 class Vote:
-    """Shares of votes as probabilities; between equal shares the larger mean probability decides."""
+    """Uses the shares of votes as probabilities; of two equal shares, the larger mean probability wins."""
 
     needs = frozenset({"planes"})
 

@@ -1,4 +1,4 @@
-"""Measures of uncertainty: named maps folded from the members' answers, beside the combined prediction."""
+"""Measures of uncertainty: they fold the members' answers into named maps, beside the combined prediction."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class MeasureFold(Protocol):
-    """The members' answers to one frame, taken in one after the other."""
+    """Takes the members' answers for one frame one by one."""
 
     def add(self, answer: MemberAnswer) -> None:
-        """Take one in."""
+        """Add an answer."""
 
     def result(self, planes: np.ndarray) -> dict[str, np.ndarray]:
-        """The maps by name, (H, W) float32 each.
+        """Return the maps by name, (H, W) float32 each.
 
         Args:
             planes: (K, H, W) float32, the combined probabilities, one plane for each of `LabelMap.plane_classes`.
@@ -29,12 +29,12 @@ class MeasureFold(Protocol):
 
 
 class Measure(Protocol):
-    """A way of saying how far a prediction is to be trusted.
+    """A measure of how uncertain a prediction is.
 
     Attributes:
-        needs: names of the outputs it asks every member for.
-        maps: names of the maps it gives.
-        samples: whether members are asked several times, with dropout on (`Recipe.passes`).
+        needs: names of the outputs it needs from every member.
+        maps: names of the maps it computes.
+        samples: whether each member is run several times with dropout on (`Recipe.passes`).
     """
 
     needs: frozenset[str]
@@ -42,7 +42,7 @@ class Measure(Protocol):
     samples: bool
 
     def check(self, members: Sequence[Member]) -> None:
-        """Raise InputError where these members cannot be measured so."""
+        """Raise InputError if the measure cannot be computed with these members."""
 
     def begin(self, label_map: LabelMap) -> MeasureFold:
         """Start on a frame."""
@@ -52,8 +52,8 @@ MEASURES: Registry[type[Measure]] = Registry("uncertainty measure")
 MEASURES.add(
     "entropy",
     "lanecli.inference.measures.entropy:Entropy",
-    summary="softmax entropy of the combined probabilities, in nats: how undecided the answer is",
-    usual=True,
+    summary="entropy of the combined probabilities, in nats: how undecided the answer is",
+    default=True,
 )
 MEASURES.add(
     "mc-dropout",
@@ -68,7 +68,7 @@ MEASURES.add(
 MEASURES.add(
     "density",
     "lanecli.inference.measures.outputs:Density",
-    summary="log density of features under a Gaussian a class (DDU), and entropy, from one pass",
+    summary="log density of features under one Gaussian per class (DDU), and entropy, in one pass",
 )
 MEASURES.add(
     "energy", "lanecli.inference.measures.outputs:Energy", summary="energy of the logits: -log-sum-exp over classes"
@@ -76,9 +76,9 @@ MEASURES.add(
 MEASURES.add(
     "neco", "lanecli.inference.measures.outputs:Neco", summary="share of a feature in the training's principal space"
 )
-"""Facts: ``usual``, the measure where any will do."""
+"""Facts: ``default``, true for the measure used if any measure will do."""
 
 
-def usual_measure() -> str:
-    """The measure where any will do: every model has it, at no further pass."""
-    return next(name for name in MEASURES if MEASURES.entry(name).facts.get("usual"))
+def default_measure() -> str:
+    """Return the name of the measure used if any measure will do: every model has it, without a further pass."""
+    return next(name for name in MEASURES if MEASURES.entry(name).facts.get("default"))

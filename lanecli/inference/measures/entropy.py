@@ -1,4 +1,4 @@
-"""Entropy of the combined probabilities."""
+"""The entropy of the combined probabilities."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from lanecli.uncertainty.entropy import entropy
 
 
 class EntropyFold:
-    """The entropy of what the members come to."""
+    """Computes the entropy of the combined answer."""
 
     def __init__(self, label_map: LabelMap) -> None:
-        """Args: label_map: the classes."""
+        """Start on a frame.
+
+        Args:
+            label_map: the classes.
+        """
         self._bernoulli = label_map.bernoulli
 
     def add(self, answer: MemberAnswer) -> None:
-        """Nothing of a single member is needed."""
+        """Do nothing: single answers are not needed."""
 
     def result(self, planes: np.ndarray) -> dict[str, np.ndarray]:
-        """The map ``entropy``, in nats."""
+        """Return the map ``entropy``, in nats."""
         return {"entropy": entropy(planes, bernoulli=self._bernoulli)}
 
 
 class Entropy:
-    """Softmax entropy: aleatoric uncertainty, at no further pass."""
+    """Softmax entropy: aleatoric uncertainty, without a further pass."""
 
     needs: frozenset[str] = frozenset()
     maps = ("entropy",)
     samples = False
 
     def check(self, members: Sequence[Member]) -> None:
-        """Every model has it."""
+        """Accept all members: every model has an entropy."""
 
     def begin(self, label_map: LabelMap) -> EntropyFold:
         """Start on a frame."""

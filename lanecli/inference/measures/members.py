@@ -1,4 +1,4 @@
-"""What several members say beyond their mean: predictive entropy and mutual information of dropout and of ensembles."""
+"""How far several answers disagree: predictive entropy and mutual information of dropout and of ensembles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Fold:
 class Ensemble:
     """Predictive entropy, and mutual information of class and member (Lakshminarayanan et al., arXiv 1612.01474).
 
-    Members are models, and the views of test-time augmentation.
+    The members are models, and the views of test-time augmentation.
     """
 
     needs = frozenset({"planes"})
@@ -35,11 +35,11 @@ class Ensemble:
     samples = False
 
     def check(self, members: Sequence[Member]) -> None:
-        """Raise InputError where there is one member only."""
+        """Raise InputError if there is only one member."""
         if len(members) < 2:
             raise InputError(
-                "--uncertainty ensemble compares several answers: give several models, or --tta flip; "
-                "of one model alone take entropy, density or mc-dropout"
+                "--uncertainty ensemble compares several answers: give several models or --tta flip; "
+                "for a single model use entropy, density or mc-dropout"
             )
 
     def begin(self, label_map: LabelMap) -> _Fold:
@@ -48,12 +48,14 @@ class Ensemble:
 
 
 class McDropout(Ensemble):
-    """The same of one network's samples: dropout on, batch normalisation as learnt (Gal and Ghahramani,
-    arXiv 1506.02142)."""
+    """The same for samples of one network with dropout on (Gal and Ghahramani, arXiv 1506.02142).
+
+    Batch normalisation stays as trained.
+    """
 
     samples = True
 
     def check(self, members: Sequence[Member]) -> None:
-        """Raise InputError where a model cannot be sampled."""
+        """Raise InputError if a model's dropout cannot be sampled."""
         for member in members:
             member.backend.check_sampling()

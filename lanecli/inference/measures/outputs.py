@@ -1,4 +1,4 @@
-"""Measures that the network's own graph, or its logits, hold: density, NECO, energy."""
+"""Measures computed in the network's graph or from its logits: density, NECO, energy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lanecli.uncertainty.energy import energy
 
 
 class _MeanFold:
-    """The members' mean of one map, and the entropy of the combined probabilities."""
+    """Computes the members' mean of one map, and the entropy of the combined probabilities."""
 
     def __init__(self, name: str, label_map: LabelMap, with_entropy: bool) -> None:
         self._name, self._weight = name, 0.0
@@ -22,8 +22,8 @@ class _MeanFold:
         self._entropy = EntropyFold(label_map) if with_entropy else None
 
     def add(self, answer: MemberAnswer) -> None:
-        found = self._map(answer) * np.float32(answer.weight)
-        self._sum = found if self._sum is None else self._sum + found
+        weighted = self._map(answer) * np.float32(answer.weight)
+        self._sum = weighted if self._sum is None else self._sum + weighted
         self._weight += answer.weight
 
     def _map(self, answer: MemberAnswer) -> np.ndarray:
@@ -38,11 +38,11 @@ class _MeanFold:
 class _EnergyFold(_MeanFold):
     def _map(self, answer: MemberAnswer) -> np.ndarray:
         multilabel = answer.member.backend.spec.label_map.multilabel
-        return answer.placed(energy(answer.network_logits(), multilabel=multilabel), sign=1)
+        return answer.at_frame_size(energy(answer.network_logits(), multilabel=multilabel), sign=1)
 
 
 class _Fitted:
-    """A measure that a model's file must hold."""
+    """A measure whose statistics a model file must contain."""
 
     name: str
     needs: frozenset[str]
@@ -50,11 +50,11 @@ class _Fitted:
     samples = False
 
     def check(self, members: Sequence[Member]) -> None:
-        """Raise InputError where a model does not hold it."""
+        """Raise InputError if a model file does not contain them."""
         for member in members:
             if self.name not in member.backend.spec.outputs:
                 raise InputError(
-                    f"{member.backend.load.path}: holds no statistics of features for '{self.name}': add them with "
+                    f"{member.backend.load.path}: has no feature statistics for '{self.name}': add them with "
                     "'lanecli uncertainty fit MODEL --data DIR --out FILE'"
                 )
 
@@ -64,7 +64,7 @@ class _Fitted:
 
 
 class Density(_Fitted):
-    """Deep deterministic uncertainty: log density of features (epistemic) and softmax entropy (aleatoric), one pass."""
+    """Deep deterministic uncertainty, in one pass: log feature density (epistemic) and softmax entropy (aleatoric)."""
 
     name = "log_density"
     needs = frozenset({"log_density"})
@@ -72,7 +72,7 @@ class Density(_Fitted):
 
 
 class Neco(_Fitted):
-    """The share of a feature that lies in the training features' principal space."""
+    """The share of a feature that lies in the principal space of the training features."""
 
     name = "neco"
     needs = frozenset({"neco"})
@@ -87,7 +87,7 @@ class Energy:
     samples = False
 
     def check(self, members: Sequence[Member]) -> None:
-        """Every model has it."""
+        """Accept all members: every model has logits."""
 
     def begin(self, label_map: LabelMap) -> _EnergyFold:
         """Start on a frame."""

@@ -1,4 +1,4 @@
-"""Sinks: where Predictions go. Each writes one kind of output and finalises it whatever happens."""
+"""Sinks write Predictions: each writes one kind of output, and finalises it whatever happens."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SinkSettings:
-    """What the user asked of outputs.
+    """The user's options for outputs.
 
     Attributes:
-        style: of the overlay; None is its default.
-        decode: masks hold source ids instead of train ids.
-        overwrite: replace existing outputs.
-        lanes: lane lines are written too, and the overlay shows them.
+        style: style of the overlay; None for the default.
+        decode: whether masks hold source ids instead of train ids.
+        overwrite: whether existing outputs are replaced.
+        lanes: whether lane lines are written too; the overlay then shows them.
     """
 
     style: OverlayStyle | None = None
@@ -37,16 +37,16 @@ class SinkSettings:
 
 @dataclass(frozen=True)
 class SinkJob:
-    """What one sink is to do.
+    """What one sink has to write.
 
     Attributes:
-        path: of the output: a file, or a folder for one file a frame.
-        label_map: the classes of Predictions.
-        settings: what the user asked.
-        source: what is predicted; None for a sink of the whole run.
-        reader: of the video, a `VideoReader` or `CameraReader`; None for a picture.
-        gives: names of the maps Predictions will hold.
-        ranges: of maps, the value drawn as certain and the one drawn as doubtful, where they are known.
+        path: path of the output: a file, or a folder with one file per frame.
+        label_map: the classes of the Predictions.
+        settings: the user's options.
+        source: the source; None for a sink of the whole run.
+        reader: reader of the video, a `VideoReader` or `CameraReader`; None for a picture.
+        map_names: names of the maps the Predictions will hold.
+        ranges: for maps with a known scale, the value drawn as certain and the one drawn as doubtful.
     """
 
     path: Path
@@ -54,16 +54,16 @@ class SinkJob:
     settings: SinkSettings
     source: Source | None = None
     reader: Any = None
-    gives: tuple[str, ...] = ()
+    map_names: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Sink(ABC):
-    """One output. It never changes a Prediction or its frame: others read them too.
+    """One output. A sink never changes a Prediction or its frame: others read them too.
 
     Attributes:
         needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, or names of maps.
-        path: of the output.
+        path: path of the output.
         warnings: what could not be carried over, a line each.
     """
 
@@ -72,7 +72,7 @@ class Sink(ABC):
 
     @abstractmethod
     def __init__(self, job: SinkJob) -> None:
-        """Open the output. Raises InputError where it cannot be written."""
+        """Open the output. Raises InputError if it cannot be written."""
 
     @property
     def warnings(self) -> list[str]:
@@ -80,22 +80,22 @@ class Sink(ABC):
         return []
 
     def begin(self, source: Source) -> None:  # noqa: B027, most sinks have nothing to do
-        """A sink of the whole run is told which source the next Predictions belong to."""
+        """Tell a sink of the whole run which source the next Predictions belong to."""
 
     @abstractmethod
     def write(self, prediction: Prediction) -> None:
-        """Take the next Prediction."""
+        """Write the next Prediction."""
 
     def close(self, interrupted: bool = False) -> None:  # noqa: B027, most sinks have nothing open
         """Finalise what has been written.
 
         Args:
-            interrupted: the source did not come to its end.
+            interrupted: whether the source was cut short.
         """
 
 
 SINKS: Registry[type[Sink]] = Registry("output")
-"""Facts: ``picture`` and ``video``, how names end; or ``whole``, the name of one file for the whole run."""
+"""Facts: ``picture`` and ``video``, the endings of output names; or ``whole``, the name of one file for the run."""
 SINKS.add(
     "overlay",
     "lanecli.inference.sinks.overlay:Overlay",
@@ -120,14 +120,14 @@ SINKS.add(
 SINKS.add(
     "uncertainty",
     "lanecli.inference.sinks.uncertainty:Uncertainty",
-    summary="heat map of the uncertainty with a legend; of a picture its numbers too",
+    summary="heat map of the uncertainty with a legend; for pictures also the values",
     picture=".uncertainty.png",
     video=".uncertainty.mp4",
 )
 SINKS.add(
     "lanes",
     "lanecli.inference.sinks.lanes:LaneFile",
-    summary="lane lines, a JSON object a frame",
+    summary="lane lines, one JSON object per frame",
     picture=".lanes.jsonl",
     video=".lanes.jsonl",
 )
@@ -147,7 +147,7 @@ SINKS.add(
 
 
 def output_path(kind: str, source: Source, out: Path) -> Path:
-    """Where output `kind` of `source` goes below `out`: a file, or for a video's frames a folder."""
+    """Return where output `kind` of `source` is written in `out`: a file, or for a video's frames a folder."""
     facts = SINKS.entry(kind).facts
     if "whole" in facts:
         return out / facts["whole"]
@@ -155,7 +155,7 @@ def output_path(kind: str, source: Source, out: Path) -> Path:
 
 
 def free_folders(base: Path, kinds: tuple[str, ...], sources: list[Source]) -> Iterator[Path]:
-    """`base`, ``base-2``, ``base-3`` …: those in which no output of `sources` exists yet."""
+    """Yield those of `base`, ``base-2``, ``base-3`` … that hold no output of `sources` yet."""
     for number in itertools.count(1):
         folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
         if not any(output_path(kind, source, folder).exists() for source in sources for kind in kinds):

@@ -1,4 +1,4 @@
-"""One file a frame: of a picture the file itself, of a video a folder of numbered files."""
+"""One file per frame: a single file for a picture, a folder of numbered files for a video."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ UNFINISHED = ".unfinished"
 
 
 class FrameFiles(Sink):
-    """What writes each frame's file; a folder gets its name, in place of an older one, when the source is through.
+    """Writes a file for each frame. A folder gets its name, and replaces an older one, once the source is finished.
 
     Attributes:
-        suffix: of a video's numbered files.
+        suffix: suffix of a video's numbered files.
     """
 
     suffix: str
 
     def __init__(self, job: SinkJob) -> None:
-        """Check the place."""
+        """Check that the output can be written."""
         self.path = job.path
         self._folder: atomic.Pending | None = None
         if job.reader is None or not job.path.is_dir():
@@ -46,9 +46,9 @@ class FrameFiles(Sink):
         """Write one frame to `target`."""
 
     def close(self, interrupted: bool = False) -> None:
-        """Give the folder its name, with the frames done so far, and a mark where more were to come.
+        """Give the folder its name, with the frames written so far, and mark it if the source was interrupted.
 
-        Without any frame nothing stays.
+        Without any frame, nothing is left behind.
         """
         if self._folder is None:
             return

@@ -1,4 +1,4 @@
-"""Masks of train ids, or of source ids."""
+"""Writes masks of train ids or source ids."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lanecli.media import write_mask, write_picture
 
 
 class Masks(FrameFiles):
-    """``STEM.mask.png`` for a picture, ``STEM.masks/000000.png`` … for a video; train ids, or decoded source ids."""
+    """Writes ``STEM.mask.png``, or ``STEM.masks/000000.png`` … for a video: train ids, or decoded source ids."""
 
     suffix = ".png"
 
     def __init__(self, job: SinkJob) -> None:
-        """Check the place."""
+        """Check that the output can be written."""
         super().__init__(job)
         self._decode = job.settings.decode
 

@@ -1,4 +1,4 @@
-"""The overlay: classes drawn on the picture or the video."""
+"""Writes the overlay: classes drawn on the picture or the video."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Overlay(Sink):
-    """``STEM.overlay.png``; of a video ``STEM.overlay.mp4``: H.264 with the source's timestamps and sound."""
+    """Writes ``STEM.overlay.png``, or ``STEM.overlay.mp4``: H.264 with the source's timestamps and sound."""
 
     def __init__(self, job: SinkJob) -> None:
-        """Open the encoder, or check the place of a picture."""
+        """Open the encoder; for a picture, check that the output can be written."""
         label_map, overwrite = job.label_map, job.settings.overwrite
         self.path = job.path
         self._painter = OverlayPainter(
@@ -27,7 +27,9 @@ class Overlay(Sink):
         )
         self._lanes: LanePainter | None = None
         if job.settings.lanes:
-            from lanecli.draw.lanes import LanePainter  # most overlays do without: a few hundredths of a second
+            from lanecli.draw.lanes import (
+                LanePainter,
+            )  # the import takes some hundredths of a second and few overlays need it
 
             self._lanes = LanePainter(
                 label_map.palette, names=label_map.names, background=label_map.background, style=job.settings.style
@@ -41,7 +43,7 @@ class Overlay(Sink):
             self._writer = VideoWriter.like(job.reader, job.path, audio_from=sound, overwrite=overwrite)
 
     def write(self, prediction: Prediction) -> None:
-        """Draw on the encoder's own buffer and encode; a picture on a copy: its PNG takes far longer than copying."""
+        """Draw on the encoder's own buffer and encode; draw a picture on a copy, which is cheap beside its PNG."""
         writer = self._writer
         canvas = prediction.frame.copy() if writer is None else writer.canvas(prediction.frame)
         if self._lanes is not None:
@@ -58,11 +60,11 @@ class Overlay(Sink):
             writer.write(canvas)
 
     def close(self, interrupted: bool = False) -> None:
-        """Write the index, copy the sound (to where the picture ends, when interrupted), rename."""
+        """Write the index, copy the sound (up to the last frame, if interrupted), and rename the file."""
         if self._writer is not None:
             self._writer.close(interrupted=interrupted)
 
     @property
     def warnings(self) -> list[str]:
-        """What could not be carried over."""
+        """What could not be carried over, a line each."""
         return [] if self._writer is None else self._writer.warnings

@@ -1,4 +1,4 @@
-"""Class probabilities as NumPy files."""
+"""Writes class probabilities as NumPy files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lanecli.inference.sinks.frames import FrameFiles
 
 
 class ProbabilityFiles(FrameFiles):
-    """``STEM.probabilities.npz``, or ``STEM.probabilities/000000.npz`` … for a video.
+    """Writes ``STEM.probabilities.npz``, or ``STEM.probabilities/000000.npz`` … for a video.
 
-    Each holds ``probabilities``, (C, H, W) float16, and ``classes``, their names.
+    Each file holds ``probabilities``, (C, H, W) float16, and ``classes``, their names.
     """
 
     needs = frozenset({"planes"})

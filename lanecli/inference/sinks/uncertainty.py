@@ -1,4 +1,4 @@
-"""The heat map of an uncertainty, and its numbers."""
+"""Writes the heat map of an uncertainty, and its values."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from lanecli.draw.heatmap import HeatmapPainter
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.sinks import Sink, SinkJob
 from lanecli.media import VideoWriter, write_picture
-from lanecli.uncertainty.maps import doubt, map_kind, measured
+from lanecli.uncertainty.maps import doubt, map_kind, uncertainty_maps
 
 
 class Uncertainty(Sink):
-    """``STEM.uncertainty.png`` and ``STEM.uncertainty.npz``; of a video ``STEM.uncertainty.mp4``.
+    """Writes ``STEM.uncertainty.png`` and ``STEM.uncertainty.npz``; for a video ``STEM.uncertainty.mp4``.
 
-    The measure's first map is drawn. Its scale is fixed: what the model file says of its training pictures, or what the
-    map can be at most; where neither is known, what the first frame holds.
+    The heat map shows the measure's first map. Its scale is fixed: the range the model file gives, or else the largest
+    value the map can have; if neither is known, the range of the first frame.
     """
 
     needs = frozenset({"uncertainty"})
 
     def __init__(self, job: SinkJob) -> None:
-        """Open the encoder, or check the places of a picture's two files."""
+        """Open the encoder; for a picture, check that both of its files can be written."""
         self.path = job.path
         self._arrays = job.path.with_suffix(".npz")
         self._overwrite = job.settings.overwrite
-        [self._name, *_] = measured(job.gives)
+        [self._name, *_] = uncertainty_maps(job.map_names)
         self._range = job.ranges.get(self._name)
         self._painter: HeatmapPainter | None = None
         self._writer: VideoWriter | None = None
@@ -41,7 +41,7 @@ class Uncertainty(Sink):
             self._writer = VideoWriter.like(job.reader, job.path, audio_from=sound, overwrite=job.settings.overwrite)
 
     def write(self, prediction: Prediction) -> None:
-        """Draw on the encoder's own buffer and encode; of a picture write the maps too."""
+        """Draw on the encoder's own buffer and encode; for a picture write the maps too."""
         values = prediction.maps[self._name]
         if self._painter is None:
             certain, doubtful = self._range or scale_of(self._name, values)
@@ -59,21 +59,21 @@ class Uncertainty(Sink):
         write_picture(self.path, canvas.rgb(), output=True)
 
     def close(self, interrupted: bool = False) -> None:
-        """Write the index, copy the sound, rename."""
+        """Write the index, copy the sound, and rename the file."""
         if self._writer is not None:
             self._writer.close(interrupted=interrupted)
 
     @property
     def warnings(self) -> list[str]:
-        """What could not be carried over."""
+        """What could not be carried over, a line each."""
         return [] if self._writer is None else self._writer.warnings
 
 
 def scale_of(name: str, values: np.ndarray) -> tuple[float, float]:
-    """The certain and the doubtful end of a map's scale from one frame: its 1st and 99th percentile of doubt.
+    """Return the certain and the doubtful end of a map's scale from one frame: its 1st and 99th percentile of doubt.
 
     Args:
-        name: of the map.
+        name: name of the map.
         values: (H, W) float32.
     """
     low, high = (float(v) for v in np.percentile(doubt(name, values), (1, 99)))

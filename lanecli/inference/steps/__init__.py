@@ -1,4 +1,4 @@
-"""Steps: from Prediction to Prediction, with a state for each source: refinement, smoothing, lane lines."""
+"""Steps turn a Prediction into another, with a state for each source: refinement, smoothing, lane lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a step knows of the source it starts on.
+    """What a step knows about its source.
 
     Attributes:
         label_map: the classes.
         is_video: whether frames follow each other in time.
-        frame_rate: frames a second, where the source says so.
+        frame_rate: frames per second, if the source says so.
     """
 
     label_map: LabelMap
@@ -32,26 +32,41 @@ class Step(Protocol):
     """A step with its settings.
 
     Attributes:
-        needs: parts of a Prediction it takes: ``"planes"``, ``"lanes"``, or names of maps.
-        gives: parts it adds; whoever reads one gets the step without asking for it by name.
+        needs: parts of a Prediction it reads: ``"planes"``, ``"lanes"``, or names of maps.
+        gives: parts it adds; the step runs whenever something reads one of them, even if the user did not name it.
     """
 
     needs: frozenset[str]
     gives: frozenset[str]
 
     def check(self, label_map: LabelMap) -> None:
-        """Raise InputError where it does not fit these classes."""
+        """Raise InputError if the step does not fit these classes."""
 
     def start(self, context: StepContext) -> Callable[[Prediction], Prediction]:
-        """Begin with a source: what comes back is called with its Predictions in order."""
+        """Start on a source and return a function that is called with its Predictions in order."""
 
 
 STEPS: Registry[Any] = Registry("step")
-"""Facts: ``order``, low ones come first."""
-STEPS.add("clean", "lanecli.inference.steps.clean:Clean", summary="specks and the bonnet taken out", order=40)
-STEPS.add("crf", "lanecli.inference.steps.crf:DenseCrf", summary="dense CRF on the picture's edges", order=10)
-STEPS.add("smooth", "lanecli.inference.steps.smooth:Smooth", summary="probabilities smoothed along a video", order=20)
-STEPS.add("lanes", "lanecli.inference.steps.lanes:LaneLines", summary="lane lines, followed along a video", order=80)
+"""Facts: ``order``: steps run in rising order."""
 STEPS.add(
-    "certain", "lanecli.inference.steps.certain:Certain", summary="doubtful pixels left undecided (255)", order=90
+    "clean",
+    "lanecli.inference.steps.clean:Clean",
+    summary="removes specks and detections on the car's bonnet",
+    order=40,
+)
+STEPS.add(
+    "crf",
+    "lanecli.inference.steps.crf:DenseCrf",
+    summary="dense CRF: moves class borders to the picture's edges",
+    order=10,
+)
+STEPS.add("smooth", "lanecli.inference.steps.smooth:Smooth", summary="smooths probabilities along a video", order=20)
+STEPS.add(
+    "lanes",
+    "lanecli.inference.steps.lanes:LaneLines",
+    summary="finds lane lines and tracks them along a video",
+    order=80,
+)
+STEPS.add(
+    "certain", "lanecli.inference.steps.certain:Certain", summary="leaves doubtful pixels undecided (255)", order=90
 )

@@ -1,4 +1,4 @@
-"""Leaving undecided what the model is not sure of."""
+"""Leaves pixels undecided where the model is not sure."""
 
 from __future__ import annotations
 
@@ -11,31 +11,38 @@ from lanecli.errors import InputError
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.steps import StepContext
 from lanecli.labels import IGNORE_ID, LabelMap
-from lanecli.uncertainty.maps import DOUBTFUL, doubt, measured
+from lanecli.uncertainty.maps import DOUBTFUL, doubt, uncertainty_maps
 
 
 class Certain:
-    """Pixels whose uncertainty is above a threshold get 255, the id of none of the classes."""
+    """Gives 255, which is no class, to pixels whose uncertainty is above a threshold."""
 
     needs = frozenset({"uncertainty"})
     gives: frozenset[str] = frozenset()
 
     def __init__(self, threshold: float) -> None:
-        """Args: threshold: of the measure's first map, in its own unit, turned so that high is uncertain (of a
-        density minus its logarithm)."""
+        """Set the threshold.
+
+        Args:
+            threshold: compared with the measure's first map, in its own unit, with the sign that makes high values
+                uncertain (minus the logarithm of a density).
+
+        Raises:
+            InputError: the threshold is not a finite number.
+        """
         if not np.isfinite(threshold):
-            raise InputError(f"--certain is a number, not {threshold}")
+            raise InputError(f"--certain must be a finite number, not {threshold}")
         self._threshold = threshold
 
     def check(self, label_map: LabelMap) -> None:
-        """It fits all classes."""
+        """Accept all classes."""
 
     def start(self, context: StepContext) -> Callable[[Prediction], Prediction]:
-        """The same for every source."""
+        """Return a function that keeps nothing from frame to frame."""
         return self._apply
 
     def _apply(self, prediction: Prediction) -> Prediction:
-        name = measured(prediction.maps)[0]
+        name = uncertainty_maps(prediction.maps)[0]
         doubtful = doubt(name, prediction.maps[name]) > self._threshold
         class_map = np.where(doubtful, np.uint8(IGNORE_ID), prediction.class_map)
         labels = None if prediction.labels is None else np.where(doubtful, np.uint8(IGNORE_ID), prediction.labels)

@@ -1,4 +1,4 @@
-"""Cleaning: what cannot be lane paint is taken out of the class map."""
+"""Cleaning: removes from the class map what cannot be lane paint."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from lanecli.postprocess.clean import clean
 
 
 class Clean:
-    """:func:`lanecli.postprocess.clean.clean`: specks, what lies in the sky, and what lies on the car's own bonnet.
+    """Applies :func:`lanecli.postprocess.clean.clean`: removes specks, and paint in the sky or on the car's own bonnet.
 
-    Probabilities stay the network's own.
+    Probabilities stay as the network computed them.
     """
 
     needs: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
 
     def check(self, label_map: LabelMap) -> None:
-        """Raise InputError where there is no background to give a pixel, or several labels hold at one."""
+        """Raise InputError if the map has no background, or is multi-label."""
         if label_map.multilabel or label_map.background is None:
-            raise InputError(f"--clean needs one class a pixel and a background; label map '{label_map.name}' has none")
+            raise InputError(
+                f"--clean needs one class per pixel and a background; label map '{label_map.name}' lacks one of them"
+            )
 
     def start(self, context: StepContext) -> Callable[[Prediction], Prediction]:
-        """It keeps nothing from frame to frame."""
+        """Return a function that keeps nothing from frame to frame."""
         return self._apply
 
     def _apply(self, prediction: Prediction) -> Prediction:

@@ -1,4 +1,4 @@
-"""Dense CRF: class borders moved onto the picture's edges."""
+"""Dense CRF: moves class borders to the picture's edges."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from lanecli.postprocess.crf import refine
 
 
 class DenseCrf:
-    """:func:`lanecli.postprocess.crf.refine` on the combined probabilities, with the frame's own pixels."""
+    """Applies :func:`lanecli.postprocess.crf.refine` to the combined probabilities, with the frame's own pixels."""
 
     needs = frozenset({"planes"})
     gives: frozenset[str] = frozenset()
 
     def check(self, label_map: LabelMap) -> None:
-        """Raise InputError for several labels at a pixel."""
+        """Raise InputError for a multi-label map."""
         if label_map.multilabel:
-            raise InputError(
-                f"--crf refines models of one class a pixel; label map '{label_map.name}' holds several at once"
-            )
+            raise InputError(f"--crf needs one class per pixel, but label map '{label_map.name}' is multi-label")
 
     def start(self, context: StepContext) -> Callable[[Prediction], Prediction]:
-        """It keeps nothing from frame to frame."""
+        """Return a function that keeps nothing from frame to frame."""
         return self._apply
 
     def _apply(self, prediction: Prediction) -> Prediction:

@@ -13,31 +13,34 @@ from lanecli.inference.prediction import Prediction
 from lanecli.inference.steps import StepContext
 from lanecli.labels import LabelMap, decide
 
-_USUAL_RATE = 25.0
+_DEFAULT_RATE = 25.0
 
 
 class Smooth:
-    """p <- p + (1 - 2^(-dt / half_life)) (p_now - p): after `half_life` seconds an answer counts half as much."""
+    """p <- p + (1 - 2^(-dt / half_life)) (p_now - p): after `half_life` seconds, an answer counts half as much."""
 
     needs = frozenset({"planes"})
     gives: frozenset[str] = frozenset()
 
     def __init__(self, half_life: float) -> None:
-        """Args: half_life: seconds, above 0.
+        """Set the half-life.
+
+        Args:
+            half_life: seconds, above 0.
 
         Raises:
             InputError: it is not a number above 0.
         """
         if not 0 < half_life < float("inf"):
-            raise InputError(f"--smooth is a half-life in seconds above 0, got {half_life}")
+            raise InputError(f"--smooth must be a half-life in seconds above 0, not {half_life}")
         self.half_life = half_life
 
     def check(self, label_map: LabelMap) -> None:
-        """Every kind of classes can be smoothed."""
+        """Accept all classes."""
 
     def start(self, context: StepContext) -> Callable[[Prediction], Prediction]:
-        """Begin with a video; a picture is left as it is."""
-        return _Average(self.half_life, context.frame_rate or _USUAL_RATE) if context.is_video else lambda p: p
+        """Start on a video; a picture is left as it is."""
+        return _Average(self.half_life, context.frame_rate or _DEFAULT_RATE) if context.is_video else lambda p: p
 
 
 class _Average:

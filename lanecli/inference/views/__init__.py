@@ -1,4 +1,4 @@
-"""Views of a frame for test-time augmentation: each a way of showing the network the same picture."""
+"""Views for test-time augmentation: ways to show the same picture to the network."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lanecli.registry import Registry
 
 @dataclass(frozen=True)
 class View:
-    """One way of showing a picture to the network; the answer is turned back before it is combined.
+    """One way to show a picture to the network; the answer is transformed back before it is combined.
 
     Attributes:
-        mirror: left and right changed places (and so do classes that `LabelMap.swaps` names).
+        mirror: whether left and right are exchanged (and so are the classes in `LabelMap.swaps`).
         scale: factor of the network's size.
     """
 
@@ -30,14 +30,14 @@ VIEWS.add("multiscale", "lanecli.inference.views.multiscale:views", summary="at 
 
 
 def views_of(names: str) -> list[View]:
-    """The views of a name, or of several joined by ``+``: their product.
+    """Return the views of a name, or the product of the views of several names joined by ``+``.
+
+    Raises:
+        InputError: a name is not registered.
 
     Example:
         >>> [view.mirror for view in views_of("flip")]
         [False, True]
-
-    Raises:
-        InputError: a name that is not registered.
     """
     product = [AS_IT_IS]
     for name in names.split("+"):

@@ -1,4 +1,4 @@
-"""The mirrored picture beside the picture."""
+"""The picture as it is, and mirrored."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from lanecli.inference.views import AS_IT_IS, View
 
 
 def views() -> list[View]:
-    """As it is, and mirrored left to right."""
+    """Return the picture as it is, and mirrored left to right."""
     return [AS_IT_IS, View(mirror=True)]

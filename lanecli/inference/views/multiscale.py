@@ -1,4 +1,4 @@
-"""Several sizes, each mirrored too: the test-time augmentation segmentation papers report."""
+"""Three sizes, each mirrored too: the test-time augmentation that papers on segmentation report."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ SCALES = (0.75, 1.0, 1.25)
 
 
 def views() -> list[View]:
-    """Three sizes around the network's own, as they are and mirrored: six views."""
+    """Return three sizes around the network's own, each as it is and mirrored: six views."""
     return [View(mirror, scale) for scale in SCALES for mirror in (False, True)]

@@ -1,4 +1,4 @@
-"""No augmentation."""
+"""No test-time augmentation."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from lanecli.inference.views import AS_IT_IS, View
 
 
 def views() -> list[View]:
-    """The picture as it is."""
+    """Return only the picture as it is."""
     return [AS_IT_IS]

@@ -5,15 +5,15 @@ import pytest
 
 from lanecli.labels import LabelClass, LabelMap
 from lanecli.uncertainty.corruption import CORRUPTIONS, STRENGTHS, corrupt
-from lanecli.uncertainty.places import PlaceMeans
+from lanecli.uncertainty.positions import PositionMeans
 
 TWO = LabelMap("two", (LabelClass("a", (0, 0, 0)), LabelClass("b", (0, 0, 1))))
 
 
-def streamed(place_matters: float) -> PlaceMeans:
+def streamed(place_matters: float) -> PositionMeans:
     """Two classes four apart in every dimension; features also move with the place by so much."""
     rng = np.random.default_rng(0)
-    means = PlaceMeans(TWO, 3)
+    means = PositionMeans(TWO, 3)
     for _ in range(4):
         mask = rng.integers(0, 2, (32, 64)).astype(np.uint8)
         place = np.linspace(0, place_matters, 64)[None, None]
@@ -34,7 +34,7 @@ def test_means_are_those_of_all_pixels_of_a_place():
     rng = np.random.default_rng(1)
     features, mask = rng.standard_normal((2, 8, 12)), rng.integers(0, 2, (8, 12)).astype(np.uint8)
     mask[0, 0] = 255
-    means = PlaceMeans(TWO, 2, (2, 3))
+    means = PositionMeans(TWO, 2, (2, 3))
     means.update(features, mask)
     held = mask[4:, 4:8] == 1
     assert means.counts[1, 4] == held.sum()

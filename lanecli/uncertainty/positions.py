@@ -1,7 +1,7 @@
-"""Whether a class looks alike wherever it lies: mean features of each class at far-apart places of the picture.
+"""Whether a class looks alike wherever it lies: mean features of each class at distant positions of the picture.
 
-Figure 1 of Mukhoti et al., arXiv 2111.00079, which is why one Gaussian a class, and not one a pixel, is enough: the
-means of one class at two places lie closer together than those of two classes.
+Figure 1 of Mukhoti et al., arXiv 2111.00079, shows why one Gaussian per class is enough, and not one per pixel: the
+means of one class at two positions lie closer together than those of two classes.
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ import numpy as np
 from lanecli.geometry import resize
 from lanecli.labels import LabelMap
 
-PLACES = (2, 4)
-"""Rows and columns of places; the paper takes single pixels, which of a few pictures hold too few of a thin class."""
-_FEWEST = 20  # pixels of a class at a place, below which its mean there says nothing
+GRID = (2, 4)
+"""Rows and columns of positions. The paper uses single pixels, of which a thin class has too few in few pictures."""
+_FEWEST = 20  # pixels of a class at a position below which its mean there says nothing
 
 
-class PlaceMeans:
-    """Streamed means of features for each class and place, in fixed memory.
+class PositionMeans:
+    """Streamed means of features for each class and position, in fixed memory.
 
     Attributes:
-        sums: (classes, places, D) float64.
-        counts: (classes, places) int64.
+        sums: (classes, positions, D) float64.
+        counts: (classes, positions) int64.
     """
 
-    def __init__(self, label_map: LabelMap, dimensions: int, places: tuple[int, int] = PLACES) -> None:
-        """Args: label_map: of the masks; dimensions: D; places: rows and columns of a grid over the picture."""
-        self._classes, self._grid = len(label_map.classes), places
-        number = places[0] * places[1]
+    def __init__(self, label_map: LabelMap, dimensions: int, grid: tuple[int, int] = GRID) -> None:
+        """Start without a picture.
+
+        Args:
+            label_map: label map of the masks.
+            dimensions: D of the features.
+            grid: rows and columns of positions in the picture.
+        """
+        self._classes, self._grid = len(label_map.classes), grid
+        number = grid[0] * grid[1]
         self.sums = np.zeros((self._classes, number, dimensions))
         self.counts = np.zeros((self._classes, number), np.int64)
 
@@ -44,21 +50,21 @@ class PlaceMeans:
         labels = resize(mask, (width, height), nearest=True)
         rows = np.arange(height) * self._grid[0] // height
         columns = np.arange(width) * self._grid[1] // width
-        place = rows[:, None] * self._grid[1] + columns
+        position = rows[:, None] * self._grid[1] + columns
         for train_id in range(self._classes):
             held = labels == train_id
-            where, values = place[held], features[:, held].astype(np.float64)
+            where, values = position[held], features[:, held].astype(np.float64)
             self.counts[train_id] += np.bincount(where, minlength=self.counts.shape[1])
             for number in np.unique(where):
                 self.sums[train_id, number] += values[:, where == number].sum(1)
 
     def distances(self) -> dict[str, Any]:
-        """L2 distances between class means at the two places of every pair that do not touch.
+        """Return L2 distances between class means at the two positions of every pair that do not touch.
 
         Returns:
-            ``matrix`` (classes, classes): the mean distance of class i here to class j there, NaN without a pair;
-            ``same_closer``, the share of (class here, class there) cases in which the nearest mean there is the class's
-            own; ``pairs``, how many pairs of places were compared.
+            ``matrix`` (classes, classes): the mean distance of class i at one position to class j at the other, NaN
+            without a pair; ``same_closer``: the share of cases in which the mean nearest to that of a class, at the
+            other position, is the class's own; ``pairs``: how many pairs of positions were compared.
         """
         classes, number, _ = self.sums.shape
         means = self.sums / np.maximum(self.counts, 1)[..., None]

@@ -1,0 +1,37 @@
+"""The examples in docstrings return what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    "lanecli",
+    "lanecli.errors",
+    "lanecli.geometry",
+    "lanecli.inference.backends",
+    "lanecli.inference.interface",
+    "lanecli.inference.recipe",
+    "lanecli.inference.run",
+    "lanecli.inference.views",
+    "lanecli.labelmaps",
+    "lanecli.labelmaps.lane",
+    "lanecli.labels",
+    "lanecli.metrics.lane_scores",
+    "lanecli.metrics.matching",
+    "lanecli.metrics.uncertainty_ranking",
+    "lanecli.modelfile",
+    "lanecli.shipped",
+    "lanecli.uncertainty.energy",
+    "lanecli.uncertainty.entropy",
+    "lanecli.uncertainty.maps",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name: str) -> None:
+    outcome = doctest.testmod(importlib.import_module(name))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
