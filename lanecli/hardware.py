@@ -1,4 +1,4 @@
-"""What this machine can do, asked without importing torch."""
+"""Capabilities of this machine, found without importing torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def cpu_flags() -> frozenset[str]:
-    """Instruction set flags of the CPU as Linux names them; empty where they cannot be read."""
+    """Return the instruction set flags of the CPU, as named by Linux; empty if they cannot be read."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):
@@ -19,5 +19,5 @@ def cpu_flags() -> frozenset[str]:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware, so that bf16 pays (it is slower where it is emulated)."""
+    """Whether the CPU multiplies bfloat16 in hardware. Where bfloat16 is emulated, it is slower than float32."""
     return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})

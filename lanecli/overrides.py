@@ -1,4 +1,11 @@
-"""What is typed on the line, ``KEY=VALUE``, put over the tree of a configuration file and over its stages."""
+"""Overrides on the command line, ``KEY=VALUE``, and their effect on a configuration file and its stages.
+
+Example:
+    >>> tree = {"optim": {"lr": 0.1}, "stages": [{"optim": {"lr": 0.01}}]}
+    >>> apply_override(tree, "optim.lr=1e-3")
+    >>> tree
+    {'optim': {'lr': 0.001}, 'stages': [{'optim': {}}]}
+"""
 
 from __future__ import annotations
 
@@ -12,7 +19,7 @@ from lanecli.errors import InputError, did_you_mean
 
 
 class Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but ``1e-3`` is a number as in YAML 1.2: without a point it would be a word."""
+    """PyYAML's safe loader for YAML 1.1, except that ``1e-3`` is a number, as in YAML 1.2, and not a string."""
 
 
 Loader.add_implicit_resolver(
@@ -20,9 +27,9 @@ Loader.add_implicit_resolver(
 )
 
 NAMED_SECTIONS = ("model", "optim", "schedule")
-"""Sections whose name may stand for them: ``schedule=poly`` is ``schedule.name=poly``."""
+"""Sections that may be set by their name alone: ``schedule=poly`` means ``schedule.name=poly``."""
 
-OTHER_WORDS = {
+SYNONYMS = {
     "lr": "optim.lr",
     "learning_rate": "optim.lr",
     "optimizer": "optim.name",
@@ -67,90 +74,104 @@ OTHER_WORDS = {
     "criterion": "loss",
     "loss_fn": "loss",
 }
-"""Words of other tools, and keys without their section, to the key that is meant."""
+"""Names that other tools use, and keys without their section, with the key that they stand for."""
 
 
-def meant(key: str) -> str | None:
-    """The key that a word of another tool, or a key without its section, stands for; None where none is known."""
-    found = OTHER_WORDS.get(key.rpartition(".")[2].lower().replace("-", "_"))
-    return None if found == key else found
+def key_for(name: str) -> str | None:
+    """Return the key for a name of another tool or a key without its section; None if none is known.
+
+    Example:
+        >>> key_for("batch_size")
+        'train.batch'
+    """
+    key = SYNONYMS.get(name.rpartition(".")[2].lower().replace("-", "_"))
+    return None if key == name else key
 
 
 def split_words(words: Sequence[str], options: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """Files, and overrides, among the words of a command; ``train.epochs = 3`` is one override.
+    """Divide the arguments of a command into files and overrides; ``train.epochs = 3`` is one override.
 
     Args:
-        words: as they were typed.
-        options: of the command, for the answer to one it has not.
+        words: the arguments as they were typed.
+        options: the options of the command, for the message about an unknown one.
+
+    Returns:
+        The files, and the overrides.
 
     Raises:
-        InputError: a word that looks like an option; what to type in its place is named.
+        InputError: a word looks like an option; the message says what to type instead.
+
+    Example:
+        >>> split_words(["lane.yaml", "optim.lr", "=", "0.01"])
+        (['lane.yaml'], ['optim.lr=0.01'])
     """
     joined: list[str] = []
-    waits = False
-    for place, word in enumerate(words):
-        if word.startswith("-") and not waits:
-            raise InputError(_no_option(word, words[place + 1 : place + 2], options))
-        if joined and (waits or word.startswith("=")):
+    after_equals = False
+    for index, word in enumerate(words):
+        if word.startswith("-") and not after_equals:
+            raise InputError(_unknown_option(word, words[index + 1 : index + 2], options))
+        if joined and (after_equals or word.startswith("=")):
             joined[-1] += word
         else:
             joined.append(word)
-        waits = word == "="
+        after_equals = word == "="
     return [w for w in joined if "=" not in w], [w for w in joined if "=" in w]
 
 
-def _no_option(word: str, following: Sequence[str], options: Sequence[str]) -> str:
+def _unknown_option(word: str, following: Sequence[str], options: Sequence[str]) -> str:
     name, _, value = word.lstrip("-").partition("=")
     value = value or next((w for w in following if not w.startswith("-")), "VALUE")
-    key = meant(name) or (name if "." in name or name in ("loss", "teacher", *NAMED_SECTIONS) else None)
+    key = key_for(name) or (name if "." in name or name in ("loss", "teacher", *NAMED_SECTIONS) else None)
     if key:
-        return f"no such option: {word}; settings are KEY=VALUE: type {key}={value}"
+        return f"no such option: {word}; settings have the form KEY=VALUE: type {key}={value}"
     return f"no such option: {word}{did_you_mean(word, options)}"
 
 
 def expanded(tree: dict[str, Any]) -> dict[str, Any]:
-    """`tree` with ``schedule: poly`` written as ``schedule: {name: poly}``, and the like."""
+    """Return `tree` with ``schedule: {name: poly}`` for ``schedule: poly``, and so on for other sections."""
     return {
         key: {"name": value} if key in NAMED_SECTIONS and isinstance(value, str) else value
         for key, value in tree.items()
     }
 
 
-def put(tree: dict[str, Any], override: str) -> None:
-    """Put one ``dotted.key=value`` over a configuration's tree, and over the stages in it that say otherwise.
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Apply one ``dotted.key=value`` to the tree of a configuration, and to its stages, in place.
 
-    Raises InputError where it is none, or a stage leaves no place for it; the stage is named, and what to type.
+    Raises:
+        InputError: the text is not an override, or it contradicts a stage; the message names the stage and what to
+            type.
     """
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
-        raise InputError(f"'{override}' is no KEY=VALUE such as train.epochs=20")
+        raise InputError(f"'{override}' does not have the form KEY=VALUE, such as train.epochs=20")
     keys, value = key.strip().split("."), _parse(text, override)
     named = len(keys) == 1 and keys[0] in NAMED_SECTIONS and isinstance(value, str)
-    if named:  # the arguments in the file are another's
+    if named:  # the arguments in the file belong to another name
         keys.append("name")
     stages = tree.get("stages")
-    places = [tree]
+    trees = [tree]
     if isinstance(stages, list) and keys[0] != "stages":
-        places += [stage for stage in stages if isinstance(stage, dict)]
-    for number, place in enumerate(places):
-        place.update(expanded(place))
-        if named and isinstance(place.get(keys[0]), dict):
-            place[keys[0]].pop("args", None)
+        trees += [stage for stage in stages if isinstance(stage, dict)]
+    for number, each in enumerate(trees):
+        each.update(expanded(each))
+        if named and isinstance(each.get(keys[0]), dict):
+            each[keys[0]].pop("args", None)
         if number:
-            _give_way(place, keys, value, override, number)
+            _remove_from_stage(each, keys, value, override, number)
     _set(tree, keys, value, override)
 
 
-def _give_way(stage: dict[str, Any], keys: list[str], value: Any, override: str, number: int) -> None:
-    """Take out of a stage what would beat the typed key."""
+def _remove_from_stage(stage: dict[str, Any], keys: list[str], value: Any, override: str, number: int) -> None:
+    """Remove the value of a stage that would take precedence over the override."""
     node = stage
     for depth, key in enumerate(keys[:-1], start=1):
         if key not in node:
             return
         inner, path = node[key], ".".join(keys[:depth])
         if not isinstance(inner, dict):
-            raise InputError(f"'{override}': stage {number} has {path}={inner}; type {path}={{…}} as a whole")
-        if key == "args":  # a stage's arguments replace the others: the typed one has to be among them
+            raise InputError(f"'{override}': stage {number} has {path}={inner}; set {path}={{…}} as a whole")
+        if key == "args":  # the arguments of a stage replace all others, so that the override must be among them
             _set(inner, keys[depth:], value, override)
             return
         node = inner
@@ -161,12 +182,12 @@ def _parse(text: str, override: str) -> Any:
     try:
         return yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"'{override}': the value is not readable as YAML") from error
+        raise InputError(f"'{override}': the value is not valid YAML") from error
 
 
 def _set(tree: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
     for key in keys[:-1]:
-        if tree.get(key) is None:  # not there, or a heading with nothing under it
+        if tree.get(key) is None:  # missing, or a heading with nothing below it
             tree[key] = {}
         node = tree[key]
         if not isinstance(node, dict):

@@ -1,4 +1,11 @@
-"""The one Registry class: models, losses, optimisers, schedules, formats, backends and label maps are instances."""
+"""The Registry class, of which models, losses, optimisers, schedules, formats, backends and label maps have instances.
+
+Example:
+    >>> shapes: Registry[str] = Registry("shape")
+    >>> shapes.add("square", "four equal sides", aliases=("quad",), summary="as high as wide")
+    >>> shapes.canonical("QUAD"), shapes.get("square")
+    ('square', 'four equal sides')
+"""
 
 from __future__ import annotations
 
@@ -16,7 +23,15 @@ _NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One registered thing: its canonical name, what it is in a line, and facts such as the paper and its year."""
+    """An entry of a registry.
+
+    Attributes:
+        name: its canonical name.
+        target: the registered object, or the path from which it is imported.
+        summary: what it is, in a line.
+        aliases: further names.
+        facts: facts about it, such as the paper and its year.
+    """
 
     name: str
     target: T | str
@@ -26,14 +41,18 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Names to things of one kind.
+    """Objects of one kind by name.
 
-    A target is the thing itself or ``"package.module:attribute"``, imported when it is first asked for, so that a
-    list of names costs no heavy import. Names are case-insensitive and ``-`` equals ``_``.
+    A target is the object itself, or ``"package.module:attribute"``, which is imported when it is first used, so that
+    listing names needs no heavy import. Names are case-insensitive, and ``-`` equals ``_``.
     """
 
     def __init__(self, kind: str) -> None:
-        """Args: kind: what is registered, in the singular; it opens every error message."""
+        """Create an empty registry.
+
+        Args:
+            kind: what is registered, in the singular, for error messages.
+        """
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
         self._names: dict[str, str] = {}
@@ -45,18 +64,18 @@ class Registry(Generic[T]):
     def add(
         self, name: str, target: T | str, *, summary: str = "", aliases: tuple[str, ...] = (), **facts: Any
     ) -> None:
-        """Register `target` under `name`. Raises ValueError when the name or an alias is taken."""
-        for word in (name, *aliases):
-            if self._key(word) in self._names:
-                raise ValueError(f"{self.kind} '{word}' is already registered")
+        """Register `target` under `name`. Raises ValueError if the name or an alias is taken."""
+        for alias in (name, *aliases):
+            if self._key(alias) in self._names:
+                raise ValueError(f"{self.kind} '{alias}' is already registered")
         self._entries[name] = Entry(name, target, summary, aliases, MappingProxyType(facts))
-        for word in (name, *aliases):
-            self._names[self._key(word)] = name
+        for alias in (name, *aliases):
+            self._names[self._key(alias)] = name
 
     def register(
         self, name: str, *, summary: str = "", aliases: tuple[str, ...] = (), **facts: Any
     ) -> Callable[[T], T]:
-        """Decorator form of :meth:`add`."""
+        """Return a decorator that does the same as :meth:`add`."""
 
         def decorate(target: T) -> T:
             self.add(name, target, summary=summary, aliases=aliases, **facts)
@@ -65,7 +84,7 @@ class Registry(Generic[T]):
         return decorate
 
     def canonical(self, name: str) -> str:
-        """The registered name behind `name` or an alias. Raises InputError that names the nearest one."""
+        """Return the registered name for a name or an alias. Raises InputError, which names the nearest one."""
         key = self._key(name)
         if key not in self._names:
             hint = did_you_mean(key, self._names) or f"; there are: {', '.join(self._entries)}"
@@ -73,11 +92,11 @@ class Registry(Generic[T]):
         return self._names[key]
 
     def entry(self, name: str) -> Entry[T]:
-        """The entry behind a name or alias. Raises InputError that names the nearest one."""
+        """Return the entry for a name or an alias. Raises InputError, which names the nearest one."""
         return self._entries[self.canonical(name)]
 
     def get(self, name: str) -> T:
-        """The thing behind a name or alias, imported now when it was registered by path."""
+        """Return the object for a name or an alias, which is imported now if it was registered by path."""
         target = self.entry(name).target
         if isinstance(target, str):
             module, _, attribute = target.partition(":")

@@ -1,4 +1,4 @@
-"""Worker processes that leave signals to the one that started them, and end with it."""
+"""Worker processes, which leave signals to the process that started them and end with it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lanecli.interruption import SIGNALS, leave_to_parent
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
-_AHEAD = 64  # jobs handed out before the first answer is taken
+_AHEAD = 64  # jobs that are submitted before the first result is taken
 
 
 @contextmanager
 def worker_pool(
     count: int | None, *, fresh: bool = False, begin: Callable[[], object] | None = None
 ) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes, which are not waited for where the work is given up.
+    """Context with a pool of worker processes. On an error they are killed and not waited for.
 
     Args:
-        count: of processes; None is one a core.
-        fresh: new interpreters, which take longer to start but know nothing of this one's threads.
-        begin: called in each worker at its start; a function of a module.
+        count: number of processes; None starts one per core.
+        fresh: whether workers are new interpreters, which start more slowly but share no threads with this process.
+        begin: a function of a module that each worker calls at its start.
 
     Raises:
         LaneError: a worker was killed.
@@ -53,18 +53,18 @@ def worker_pool(
 
 
 def in_order(pool: ProcessPoolExecutor, work: Callable[[Job], Answer], jobs: Iterable[Job]) -> Iterator[Answer]:
-    """What `work` gives for each job, in their order; workers are a few dozen ahead.
+    """Yield the result of `work` for each job, in the order of the jobs, while workers are a few dozen jobs ahead.
 
-    Nothing is cancelled where this is given up (as the pool's own `map` does): the pool's thread, which finds its
-    workers killed, would fail on what is cancelled.
+    Unlike the `map` of the pool, this cancels no jobs when it is closed early: the thread of the pool would fail on
+    cancelled jobs when it finds that its workers were killed.
     """
-    under_way: deque[Future[Answer]] = deque()
+    pending: deque[Future[Answer]] = deque()
     for job in jobs:
-        under_way.append(pool.submit(work, job))
-        if len(under_way) > _AHEAD:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
+        pending.append(pool.submit(work, job))
+        if len(pending) > _AHEAD:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 def _start(begin: Callable[[], object] | None) -> None:
@@ -74,7 +74,7 @@ def _start(begin: Callable[[], object] | None) -> None:
 
 
 def _launch(pool: ProcessPoolExecutor) -> None:
-    """Start the workers with signals held back until they know what to do with them."""
+    """Start the workers with signals blocked until they have set how to handle them."""
     held = hasattr(signal, "pthread_sigmask")
     if held:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lanecli.config import AugmentConfig, Config, known_keys, load_config
+from lanecli.config import Config, known_keys, load_config
 from lanecli.errors import InputError
-from lanecli.overrides import OTHER_WORDS, split_words
+from lanecli.overrides import SYNONYMS, split_words
+from lanecli.sections import AugmentConfig
 
 
 def value(config: Config, key: str) -> Any:
@@ -131,8 +132,8 @@ def test_words_of_other_tools_are_answered_with_the_key(word: str, key: str) -> 
 
 
 def test_every_other_word_leads_to_a_key() -> None:
-    assert set(OTHER_WORDS.values()) <= set(known_keys())
-    assert not set(OTHER_WORDS) & {key for key in known_keys() if "." not in key}
+    assert set(SYNONYMS.values()) <= set(known_keys())
+    assert not set(SYNONYMS) & {key for key in known_keys() if "." not in key}
 
 
 # --- the line and the stages -----------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ def test_a_typed_argument_is_among_those_of_each_stage(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_leaves_no_place_is_named(tmp_path: Path) -> None:
-    says = r"'data\.augment\.flip=1': stage 2 has data\.augment=None; type data\.augment=\{…\} as a whole"
+    says = r"'data\.augment\.flip=1': stage 2 has data\.augment=None; set data\.augment=\{…\} as a whole"
     with pytest.raises(InputError, match=says):
         staged(tmp_path, "data.augment.flip=1")
     config = staged(tmp_path, "data.augment={flip: 1}")
@@ -233,7 +234,7 @@ def test_words_of_a_line(words: list[str], files: list[str], overrides: list[str
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--epochs", "3"], "no such option: --epochs; settings are KEY=VALUE: type train.epochs=3"),
+        (["--epochs", "3"], "no such option: --epochs; settings have the form KEY=VALUE: type train.epochs=3"),
         (["--lr=0.1"], "type optim.lr=0.1"),
         (["--batch-size", "4"], "type train.batch=4"),
         (["--train.epochs", "4"], "type train.epochs=4"),
@@ -330,11 +331,11 @@ def test_a_misspelt_key_is_answered_with_the_nearest(override: str, nearest: str
         ("data.geometry.size=[1]", "data.geometry.size"),
         ("data.geometry.fit=crop", "data.geometry.fit"),
         ("data.augment.flip=1.1", "data.augment.flip"),
-        ("data.augment.scale=[2, 1]", "data.augment.scale: a range above 0, the smaller zoom first, got"),
-        ("data.augment.scale=[0, 1]", "data.augment.scale: a range above 0"),
-        ("data.weights=[1, -1]", "data.weights: shares are not negative"),
-        ("data.weights=[0, 0]", "data.weights: shares are not negative"),
-        ("data.weights=[]", "data.weights: shares are not negative"),
+        ("data.augment.scale=[2, 1]", "data.augment.scale: must be a range above 0, with the smaller zoom first, got"),
+        ("data.augment.scale=[0, 1]", "data.augment.scale: must be a range above 0"),
+        ("data.weights=[1, -1]", "data.weights: shares must not be negative"),
+        ("data.weights=[0, 0]", "data.weights: shares must not be negative"),
+        ("data.weights=[]", "data.weights: shares must not be negative"),
         ("data.augment=strong", "data.augment"),
         ("optim=3", "optim: "),
         ("loss=3", "loss: "),
@@ -361,8 +362,8 @@ def test_errors_of_a_file_name_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such configuration file: .*c\.yaml"):
         load_config(path)
     for text, words in (
-        ("- a\n- b\n", "is a mapping of keys, this holds a list"),
-        ("hello", "this holds a str"),
+        ("- a\n- b\n", "must be a mapping of keys, but this is a list"),
+        ("hello", "but this is a str"),
         ("a: [1\nb: 2", "not readable as YAML"),
         ("a: !!python/object/apply:os.getcwd []", "not readable as YAML"),
         ("optim: {lr: -1}", r"optim\.lr: "),

@@ -25,7 +25,7 @@ from lanecli.modelfile import ModelSpec
 from lanecli.models.build import build_network
 from lanecli.models.registry import MODELS
 from lanecli.shipped import configs_folder
-from lanecli.training import loop, sweep
+from lanecli.training import epoch_pictures, sweep
 from lanecli.training.sweep_file import read_sweep
 
 CONFIGS = sorted(configs_folder().glob("*.yaml"))
@@ -76,7 +76,7 @@ def command(path: Path, name: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes longer than two steps: drawing curves, waiting for the disk, timing."""
-    monkeypatch.setattr(loop, "draw_curves", lambda rows, path: None)
+    monkeypatch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
     monkeypatch.setattr(os, "fsync", lambda file: None)
     monkeypatch.setattr(sweep, "_TIMED", 0.0)
 

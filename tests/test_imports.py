@@ -18,8 +18,19 @@ HEAVY = ("torch", "cv2", "numpy", "av", "onnx", "onnxruntime", "openvino", "matp
 # DESIGN.md, from the bottom up; a part may import its own layer and those below.
 LAYERS = (
     (
-        *("errors", "interruption", "ownership", "registry", "hardware", "labels", "geometry", "config", "atomic"),
-        *("overrides", "textfiles", "workers"),
+        *(
+            "errors",
+            "interruption",
+            "ownership",
+            "registry",
+            "hardware",
+            "labels",
+            "geometry",
+            "config",
+            "sections",
+            "atomic",
+        ),
+        *("atomic", "overrides", "textfiles", "workers"),
     ),
     ("modelfile", "labelmaps", "shipped"),
     ("media", "draw", "losses", "models", "lanes", "postprocess"),

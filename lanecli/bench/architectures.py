@@ -1,4 +1,4 @@
-"""Freshly built architectures one after the other: counted, exported and timed, into a file that grows."""
+"""Counting, exporting and timing architectures with random weights, one after the other, into a file of facts."""
 
 from __future__ import annotations
 
@@ -23,29 +23,36 @@ from lanecli.models.counting import count, specification
 from lanecli.models.facts import SIZE, facts_text, read_facts
 from lanecli.models.registry import MODELS
 
-WHAT = ("counts", "export", "ms")
-"""What can be found out."""
+MEASUREMENTS = ("counts", "export", "ms")
+"""What can be measured."""
 _SMALL = Geometry((128, 64))
 
 
 def parse_names(text: str) -> list[str]:
-    """``"all"``, or names with commas between, as registered names. Raises InputError for an unknown one."""
+    """Parse ``"all"`` or names separated by commas into registered names. Raises InputError for an unknown name."""
     if text.strip().lower() == "all":
         return list(MODELS)
     return list(dict.fromkeys(MODELS.canonical(name) for name in text.split(",")))
 
 
-def parse_what(text: str) -> tuple[str, ...]:
-    """``"counts,ms"`` as names of `WHAT`. Raises InputError for an unknown one."""
+def parse_measurements(text: str) -> tuple[str, ...]:
+    """Parse names of :data:`MEASUREMENTS`. Raises InputError for an unknown name.
+
+    Example:
+        >>> parse_measurements("ms, counts")
+        ('counts', 'ms')
+    """
     wanted = [part.strip() for part in text.split(",")]
     for part in wanted:
-        if part not in WHAT:
-            raise InputError(f"--measure takes {', '.join(WHAT)}, not '{part}'{did_you_mean(part, WHAT)}")
-    return tuple(part for part in WHAT if part in wanted)
+        if part not in MEASUREMENTS:
+            raise InputError(
+                f"--measure takes {', '.join(MEASUREMENTS)}, not '{part}'{did_you_mean(part, MEASUREMENTS)}"
+            )
+    return tuple(part for part in MEASUREMENTS if part in wanted)
 
 
 def machine() -> dict[str, Any]:
-    """What milliseconds depend on."""
+    """Describe this machine, on which milliseconds depend."""
     versions = {
         package: importlib.metadata.version(package)
         for package in ("torch", "openvino", "onnxruntime")
@@ -56,28 +63,28 @@ def machine() -> dict[str, Any]:
 
 def measure(
     names: Sequence[str],
-    what: tuple[str, ...] = WHAT,
+    measurements: tuple[str, ...] = MEASUREMENTS,
     out: Path | None = None,
     *,
     budget: float = 5.0,
     again: bool = False,
     note: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
-    """Facts of architectures, as :func:`lanecli.models.facts.read_facts` describes them.
+    """Measure facts of architectures; :func:`lanecli.models.facts.read_facts` describes them.
 
-    Counts are always made. What `out` has of an architecture is kept while its counts are still the same, and its
-    milliseconds while the machine is; so an interrupted run goes on where it stopped.
+    Counts are always taken again. Other facts in `out` are kept if the counts have not changed, and milliseconds only
+    if the machine has not changed either, so that an interrupted run continues where it stopped.
 
     Args:
         names: registered names.
-        what: of `WHAT`.
-        out: the file facts are read from and written to after each architecture; None for none.
+        measurements: names of :data:`MEASUREMENTS`.
+        out: the file from which facts are read, and to which they are written after each architecture; None for none.
         budget: seconds of timing for each backend and precision of an architecture.
-        again: export and time what `out` has already.
-        note: told what is done, and why an export failed.
+        again: whether to export and time again what `out` has already.
+        note: called with lines that say what is done, and why an export failed.
 
     Returns:
-        The document, with the architectures asked for alone.
+        The document, with the requested architectures only.
 
     Raises:
         InputError: `out` holds something else.
@@ -85,9 +92,9 @@ def measure(
     document = read_facts(out)
     models: dict[str, dict[str, Any]] = {name: e for name, e in document["models"].items() if name in MODELS}
     here = machine()
-    if "ms" in what and document["machine"] != here:
+    if "ms" in measurements and document["machine"] != here:
         if any("ms" in entry for entry in models.values()):
-            note("milliseconds of another machine or other versions are left out")
+            note("milliseconds from another machine or other versions are discarded")
         for entry in models.values():
             entry.pop("ms", None)
         document["machine"] = here
@@ -96,7 +103,7 @@ def measure(
         counts = count(name)
         known = models.get(name, {})
         entry = {**known, **counts} if counts.items() <= known.items() else {**counts}
-        missing = [part for part in what if again or {"export": "onnx"}.get(part, part) not in entry]
+        missing = [part for part in measurements if again or {"export": "onnx"}.get(part, part) not in entry]
         if "export" in missing or "ms" in missing:
             entry |= _run(name, missing, budget, note)
         models[name] = entry
@@ -106,16 +113,16 @@ def measure(
     return {**document, "models": {name: models[name] for name in names}}
 
 
-def _run(name: str, what: Sequence[str], budget: float, note: Callable[[str], None]) -> dict[str, Any]:
-    """``"onnx"``, and with ``"ms"`` among `what` ``"ms"``, of one architecture with random weights."""
-    # compared on small pictures: the graph is the same for every size
+def _run(name: str, measurements: Sequence[str], budget: float, note: Callable[[str], None]) -> dict[str, Any]:
+    """Measure ``"onnx"`` of an architecture with random weights, and ``"ms"`` if it is among `measurements`."""
+    # small pictures suffice for the comparison, because the graph is the same for every size
     spec = ModelSpec(name, {}, specification(name).label_map, _SMALL)
     network = build_network(spec).eval()
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "m.onnx"
-        found: dict[str, Any] = {"onnx": _exports(network, spec, exported, note)}
-        if "ms" not in what:
-            return found
+        facts: dict[str, Any] = {"onnx": _exports(network, spec, exported, note)}
+        if "ms" not in measurements:
+            return facts
         weights = Path(folder) / "m.safetensors"
         write_safetensors(weights, network.state_dict(), spec)
         del network
@@ -128,17 +135,17 @@ def _run(name: str, what: Sequence[str], budget: float, note: Callable[[str], No
                 note(f"{name}: {kind} {precision} …")
                 try:
                     backend = open_backend(str(path), backend=kind, precision=precision, device="cpu", size=SIZE)
-                except InputError as error:  # this backend does not compute in this precision here
+                except InputError as error:  # the backend does not support this precision on this machine
                     note(str(error))
                     continue
                 times.setdefault(kind, {})[precision] = round(milliseconds(backend, budget), 1)
-    return {**found, "ms": times}
+    return {**facts, "ms": times}
 
 
 def _exports(network: Network, spec: ModelSpec, path: Path, note: Callable[[str], None]) -> bool:
     try:
         export_onnx(network, spec, path)
-    except Exception as error:  # the exporter and the runtime it is compared in raise many kinds
-        note(f"{spec.architecture} does not export: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+    except Exception as error:  # the exporter, and the runtime of the comparison, raise errors of many kinds
+        note(f"{spec.architecture} cannot be exported: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
         return False
     return True

@@ -1,4 +1,4 @@
-"""How fast a model runs here: every backend and precision alone, and the whole video path against that limit."""
+"""The speed of a model on this machine: every backend and precision alone, and the whole video path."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from lanecli.media import VideoReader, expand_sources
 from lanecli.shipped import find_model
 
 DEFINITIONS = {
-    "latency_ms": "median wall time of one picture alone, from RGB at the network's size to probabilities",
-    "throughput": "pictures a second with as many under way as the backend takes",
-    "video_fps": "frames a second of the whole path: decode, scale, infer, draw, encode; model loading left out",
-    "share_of_limit": "video_fps over throughput of the same backend and precision: what the rest of the path leaves",
+    "latency_ms": "median time of a single picture, from RGB at the network's size to probabilities",
+    "throughput": "pictures per second, with as many requests in flight as the backend runs at once",
+    "video_fps": "frames per second of the whole path: decode, scale, infer, draw and encode, without model loading",
+    "share_of_limit": "video_fps over throughput of the same backend and precision",
 }
-"""What each figure means."""
+"""The meaning of each figure."""
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
 _VIDEO_BUDGETS = 6
 
 
 def open_all(model: str, device: str) -> Iterator[Backend]:
-    """MODEL on every backend and precision that works here, best first within a backend's list."""
+    """Open a model in every backend and precision that works on this machine."""
     path = find_model(model)
     for name in BACKENDS:
         if not installed(name) or (name != "torch" and path.suffix != ".onnx"):
@@ -44,19 +44,19 @@ def open_all(model: str, device: str) -> Iterator[Backend]:
         for precision in _PRECISIONS:
             try:
                 yield open_backend(model, backend=name, precision=precision, device=device)
-            except InputError:  # this backend does not compute in this precision here
+            except InputError:  # the backend does not support this precision on this machine
                 continue
 
 
 def measure(backend: Backend, budget: float = 5.0, pictures: int = 40, rounds: int = 3) -> dict[str, Any]:
-    """Latency and throughput of one backend on noise; medians of `rounds`.
+    """Measure latency and throughput of a backend on noise, as medians of `rounds`.
 
     Args:
-        backend: to run.
-        budget: seconds either figure should take; slow models take longer: a round needs one picture, and for the
-            throughput as many as fill the backend.
-        pictures: of a round of throughput, at most.
-        rounds: of which the median counts.
+        backend: the backend to run.
+        budget: seconds for each of the two figures. Slow models take longer: a round needs one picture, and for the
+            throughput as many as the backend runs at once.
+        pictures: the largest number of pictures in a round of throughput.
+        rounds: the number of rounds, of which the median counts.
     """
     picture = _noise(backend.size)
     affordable = budget / rounds / _alone(backend, picture)
@@ -81,12 +81,15 @@ def measure(backend: Backend, budget: float = 5.0, pictures: int = 40, rounds: i
 
 
 def milliseconds(backend: Backend, budget: float = 5.0, rounds: int = 3) -> float:
-    """Wall time a picture with as many under way as the backend takes, from RGB to probabilities.
+    """Measure milliseconds per picture, with as many requests in flight as the backend runs at once.
+
+    The time is from RGB to probabilities.
 
     Args:
-        backend: to run on noise.
-        budget: seconds all rounds should take; slow models take longer: a round fills the backend twice at least.
-        rounds: of which the median counts.
+        backend: the backend, which runs on noise.
+        budget: seconds for all rounds. Slow models take longer, because a round has twice as many pictures as requests
+            in flight at least.
+        rounds: the number of rounds, of which the median counts.
     """
     picture = _noise(backend.size)
     pictures = max(2 * backend.depth, min(100, int(budget / rounds / _alone(backend, picture))))
@@ -94,7 +97,7 @@ def milliseconds(backend: Backend, budget: float = 5.0, rounds: int = 3) -> floa
 
 
 def _alone(backend: Backend, picture: np.ndarray) -> float:
-    """Seconds one picture takes a backend that is warm."""
+    """Return the seconds that a warm backend takes for a single picture."""
     backend.infer(picture)
     started = time.perf_counter()
     backend.infer(picture)
@@ -106,7 +109,7 @@ def _noise(size: Size) -> np.ndarray:
 
 
 def _rate(backend: Backend, picture: np.ndarray, pictures: int) -> float:
-    """Pictures a second with as many under way as the backend takes."""
+    """Measure pictures per second, with as many requests in flight as the backend runs at once."""
     started = time.perf_counter()
     waiting: deque[Any] = deque()
     for _ in range(pictures):
@@ -119,7 +122,7 @@ def _rate(backend: Backend, picture: np.ndarray, pictures: int) -> float:
 
 
 def measure_video(backend: Backend, video: Path, rounds: int = 3) -> float:
-    """Frames a second of the whole path from file to file; median of `rounds`."""
+    """Measure frames per second of the whole path from file to file, as the median of `rounds`."""
     sources = expand_sources([str(video)])
     rates = []
     with tempfile.TemporaryDirectory() as folder:
@@ -137,15 +140,15 @@ def bench(
     budget: float = 5.0,
     progress: Callable[[str], None] = lambda _what: None,
 ) -> dict[str, Any]:
-    """All figures of :data:`DEFINITIONS`, one row a backend and precision.
+    """Measure all figures of :data:`DEFINITIONS`, in one row for each backend and precision.
 
     Args:
-        model: a model file, run folder or shipped name.
-        video: to run the whole path on; None leaves that out.
+        model: a model file, a run folder or the name of a shipped model.
+        video: a video for the whole path, or None to leave that out.
         device: as for predict.
-        budget: seconds for each figure. The video may take `_VIDEO_BUDGETS` of them: it is run less than three times
-            where that is not enough, and by the first backend alone where it is not enough for once.
-        progress: told what is measured next.
+        budget: seconds for each figure. The video may take `_VIDEO_BUDGETS` times as long: it runs fewer than three
+            times where that is not enough, and only in the first backend where it is not enough for one time.
+        progress: called with what is measured next.
 
     Returns:
         A JSON value; ``video_fps`` and ``share_of_limit`` are None where the video was left out.
@@ -169,13 +172,13 @@ def bench(
 
 
 def _frames(video: Path) -> int:
-    """How many frames a video has, as far as it says."""
+    """Return the number of frames that the file of a video states, or 0."""
     with VideoReader(video) as reader:
         return reader.info.frames or 0
 
 
 def processor() -> str:
-    """What the CPU calls itself."""
+    """Return the name of the CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

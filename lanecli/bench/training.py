@@ -1,4 +1,4 @@
-"""How fast training is on this machine, each figure beside the ones it is to be read with, taken in turn in one run."""
+"""The speed of training on this machine. Figures that are compared are measured alternately in one run."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lanecli.training.loop import Run
 from lanecli.training.watcher import SilentWatcher
 
 DEFAULTS = ["model.name=unet", "model.encoder=resnet18", "data.geometry.size=[512, 256]", "train.batch=8", "loss=ce"]
-"""What is measured unless told otherwise."""
+"""The default configuration that is measured."""
 
 DEFINITIONS = {
-    "plain": "float32 as a first script has it: torch's default layout, optimiser not fused; a batch from memory",
-    "fp32": "lanecli train's loop in float32, a batch from memory",
-    "bare": "forward, loss, backward and step of lanecli train's network and nothing else, a batch from memory",
-    "loop": "lanecli train's loop, a batch from memory",
-    "read plain": "the plain loop, pictures read and augmented by the loader",
-    "read loop": "lanecli train's loop, pictures read and augmented by the loader",
+    "plain": "float32 as in a simple script, with torch's default layout and no fused optimiser; a batch from memory",
+    "fp32": "the loop of lanecli train in float32; a batch from memory",
+    "bare": "only forward, loss, backward and step of the network of lanecli train; a batch from memory",
+    "loop": "the loop of lanecli train; a batch from memory",
+    "read plain": "the plain loop, with pictures that the loader reads and augments",
+    "read loop": "the loop of lanecli train, with pictures that the loader reads and augments",
     "loader": "the loader alone",
 }
 
@@ -43,19 +43,20 @@ def bench_training(
     rounds: int = 3,
     progress: Callable[[str], None] = lambda _what: None,
 ) -> dict[str, Any]:
-    """Pictures a second of a plain loop and of `lanecli train`.
+    """Measure pictures per second of a plain loop and of `lanecli train`.
 
     Args:
-        overrides: ``key=value`` over :data:`DEFAULTS`.
-        data: prepared datasets for the rows that read pictures; without any those rows are left out.
+        overrides: ``key=value``, applied to :data:`DEFAULTS`.
+        data: prepared datasets for the rows that read pictures; without datasets these rows are left out.
         device: as for training.
-        steps: of each row and round.
-        rounds: the rows are measured in turn so many times; medians count.
-        progress: told which row of which round begins.
+        steps: number of steps for each row and round.
+        rounds: the number of rounds, each of which measures every row once; medians count.
+        progress: called with the row and the round that begins.
 
     Returns:
-        ``rows``: pictures a second by the names of :data:`DEFINITIONS`; ``rounds``: the same, each round's;
-        ``speed_up``: loop over plain (read, where data is given); ``loop_cost``: the share the loop adds to bare.
+        ``rows``: pictures per second, by the names in :data:`DEFINITIONS`; ``rounds``: the same for each round;
+        ``speed_up``: the speed of the loop over that of plain (with reading, if there is data); ``loop_cost``: the
+        share of time that the loop adds to bare.
     """
     config = load_config(None, [*DEFAULTS, *overrides])
     samples = config.train.batch * config.train.accumulate * steps
@@ -86,7 +87,7 @@ def bench_training(
                 since = time.perf_counter()
                 measure()
                 _wait(loop.run.device)
-                if turn:  # the first is for warming up
+                if turn:  # the first round warms up
                     seconds[name].append(time.perf_counter() - since)
     pictures = samples
     medians = {name: statistics.median(values) for name, values in seconds.items()}
@@ -101,7 +102,7 @@ def bench_training(
         "rows": {name: round(pictures / value, 2) for name, value in medians.items()},
         "rounds": {name: [round(pictures / value, 2) for value in values] for name, values in seconds.items()},
         "speed_up": round(medians[against[0]] / medians[against[1]], 3),
-        # round by round, each pair taken within seconds of each other
+        # round by round, because the two times of a round are measured within seconds
         "loop_cost": round(
             statistics.median(a / b - 1 for a, b in zip(seconds["loop"], seconds["bare"], strict=True)), 4
         ),
@@ -114,11 +115,11 @@ def _wait(device: torch.device) -> None:
 
 
 class _LoopBench:
-    """The training loop over one epoch, again and again."""
+    """Runs the training loop over the same epoch again and again."""
 
     def __init__(self, config: Config, folder: Path, device: str) -> None:
         self.run = Run(config, folder, device=device, writes=False)
-        self.run._enter(self.run.stages[0])
+        self.run.enter(self.run.stages[0])
         width, height = config.data.geometry.size
         random = torch.Generator().manual_seed(0)
         shape = (config.train.batch, height, width)
@@ -130,36 +131,36 @@ class _LoopBench:
             self.batch = [tensor.pin_memory() for tensor in self.batch]
 
     def measure(self) -> None:
-        """The loop over one batch from memory."""
+        """Run the loop on one batch from memory."""
         self._epoch(itertools.repeat(self.batch))
 
     def measure_read(self) -> None:
-        """The loop as it trains."""
+        """Run the loop as in training, with pictures from the loader."""
         self._epoch(self.read())
 
     def _epoch(self, read: Iterator[list[Tensor]]) -> None:
         self.run.step = self.run.epoch = 0
-        self.run._train_epoch(read, SilentWatcher())
+        self.run.train_epoch(read, SilentWatcher())
 
     def read(self) -> Iterator[list[Tensor]]:
-        """Batches as training reads them."""
+        """Return batches from the loader, as in training."""
         run, config = self.run, self.run.config
         pin = run.device.type == "cuda"
         sampler = run.stage.sampler(0)
         return batches(run.stage.training, config.train.batch, config.data.workers, sampler=sampler, pin=pin)
 
     def only_read(self) -> None:
-        """The loader alone."""
+        """Run the loader alone."""
         for _ in self.read():
             pass
 
     def bare(self) -> None:
-        """What a step cannot do without."""
+        """Run only forward, loss, backward and the step of the optimiser."""
         run, optimiser = self.run, self.run.optimiser
         run.network.train()
         for _ in range(run.stage.steps * run.config.train.accumulate):
             pictures, masks = (tensor.to(run.device, non_blocking=True) for tensor in self.batch)
-            with run._autocast():
+            with run.autocast():
                 logits = run.forward(pictures)["logits"]
             run.stage.criterion(logits, targets_of(masks, run.stage.label_map)).backward()
             if run.config.train.clip:
@@ -169,22 +170,27 @@ class _LoopBench:
 
 
 class _Plain:
-    """The loop of a first script: float32, torch's default layout and optimiser."""
+    """The loop of a simple script: float32, torch's default layout and optimiser."""
 
     def __init__(self, loop: _LoopBench, read: Callable[[], Iterator[list[Tensor]]] | None) -> None:
-        """Args: loop: whose model and batches it takes; read: batches, or None for one from memory."""
+        """Build the network and the optimiser.
+
+        Args:
+            loop: the loop whose model and batches are used.
+            read: returns batches; None uses one batch from memory.
+        """
         run = loop.run
         self.network = build_network(run.stage.spec).to(run.device).to(memory_format=torch.contiguous_format)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), 1e-3)
         self.loop, self.read = loop, read
 
     def measure(self) -> None:
-        """One epoch."""
+        """Train for one epoch."""
         run = self.loop.run
         self.network.train()
         repeated = itertools.repeat(self.loop.batch, run.stage.steps * run.config.train.accumulate)
         for pictures, masks in self.read() if self.read else repeated:
-            planes = pictures.to(run.device).permute(0, 3, 1, 2).contiguous()  # as most loaders hand them over
+            planes = pictures.to(run.device).permute(0, 3, 1, 2).contiguous()  # the layout of most loaders
             logits = self.network.logits(planes.permute(0, 2, 3, 1))
             loss = F.cross_entropy(logits, masks.to(run.device).long(), ignore_index=255)
             self.optimiser.zero_grad()

@@ -106,15 +106,15 @@ def _architectures(
     """The document and the table of ``--architectures``."""
     from lanecli import atomic
     from lanecli.bench.architectures import measure as measure_all
-    from lanecli.bench.architectures import parse_names, parse_what
+    from lanecli.bench.architectures import parse_measurements, parse_names
     from lanecli.cli.list_models import cost_columns, machine_line
     from lanecli.cli.table import Column, table
     from lanecli.models.facts import DEFINITIONS
 
-    wanted, what = parse_names(names), parse_what(measure or "counts,export,ms")
+    wanted, measurements = parse_names(names), parse_measurements(measure or "counts,export,ms")
     target = atomic.prepare_target(out) if out else None
     try:
-        document = measure_all(wanted, what, target, budget=budget, again=again, note=note)
+        document = measure_all(wanted, measurements, target, budget=budget, again=again, note=note)
     except KeyboardInterrupt:
         if target:
             note("interrupted; the same command goes on")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from lanecli.config import AugmentConfig
 from lanecli.data.repaint import repaint
 from lanecli.errors import InputError
 from lanecli.geometry import Placement
 from lanecli.labels import IGNORE_ID, LabelMap
+from lanecli.sections import AugmentConfig
 
 
 def _translation(x: float, y: float) -> np.ndarray:

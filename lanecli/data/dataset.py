@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 from lanecli import interruption
-from lanecli.config import AugmentConfig
 from lanecli.data.augment import augment, change_looks, paint_classes, place_randomly
 from lanecli.data.manifest import Sample
 from lanecli.data.sampling import bootstrap, sample_weights
@@ -23,6 +22,7 @@ from lanecli.errors import InputError
 from lanecli.geometry import Geometry, Placement
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media.pictures import read_mask, read_picture
+from lanecli.sections import AugmentConfig
 
 SYNTHETIC_FRAME = (704, 396)
 """Size procedural scenes are rendered at for training: a little above the network's, so that zooming in has detail."""

@@ -27,7 +27,7 @@ from lanecli.inference.meta import MetaModel
 from lanecli.labels import LabelMap
 from lanecli.modelfile import KEY, ModelSpec
 from lanecli.models.build import Network, network_from_file
-from lanecli.models.spectral import folded, plain_spec
+from lanecli.models.spectral import spec_without_spectral_norm, without_spectral_norm
 from lanecli.shipped import find_model
 
 
@@ -143,7 +143,7 @@ def _whole(path: Path, static: bool) -> tuple[WholeEnsemble, ModelSpec, tuple[in
     if not (all(weight >= 0 for weight in weights) and sum(weights) > 0):
         raise InputError(f"{path}: weights must be numbers from 0 up, and not all 0")
     opened = [network_from_file(find_model(model, prefer=".safetensors")) for model in ensemble.models]
-    nets = [(folded(network), plain_spec(spec)) for network, spec in opened]
+    nets = [(without_spectral_norm(network), spec_without_spectral_norm(spec)) for network, spec in opened]
     first = nets[0][1]
     size = (first.geometry.frame if static else None) or first.geometry.size or FALLBACK_SIZE
     parts, roles = [], []

@@ -21,7 +21,7 @@ from lanecli.export.whole import WholeModel
 from lanecli.inference.backends.base import FALLBACK_SIZE
 from lanecli.modelfile import KEY, ModelSpec
 from lanecli.models.build import Network
-from lanecli.models.spectral import folded, plain_spec
+from lanecli.models.spectral import spec_without_spectral_norm, without_spectral_norm
 
 INPUT = "pictures"
 _EXAMPLE = (229, 293)
@@ -62,7 +62,7 @@ def export_onnx(
     Raises:
         LaneError: the exporter fails, or the file disagrees by more than the tolerance.
     """
-    network, spec = folded(network), plain_spec(spec)
+    network, spec = without_spectral_norm(network), spec_without_spectral_norm(spec)
     halved = round_weights(network) if precision == "fp16" else set()
     wanted = tuple(spec.outputs) if maps is None else tuple(maps)
     spec = replace(spec, geometry=replace(spec.geometry, size=spec.geometry.size or FALLBACK_SIZE))

@@ -1,4 +1,15 @@
-"""The loss registry and how a weighted sum of losses is built. Listing it imports no torch."""
+"""The registry of losses, and the function that builds a weighted sum of them. Listing the registry imports no torch.
+
+Example:
+    >>> import torch
+    >>> from lanecli.config import load_config
+    >>> terms = load_config(overrides=["loss=ce+dice"]).loss
+    >>> loss = build_loss(terms, classes=2, mode="multiclass")
+    >>> logits, target = torch.zeros(1, 2, 4, 4), torch.ones(1, 4, 4, dtype=torch.uint8)
+    >>> total, values = loss.with_terms(logits, target)  # every probability is 1/2
+    >>> {name: round(float(value), 3) for name, value in values.items()}
+    {'ce': 0.693, 'dice': 0.333}
+"""
 
 from __future__ import annotations
 
@@ -13,12 +24,12 @@ if TYPE_CHECKING:
     from lanecli.losses.combined import CombinedLoss
 
 LOSSES: Registry[type[Loss]] = Registry("loss")
-"""Names to classes of :class:`lanecli.losses.base.Loss`; `paper` and `year` are among the facts of each entry."""
+"""Every loss by its name: subclasses of :class:`lanecli.losses.base.Loss`. Each entry states its `paper` and `year`."""
 
 LOSSES.add(
     "nll",
     "lanecli.losses.entropy:NegativeLogLikelihood",
-    summary="negative log-likelihood of the right class (per class and pixel where labels overlap)",
+    summary="negative log-likelihood of the true class (of every class and pixel where labels overlap)",
     aliases=("negative_log_likelihood",),
     paper="Bishop, Pattern Recognition and Machine Learning, section 4.3",
     year=2006,
@@ -34,7 +45,7 @@ LOSSES.add(
 LOSSES.add(
     "weighted_ce",
     "lanecli.losses.entropy:WeightedCrossEntropy",
-    summary="cross-entropy with the foreground weighed beta to 1",
+    summary="cross-entropy in which a foreground pixel has weight beta and a background pixel weight 1",
     aliases=("wce", "weighted_cross_entropy"),
     paper="Jadon, A survey of loss functions for semantic segmentation",
     year=2020,
@@ -42,7 +53,7 @@ LOSSES.add(
 LOSSES.add(
     "balanced_ce",
     "lanecli.losses.entropy:BalancedCrossEntropy",
-    summary="cross-entropy with foreground beta, background 1 - beta; beta is the background's share unless given",
+    summary="cross-entropy with weights beta (foreground) and 1 - beta; beta defaults to the background's share",
     aliases=("balanced_cross_entropy",),
     paper="Xie and Tu, Holistically-Nested Edge Detection",
     year=2015,
@@ -58,7 +69,7 @@ LOSSES.add(
 LOSSES.add(
     "focal",
     "lanecli.losses.focal:Focal",
-    summary="cross-entropy with easy pixels faded out by (1 - p)^gamma",
+    summary="cross-entropy in which easy pixels count less, by the factor (1 - p)^gamma",
     aliases=("focal_loss",),
     paper="Lin et al., Focal Loss for Dense Object Detection",
     year=2017,
@@ -66,7 +77,7 @@ LOSSES.add(
 LOSSES.add(
     "dice",
     "lanecli.losses.overlap:Dice",
-    summary="1 - soft Dice over the batch, foreground classes that are present",
+    summary="1 - soft Dice over the batch, averaged over the foreground classes that are present",
     aliases=("dice_linear", "soft_dice", "dice_loss"),
     paper="Drozdzal et al., The Importance of Skip Connections in Biomedical Image Segmentation",
     year=2016,
@@ -90,7 +101,7 @@ LOSSES.add(
 LOSSES.add(
     "tversky",
     "lanecli.losses.overlap:Tversky",
-    summary="Dice with false positives weighed alpha and false negatives beta",
+    summary="Dice in which false positives have weight alpha and false negatives weight beta",
     paper="Salehi et al., Tversky loss function for image segmentation",
     year=2017,
 )
@@ -104,7 +115,7 @@ LOSSES.add(
 LOSSES.add(
     "lovasz",
     "lanecli.losses.lovasz:Lovasz",
-    summary="Lovasz extension of the Jaccard loss over sorted errors",
+    summary="Lovasz extension of the Jaccard loss, over the sorted errors",
     aliases=("lovasz_softmax",),
     paper="Berman et al., The Lovasz-Softmax loss",
     year=2018,
@@ -120,7 +131,7 @@ LOSSES.add(
 LOSSES.add(
     "kl",
     "lanecli.losses.distillation:KullbackLeibler",
-    summary="divergence from a teacher's distribution at a temperature",
+    summary="Kullback-Leibler divergence from a teacher's distribution, at a temperature",
     aliases=("kl_div", "kl_divergence", "distillation"),
     paper="Hinton et al., Distilling the Knowledge in a Neural Network",
     year=2015,
@@ -136,7 +147,7 @@ LOSSES.add(
 LOSSES.add(
     "boundary",
     "lanecli.losses.boundary:BoundaryCrossEntropy",
-    summary="cross-entropy with pixels near a class border weighed up",
+    summary="cross-entropy with larger weights for pixels near a class border",
     aliases=("boundary_ce", "boundary_aware"),
     paper="Ronneberger et al., U-Net",
     year=2015,
@@ -144,7 +155,7 @@ LOSSES.add(
 
 
 class Term(Protocol):
-    """What :func:`build_loss` reads of a term; :class:`lanecli.config.LossTerm` is one."""
+    """The attributes that :func:`build_loss` reads from a term; :class:`lanecli.sections.LossTerm` has them."""
 
     @property
     def name(self) -> str: ...
@@ -163,25 +174,27 @@ def build_loss(
     pixel_counts: Sequence[int] | None = None,
     background: int | None = 0,
 ) -> CombinedLoss:
-    """The weighted sum of `terms` as one module.
+    """Build the weighted sum of `terms` as one module.
 
-    ``loss(logits, target)`` is a scalar (float32; float64 for float64 logits), the weighted sum;
-    ``loss.with_terms(logits, target)`` gives each term's own value before its weight besides. Everything is computed
-    in float32 whatever autocast says. Where ``loss.needs_teacher`` (a term `kl`), it is
-    ``loss(logits, target, teacher=teacher_logits)``; ``loss.teacher`` is the model the term's `teacher` names, or None.
+    ``loss(logits, target)`` returns the weighted sum, a scalar in float32 (in float64 for float64 logits);
+    ``loss.with_terms(logits, target)`` also returns the value of each term before its weight. Everything is computed
+    in float32, even under autocast. Where ``loss.needs_teacher`` is true (there is a `kl` term), call
+    ``loss(logits, target, teacher=teacher_logits)``; ``loss.teacher`` is the model named by the argument `teacher` of
+    that term, or None.
 
     Args:
-        terms: losses with their weight and arguments.
-        classes: number of classes; channels of the logits, but in binary mode, where there is one channel.
-        mode: ``"multiclass"`` (softmax; target (N, H, W) train ids), ``"multilabel"`` (sigmoid; target (N, C, H, W)
+        terms: the losses, with their weights and arguments.
+        classes: number of classes. The logits have one channel per class, or a single channel in binary mode.
+        mode: ``"multiclass"`` (softmax; target (N, H, W) of train ids), ``"multilabel"`` (sigmoid; target (N, C, H, W)
             of 0 and 1) or ``"binary"`` (sigmoid; logits (N, 1, H, W), target (N, H, W) of 0 and 1).
-        ignore_id: target value of pixels that do not count, in every mode.
-        pixel_counts: pixels of each class in the training data, for class weights asked for by name; two numbers
-            (negative, positive) in binary mode.
-        background: train id that overlap losses leave out of their mean in multiclass mode; None: there is none.
+        ignore_id: the target value of pixels that do not count, in every mode.
+        pixel_counts: number of pixels of each class in the training data, which class weights given by name need;
+            two numbers (negative, positive) in binary mode.
+        background: the train id that overlap losses leave out of their mean in multiclass mode, or None where the
+            classes have no background.
 
     Raises:
-        InputError: an unknown loss or argument (the nearest is named), or a value out of range.
+        InputError: a loss or argument is unknown (the message names the nearest one), or a value is out of range.
     """
     from lanecli.losses.combined import build
 

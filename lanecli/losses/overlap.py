@@ -1,11 +1,11 @@
 """Losses on the overlap of regions: Dice, Jaccard, Tversky and focal Tversky.
 
-All share what is averaged. Sums run over the pixels of the whole batch (of each picture with `per_image`), then the
-losses of the classes are averaged: by default of the foreground classes, since a background of 98 % has a Dice near 1
-whatever is predicted and would only halve the lane's gradient. A class without a pixel in the target is left out of
-the mean (`absent` ``"skip"``), as its ratio is 0 whatever is predicted; with ``"count"`` and `smooth` above 0 it
-counts, and every pixel given to it costs. Where no class is left, the loss and its gradient are 0. In binary and
-multilabel mode every channel is a foreground class. Ignored pixels are in no sum.
+All of them average in the same way. Sums run over the pixels of the whole batch (of each picture with `per_image`);
+then the mean is taken over the classes. By default these are the foreground classes, since a background of 98 % has a
+Dice near 1 for any prediction and would only halve the gradient of the lane. A class without a pixel in the target is
+left out of the mean (`absent` ``"skip"``), because its ratio is 0 for any prediction; with ``"count"`` and `smooth`
+above 0 it counts, and every pixel predicted as that class raises the loss. Where no class remains, the loss and its
+gradient are 0. In binary and multilabel mode every channel is a foreground class. Ignored pixels are in no sum.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from torch import Tensor
 from lanecli.errors import InputError
 from lanecli.losses.arguments import channels, choice, flag, number
 from lanecli.losses.base import Loss
-from lanecli.losses.pixels import Pixels, Task, pick, weighted_mean
+from lanecli.losses.pixels import Pixels, Task, select_channels, weighted_mean
 from lanecli.losses.weights import resolve_weights
 
 
 class RegionLoss(Loss):
-    """A mean over classes of a loss of each class's region. Subclasses say what a region loses."""
+    """A mean over classes of a loss of the region that each class covers. Subclasses define the loss of a region."""
 
     class_weights: Tensor | None
 
     def __init__(
         self, task: Task, *, classes: Any = "foreground", per_image: bool = False, class_weights: Any = None
     ) -> None:
-        """Make the mean.
+        """Check and keep the arguments.
 
         Args:
             task: see :class:`Task`.
-            classes: ``"foreground"``, ``"all"``, or a list of class ids: what the mean is over.
-            per_image: sum over each picture and average over pictures and classes, instead of over the batch.
-            class_weights: weights of the classes in the mean: a list of one per class, or a name.
+            classes: the classes in the mean: ``"foreground"``, ``"all"``, or a list of class ids.
+            per_image: sum over each picture and average over pictures and classes, instead of summing over the batch.
+            class_weights: weights of the classes in the mean: a list with one per class, or a name.
         """
         super().__init__(task)
         self.channels = channels(classes, task)
         self.per_image = flag("per_image", per_image)
         if class_weights is not None and task.mode == "binary":
-            raise InputError("class_weights in binary mode: there is one region, and its weight is the term's")
+            raise InputError(
+                "class_weights in binary mode: there is one region; set the weight of the loss term instead"
+            )
         weights = resolve_weights(class_weights, task)
         if weights is not None:
             weights = weights[list(self.channels)]
@@ -51,20 +53,20 @@ class RegionLoss(Loss):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def regions(self, pixels: Pixels) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities, members (0 and 1) and mask of the classes in the mean, each (R, K, pixels), ignored ones 0.
+        """Return probabilities, truth (0 and 1) and mask of the classes in the mean, all 0 where a pixel is ignored.
 
-        R is 1 over the batch, or the number of pictures.
+        Each is (R, K, pixels) for K classes; R is 1 where sums run over the batch, else the number of pictures.
         """
-        mask = pixels.channel_mask if pixels.softmax else pick(pixels.channel_mask, self.channels)
-        given = pick(pixels.probabilities, self.channels) * mask
-        return self._flat(given), self._flat(pixels.members(self.channels)), self._flat(mask)
+        mask = pixels.channel_mask if pixels.softmax else select_channels(pixels.channel_mask, self.channels)
+        probabilities = select_channels(pixels.probabilities, self.channels) * mask
+        return self._flat(probabilities), self._flat(pixels.one_hot(self.channels)), self._flat(mask)
 
     def _flat(self, maps: Tensor) -> Tensor:
         flat = maps.flatten(2)
         return flat if self.per_image else flat.transpose(0, 1).flatten(1).unsqueeze(0)
 
     def average(self, losses: Tensor, counted: Tensor) -> Tensor:
-        """Mean of (R, K) losses over those that count, times the class weights."""
+        """Average (R, K) losses over those marked in `counted`, with the class weights."""
         weights = counted.to(losses.dtype)
         if self.class_weights is not None:
             weights = weights * self.class_weights.to(losses)
@@ -72,7 +74,7 @@ class RegionLoss(Loss):
 
 
 class OverlapLoss(RegionLoss):
-    """1 - (intersection + smooth) / (size + smooth), with sizes by the subclass."""
+    """1 - (numerator + smooth) / (denominator + smooth); subclasses define both."""
 
     def __init__(
         self,
@@ -84,69 +86,82 @@ class OverlapLoss(RegionLoss):
         absent: str = "skip",
         class_weights: Any = None,
     ) -> None:
-        """Make the loss.
+        """Check and keep the arguments.
 
         Args:
             task: see :class:`Task`.
-            smooth: added to numerator and denominator, in pixels, from 0.
-            classes: ``"foreground"``, ``"all"``, or a list of class ids: what the mean is over.
-            per_image: sum over each picture and average over pictures and classes, instead of over the batch.
-            absent: ``"skip"`` leaves classes without a pixel in the target out of the mean, ``"count"`` does not.
-            class_weights: weights of the classes in the mean: a list of one per class, or a name.
+            smooth: added to numerator and denominator, in pixels, at least 0.
+            classes: the classes in the mean: ``"foreground"``, ``"all"``, or a list of class ids.
+            per_image: sum over each picture and average over pictures and classes, instead of summing over the batch.
+            absent: ``"skip"`` leaves classes without a pixel in the target out of the mean, ``"count"`` includes them.
+            class_weights: weights of the classes in the mean: a list with one per class, or a name.
         """
         super().__init__(task, classes=classes, per_image=per_image, class_weights=class_weights)
         self.smooth = number("smooth", smooth)
         self.absent = choice("absent", absent, ("skip", "count"))
         if self.absent == "count" and not self.smooth:
-            raise InputError("absent 'count' needs smooth above 0: without, an absent class has no gradient")
+            raise InputError("absent 'count' needs smooth above 0: without it an absent class has no gradient")
 
-    def parts(self, shared: Tensor, given: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        """Numerator and denominator without `smooth`, from (R, K) sum of p t and (R, K, pixels) p and t."""
+    def ratio(self, intersection: Tensor, probabilities: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Return numerator and denominator, both (R, K) and without `smooth`.
+
+        Args:
+            intersection: (R, K), the sum of p t.
+            probabilities: (R, K, pixels), p.
+            truth: (R, K, pixels), t.
+        """
         raise NotImplementedError
 
-    def shape(self, losses: Tensor) -> Tensor:
-        """What becomes of each class's loss before the mean."""
+    def transform(self, losses: Tensor) -> Tensor:
+        """Transform the loss of each class before the mean."""
         return losses
 
     def compute(self, pixels: Pixels) -> Tensor:
-        given, members, _ = self.regions(pixels)
-        shared = (given * members).sum(-1)
-        above, below = self.parts(shared, given, members)
-        losses = 1 - (above + self.smooth) / (below + self.smooth).clamp_min(1e-7)
-        present = members.sum(-1) > 0
-        return self.average(self.shape(losses), present if self.absent == "skip" else torch.ones_like(present))
+        probabilities, truth, _ = self.regions(pixels)
+        intersection = (probabilities * truth).sum(-1)
+        numerator, denominator = self.ratio(intersection, probabilities, truth)
+        losses = 1 - (numerator + self.smooth) / (denominator + self.smooth).clamp_min(1e-7)
+        present = truth.sum(-1) > 0
+        return self.average(self.transform(losses), present if self.absent == "skip" else torch.ones_like(present))
 
 
 class Dice(OverlapLoss):
     """1 - (2 sum p t + smooth) / (sum p + sum t + smooth) (Drozdzal et al. 2016)."""
 
-    def parts(self, shared: Tensor, given: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        return 2 * shared, given.sum(-1) + members.sum(-1)
+    def ratio(self, intersection: Tensor, probabilities: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        return 2 * intersection, probabilities.sum(-1) + truth.sum(-1)
 
 
 class DiceSquared(OverlapLoss):
     """1 - (2 sum p t + smooth) / (sum p^2 + sum t^2 + smooth) (Milletari et al. 2016)."""
 
-    def parts(self, shared: Tensor, given: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        return 2 * shared, (given * given).sum(-1) + members.sum(-1)
+    def ratio(self, intersection: Tensor, probabilities: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        return 2 * intersection, (probabilities * probabilities).sum(-1) + truth.sum(-1)
 
 
 class Jaccard(OverlapLoss):
     """1 - (sum p t + smooth) / (sum p + sum t - sum p t + smooth) (Rahman and Wang 2016)."""
 
-    def parts(self, shared: Tensor, given: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        return shared, given.sum(-1) + members.sum(-1) - shared
+    def ratio(self, intersection: Tensor, probabilities: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        return intersection, probabilities.sum(-1) + truth.sum(-1) - intersection
 
 
 class Tversky(OverlapLoss):
     """1 - TP / (TP + alpha FP + beta FN) with soft counts, `smooth` in both (Salehi et al. 2017).
 
-    The one of alpha and beta that is not given is 1 minus the other; with neither beta is 0.7, so that a missed lane
-    pixel costs more than a false one. Both 1/2 is Dice (with half its smooth), both 1 Jaccard.
+    If only one of alpha and beta is given, the other is 1 minus it. Without either, beta is 0.7, so that a missed lane
+    pixel costs more than a false one. With both 1/2 this is Dice (with half its smooth), with both 1 it is Jaccard.
     """
 
     def __init__(self, task: Task, *, alpha: float | None = None, beta: float | None = None, **options: Any) -> None:
-        """Args: task, options: see :class:`OverlapLoss`. alpha, beta: weight of false positives and negatives."""
+        """Check and keep the arguments.
+
+        Args:
+            task: see :class:`Task`.
+            alpha: weight of false positives, at least 0.
+            beta: weight of false negatives, at least 0.
+            options: see :class:`OverlapLoss`.
+        """
         super().__init__(task, **options)
         if beta is None:
             beta = 0.7 if alpha is None else 1 - number("alpha without beta", alpha, 0, 1)
@@ -155,26 +170,32 @@ class Tversky(OverlapLoss):
         self.beta = number("beta", beta)
         self.alpha = number("alpha", 1 - self.beta if alpha is None else alpha)
         if not self.alpha and not self.beta:
-            raise InputError("alpha and beta are both 0: nothing would cost")
+            raise InputError("alpha and beta are both 0: no mistake would cost anything")
 
-    def parts(self, shared: Tensor, given: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        false_positive, false_negative = given.sum(-1) - shared, members.sum(-1) - shared
-        return shared, shared + self.alpha * false_positive + self.beta * false_negative
+    def ratio(self, intersection: Tensor, probabilities: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        false_positive, false_negative = probabilities.sum(-1) - intersection, truth.sum(-1) - intersection
+        return intersection, intersection + self.alpha * false_positive + self.beta * false_negative
 
 
 class FocalTversky(Tversky):
-    """Tversky loss of each class to the power 1 / gamma, before the mean (Abraham and Khan 2019).
+    """The Tversky loss of each class to the power 1 / gamma, before the mean (Abraham and Khan 2019).
 
-    gamma above 1 keeps the gradient up for small regions that are nearly right; the paper's best is 4/3.
+    A gamma above 1 keeps the gradient large for small regions that are nearly right; 4/3 is the best in the paper.
     """
 
     def __init__(self, task: Task, *, gamma: float = 4 / 3, **options: Any) -> None:
-        """Args: task, options: see :class:`Tversky`. gamma: above 0."""
+        """Check and keep the arguments.
+
+        Args:
+            task: see :class:`Task`.
+            gamma: above 0.
+            options: see :class:`Tversky`.
+        """
         super().__init__(task, **options)
         self.gamma = number("gamma", gamma, above=True)
 
-    def shape(self, losses: Tensor) -> Tensor:
-        # A straight line from 0 to the first 1e-7: the power's slope is infinite at 0 for gamma above 1
+    def transform(self, losses: Tensor) -> Tensor:
+        # Below 1e-7 a straight line stands in: for gamma above 1 the slope of the power is infinite at 0
         start, power = 1e-7, 1 / self.gamma
         line = losses.clamp_min(0) * start ** (power - 1)
         return torch.where(losses > start, losses.clamp_min(start) ** power, line)

@@ -1,4 +1,4 @@
-"""What the losses see of a batch: logits cast up, labels with the ignored ones marked, and what follows from them."""
+"""A batch as the losses see it: logits in float32, labels with ignored ones marked, and what is derived from both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODES = ("multiclass", "multilabel", "binary")
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned; the arguments are those of :func:`lanecli.losses.build_loss`."""
+    """The task that is learned; :func:`lanecli.losses.build_loss` documents the attributes."""
 
     classes: int
     mode: str = "multiclass"
@@ -34,44 +34,53 @@ class Task:
         if not least <= self.classes <= most:
             raise InputError(f"a {self.mode} loss needs {least} to {most} classes, not {self.classes}")
         if self.mode == "multiclass" and self.background is not None and not 0 <= self.background < self.classes:
-            raise InputError(f"background {self.background} is none of the {self.classes} classes")
-        if self.pixel_counts is not None and len(self.pixel_counts) != self.weighed:
-            raise InputError(f"pixel counts of {len(self.pixel_counts)} classes, the loss weighs {self.weighed}")
+            raise InputError(f"background {self.background} is not one of the {self.classes} classes")
+        if self.pixel_counts is not None and len(self.pixel_counts) != self.weight_count:
+            raise InputError(
+                f"there are pixel counts of {len(self.pixel_counts)} classes, but the loss weights {self.weight_count}"
+            )
 
     @property
     def channels(self) -> int:
-        """Channels of the logits."""
+        """Number of channels of the logits."""
         return 1 if self.mode == "binary" else self.classes
 
     @property
-    def weighed(self) -> int:
-        """How many class weights there are: negative and positive in binary mode, else one per class."""
+    def weight_count(self) -> int:
+        """Number of class weights: two (negative, positive) in binary mode, else one per class."""
         return 2 if self.mode == "binary" else self.classes
 
     @property
     def foreground(self) -> tuple[int, ...]:
-        """Channels other than the background's. Only multiclass mode has a background channel."""
+        """The channels other than the background. Only multiclass mode has a background channel."""
         if self.mode != "multiclass":
             return tuple(range(self.channels))
         return tuple(c for c in range(self.classes) if c != self.background)
 
 
 class Pixels:
-    """One batch of logits and labels, with what several losses derive from it computed once.
+    """One batch of logits and labels. What several losses derive from it is computed only once.
 
     Attributes:
-        logits: (N, C, H, W) float32, or float64 where they came so.
+        logits: (N, C, H, W) in float32, or in float64 if they were given so.
         labels: int64, -1 where ignored: (N, H, W) train ids in multiclass mode, else (N, C, H, W) of 0 and 1.
-        valid: bool, shape of `labels`.
-        softmax: whether one class of many holds (multiclass) or each on its own (sigmoid).
-        teacher: (N, C, H, W) logits to learn from, or None.
+        valid: bool with the shape of `labels`; false where a label is ignored.
+        softmax: whether exactly one class is true (multiclass mode), or each class on its own (sigmoid).
+        teacher: (N, C, H, W) logits of a teacher, or None.
     """
 
     def __init__(self, logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None = None) -> None:
-        """Args are those of the losses' forward.
+        """Prepare a batch.
 
-        Raises InputError for shapes that do not fit, and, on the CPU, where looking costs no wait, for a target
-        value that is no class and not the ignore id.
+        Args:
+            logits: as in :meth:`lanecli.losses.base.Loss.forward`.
+            target: as there.
+            task: the task that is learned.
+            teacher: as there.
+
+        Raises:
+            InputError: shapes do not fit together; on the CPU, where the check causes no wait, also a target value that
+                is neither a class nor the ignore id.
         """
         _check_shapes(logits, target, task, teacher)
         self.softmax = task.mode == "multiclass"
@@ -89,51 +98,53 @@ class Pixels:
 
     @cached_property
     def log_probabilities(self) -> Tensor:
-        """(N, C, H, W) log softmax."""
+        """The log-softmax of the logits, (N, C, H, W)."""
         return F.log_softmax(self.logits, dim=1)
 
     @cached_property
     def probabilities(self) -> Tensor:
-        """(N, C, H, W) in 0..1."""
+        """The probabilities of the classes, (N, C, H, W) in 0..1."""
         return self.log_probabilities.exp() if self.softmax else self.logits.sigmoid()
 
     @cached_property
     def mask(self) -> Tensor:
-        """`valid` as numbers."""
+        """`valid` as floating-point 0 and 1."""
         return self.valid.to(self.logits.dtype)
 
     @cached_property
     def channel_mask(self) -> Tensor:
-        """`mask` to go with a channel: (N, 1, H, W) in multiclass mode, else (N, C, H, W)."""
+        """`mask` with a channel axis: (N, 1, H, W) in multiclass mode, else (N, C, H, W)."""
         return self.mask.unsqueeze(1) if self.softmax else self.mask
 
-    def members(self, channels: tuple[int, ...]) -> Tensor:
-        """(N, len(channels), H, W) of 0 and 1: where each of these classes holds and is not ignored."""
+    def one_hot(self, channels: tuple[int, ...]) -> Tensor:
+        """Return (N, len(channels), H, W) of 0 and 1: where the label is this class and is not ignored."""
         if self.softmax:
             ids = torch.arange(self.task.classes, device=self.labels.device).view(1, -1, 1, 1)
-            return (self.labels.unsqueeze(1) == pick(ids, channels)).to(self.logits.dtype)
-        return (pick(self.labels, channels) == 1).to(self.logits.dtype)
+            return (self.labels.unsqueeze(1) == select_channels(ids, channels)).to(self.logits.dtype)
+        return (select_channels(self.labels, channels) == 1).to(self.logits.dtype)
 
     @cached_property
     def foreground(self) -> Tensor:
-        """1 where the label is a class other than the background, or a yes; else 0. Ignored labels are either."""
+        """1 where the label is a foreground class (or 1, in the sigmoid modes), else 0; undefined where ignored."""
         if not self.softmax:
             return (self.labels == 1).to(self.logits.dtype)
         background = -1 if self.task.background is None else self.task.background
         return self.labels.ne(background).to(self.logits.dtype)
 
     @cached_property
-    def entropy(self) -> Tensor:
-        """Negative log-likelihood of each label, shape of `labels`, 0 where ignored."""
+    def cross_entropy(self) -> Tensor:
+        """-log p of the true class of each label, with the shape of `labels`; 0 where ignored."""
         if self.softmax:
             return F.nll_loss(self.log_probabilities, self.labels, ignore_index=-1, reduction="none")
-        # A third of the time of torch's binary cross-entropy, and the same numbers
+        # The same numbers as torch's binary cross-entropy in a third of the time
         return F.logsigmoid(self.logits * (2 * self.foreground - 1)) * -self.mask
 
     def weights(self, class_weights: Tensor | None) -> Tensor:
-        """The weight of each label, shape of `labels`, 0 where ignored: that of its class, 1 without weights.
+        """Return the weight of each label, with the shape of `labels`; 0 where ignored.
 
-        `class_weights` has `Task.weighed` entries; in multilabel mode each weighs a whole channel.
+        Args:
+            class_weights: `Task.weight_count` weights, one per class; in multilabel mode each applies to a whole
+                channel. None gives every label the weight 1.
         """
         if class_weights is None:
             return self.mask
@@ -143,16 +154,16 @@ class Pixels:
         return class_weights[self.labels.clamp_min(0)] * self.mask
 
     def one_vs_rest(self) -> Pixels:
-        """The same batch as one yes-or-no question per class; itself where it is that already."""
+        """Return the same batch in multilabel mode, each class against the rest; itself where it has no softmax."""
         if not self.softmax:
             return self
-        target = self.members(tuple(range(self.task.classes))).long()
+        target = self.one_hot(tuple(range(self.task.classes))).long()
         target = torch.where(self.valid.unsqueeze(1), target, IGNORE_ID)
         return Pixels(self.logits, target, Task(self.task.classes, "multilabel"))
 
 
-def pick(maps: Tensor, channels: tuple[int, ...]) -> Tensor:
-    """Channels of (N, C, H, W); a view where they follow one another."""
+def select_channels(maps: Tensor, channels: tuple[int, ...]) -> Tensor:
+    """Select channels of (N, C, H, W) maps; the result is a view where the channels are consecutive."""
     first, last = channels[0], channels[-1]
     if channels == tuple(range(first, last + 1)):
         return maps[:, first : last + 1]
@@ -160,7 +171,7 @@ def pick(maps: Tensor, channels: tuple[int, ...]) -> Tensor:
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Sum of values times weights over the sum of weights; 0, with gradient 0, where all weights are 0."""
+    """Return the weighted mean of `values`; it is 0, and so is its gradient, where all weights are 0."""
     return (values * weights).sum() / weights.sum().clamp_min(torch.finfo(values.dtype).tiny)
 
 
@@ -171,8 +182,8 @@ def _upcast(logits: Tensor) -> Tensor:
 def _check_shapes(logits: Tensor, target: Tensor, task: Task, teacher: Tensor | None) -> None:
     if logits.ndim != 4 or logits.shape[1] != task.channels or not logits.is_floating_point():
         raise InputError(
-            f"a {task.mode} loss of {task.classes} classes wants logits (N, {task.channels}, H, W) in floating point, "
-            f"got {logits.dtype} {tuple(logits.shape)}"
+            f"a {task.mode} loss of {task.classes} classes needs floating-point logits (N, {task.channels}, H, W), "
+            f"but got {logits.dtype} {tuple(logits.shape)}"
         )
     plane = (logits.shape[0], *logits.shape[2:])
     wanted = [tuple(logits.shape)] if task.mode == "multilabel" else [plane]
@@ -181,10 +192,12 @@ def _check_shapes(logits: Tensor, target: Tensor, task: Task, teacher: Tensor | 
     if tuple(target.shape) not in wanted or (task.mode == "multiclass" and target.is_floating_point()):
         kind = "integer train ids" if task.mode == "multiclass" else "0 and 1"
         raise InputError(
-            f"a {task.mode} loss wants a target {wanted[0]} of {kind}, got {target.dtype} {tuple(target.shape)}"
+            f"a {task.mode} loss needs a target {wanted[0]} of {kind}, but got {target.dtype} {tuple(target.shape)}"
         )
     if teacher is not None and teacher.shape != logits.shape:
-        raise InputError(f"the teacher's logits are {tuple(teacher.shape)}, the student's {tuple(logits.shape)}")
+        raise InputError(
+            f"the teacher's logits have the shape {tuple(teacher.shape)}, the student's {tuple(logits.shape)}"
+        )
 
 
 def _check_values(values: Tensor, task: Task) -> None:
@@ -194,6 +207,6 @@ def _check_values(values: Tensor, task: Task) -> None:
     if wrong.any():
         bad = values[wrong]
         raise InputError(
-            f"the target holds {bad[0].item():g} ({bad.numel()} such pixels); a {task.mode} loss of {task.classes} "
-            f"classes knows 0..{highest} and {task.ignore_id} for ignored"
+            f"the target holds {bad[0].item():g} ({bad.numel()} wrong pixels in all); a {task.mode} loss of "
+            f"{task.classes} classes takes 0..{highest}, and {task.ignore_id} for pixels to ignore"
         )

@@ -1,4 +1,9 @@
-"""Class weights: given as numbers, or computed from pixel counts by name."""
+"""Class weights: given as numbers, or computed from pixel counts by a named rule.
+
+Example:
+    >>> class_weights("median_frequency", [60, 30, 10]).tolist()
+    [0.5, 1.0, 3.0]
+"""
 
 from __future__ import annotations
 
@@ -14,24 +19,25 @@ from lanecli.losses.pixels import Task
 
 
 def inverse(counts: np.ndarray) -> np.ndarray:
-    """total / (classes * count): every class weighs the same in sum."""
+    """total / (classes * count): every class has the same total weight."""
     return counts.sum() / (len(counts) * counts)
 
 
 def median_frequency(counts: np.ndarray) -> np.ndarray:
-    """Median frequency over frequency; a frequency here is a share of all pixels (Eigen and Fergus 2015)."""
+    """Median frequency over frequency, where a frequency is a share of all pixels (Eigen and Fergus 2015)."""
     return np.median(counts) / counts
 
 
 def root_median_frequency(counts: np.ndarray) -> np.ndarray:
-    """The square root of :func:`median_frequency`: rare classes count more, without the excess of full balance."""
+    """The square root of :func:`median_frequency`: rare classes count more, but less than with full balance."""
     return np.sqrt(median_frequency(counts))
 
 
 def effective_number(counts: np.ndarray) -> np.ndarray:
     """(1 - b) / (1 - b^count), scaled to a mean of 1, with b = (total - 1) / total (Cui et al. 2019).
 
-    The paper's b of 0.9 to 0.9999 is meant for counts of pictures: with counts of pixels all classes come out equal.
+    The b of 0.9 to 0.9999 in the paper is meant for counts of pictures; with counts of pixels it would give all classes
+    the same weight.
     """
     total = counts.sum()
     weights = 1 / -np.expm1(counts * np.log1p(-1 / total)) if total > 1 else np.ones(len(counts))
@@ -47,17 +53,17 @@ WEIGHTINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def class_weights(name: str, counts: Sequence[int]) -> np.ndarray:
-    """Weights of the classes from their pixel counts.
+    """Compute the weights of the classes from their pixel counts.
 
     Args:
         name: one of :data:`WEIGHTINGS`.
-        counts: pixels of each class in the training data, ignored ones not among them.
+        counts: number of pixels of each class in the training data, without ignored pixels.
 
     Returns:
-        (C,) float64. A class without a pixel weighs 0 and does not count in means and medians.
+        (C,) float64. A class without a pixel has weight 0 and does not count in means and medians.
 
     Raises:
-        InputError: an unknown name (the nearest is named), a negative count, or no pixel at all.
+        InputError: the name is unknown (the message names the nearest one), a count is negative, or all are 0.
     """
     if name not in WEIGHTINGS:
         raise InputError(
@@ -65,7 +71,7 @@ def class_weights(name: str, counts: Sequence[int]) -> np.ndarray:
         )
     numbers = np.asarray(counts, np.float64)
     if (numbers < 0).any() or not numbers.any():
-        raise InputError(f"class weights '{name}' need pixel counts of at least one class, got {list(counts)}")
+        raise InputError(f"class weights '{name}' need pixels of at least one class, but the counts are {list(counts)}")
     present = numbers > 0
     weights = np.zeros(len(numbers))
     weights[present] = WEIGHTINGS[name](numbers[present])
@@ -73,10 +79,17 @@ def class_weights(name: str, counts: Sequence[int]) -> np.ndarray:
 
 
 def resolve_weights(value: Any, task: Task) -> torch.Tensor | None:
-    """The argument `class_weights` as float64 of `Task.weighed` entries, or None where it is None.
+    """Return the weights that the argument `class_weights` stands for.
 
-    `value` is a list of numbers from 0 (not all 0) or a name, which needs the task's pixel counts.
-    Raises InputError for anything else.
+    Args:
+        value: a list of numbers from 0, not all 0; a name, which needs the pixel counts of the task; or None.
+        task: see :class:`Task`.
+
+    Returns:
+        `Task.weight_count` float64 weights, or None where `value` is None.
+
+    Raises:
+        InputError: `value` is anything else, or a name without pixel counts.
     """
     if value is None:
         return None
@@ -85,10 +98,10 @@ def resolve_weights(value: Any, task: Task) -> torch.Tensor | None:
             raise InputError(f"class weights '{value}' are computed from pixel counts, and the data set has none")
         return torch.from_numpy(class_weights(value, task.pixel_counts))
     numbers = list(value) if isinstance(value, Sequence) else []
-    sound = all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < math.inf for w in numbers)
-    if not sound or len(numbers) != task.weighed or not any(numbers):
+    are_numbers = all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < math.inf for w in numbers)
+    if not are_numbers or len(numbers) != task.weight_count or not any(numbers):
         raise InputError(
-            f"class_weights is a name ({', '.join(WEIGHTINGS)}) or a list of {task.weighed} numbers from 0, "
-            f"not all 0; got {value!r}"
+            f"class_weights must be a name ({', '.join(WEIGHTINGS)}) or a list of {task.weight_count} numbers from 0, "
+            f"not all 0; not {value!r}"
         )
     return torch.tensor(numbers, dtype=torch.float64)

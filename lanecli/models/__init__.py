@@ -1,1 +1,1 @@
-"""Architectures under one registry, and the network every command builds around them."""
+"""The architectures in one registry, and the network that every command builds around them."""

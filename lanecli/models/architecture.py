@@ -1,4 +1,4 @@
-"""What every architecture is: maps from pictures, a classifier of them, and auxiliary heads for training."""
+"""The base class of all architectures: a feature extractor, a classifier, and auxiliary heads for training."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lanecli.models.checkpointing import checkpoint_blocks, checkpoint_module
 
 
 class Architecture(nn.Module):
-    """A network from normalised pictures to logits in two halves, :meth:`describe` and :meth:`classify`.
+    """A network from normalised pictures to logits in two halves, :meth:`extract_features` and :meth:`classify`.
 
     Attributes:
-        stride: what H and W of pictures must be multiples of.
-        minimum: what H and W must reach.
-        feature_channels: D of the output ``features``.
-        feature_stride: pixels a side of a feature's cell.
-        pools_by_index: whether unpooling goes by where the maxima were, which rounding decides between near ties.
-        auxiliary_weight: factor of each auxiliary head's loss; 0 without such heads.
-        auxiliary: those heads; they are part of training only.
+        stride: the number that H and W of pictures must be multiples of.
+        minimum: the smallest H and W of pictures.
+        feature_channels: number of channels of the output ``features``.
+        feature_stride: side of a cell of the feature map, in pixels.
+        pools_by_index: whether unpooling uses the positions of the maxima, which rounding decides between near ties.
+        auxiliary_weight: the factor of the loss of each auxiliary head; 0 where there are none.
+        auxiliary: these heads, which are used in training only.
     """
 
     stride: int
@@ -33,40 +33,50 @@ class Architecture(nn.Module):
     auxiliary_weight: float = 0.0
 
     def __init__(self) -> None:
-        """Without auxiliary heads; :meth:`add_auxiliary` adds them."""
+        """Start without auxiliary heads; :meth:`add_auxiliary` adds them."""
         super().__init__()
         self.auxiliary = nn.ModuleList()
 
     def add_auxiliary(self, heads: list[nn.Module], weight: float) -> None:
-        """Args: heads: one for each map :meth:`describe` passes on; weight: factor of the loss of each."""
+        """Add auxiliary heads, which are used in training only.
+
+        Args:
+            heads: one for each map that :meth:`extract_features` passes on.
+            weight: the factor of the loss of each head.
+        """
         self.auxiliary.extend(heads)
         self.auxiliary_weight = weight
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to what the last classifying layer takes, and the maps later steps or heads take besides."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) pictures to the input of the last classifying layer.
+
+        Returns:
+            The features, and further maps for :meth:`classify` and the auxiliary heads.
+        """
         raise NotImplementedError
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """What :meth:`describe` gave to (N, classes, H, W) logits; `size` is (H, W)."""
+        """Map the result of :meth:`extract_features` to (N, classes, H, W) logits; `size` is (H, W)."""
         raise NotImplementedError
 
     def auxiliary_logits(self, maps: list[torch.Tensor], size: torch.Size) -> list[torch.Tensor]:
-        """Each head's (N, classes, H, W) logits."""
-        return [enlarged(head(each), size) for head, each in zip(self.auxiliary, maps, strict=True)]
+        """Return the (N, classes, H, W) logits of each auxiliary head."""
+        return [upsampled(head(each), size) for head, each in zip(self.auxiliary, maps, strict=True)]
 
     def forward(self, pictures: torch.Tensor, outputs: Collection[str] = ("logits",)) -> dict[str, Any]:
-        """The outputs asked for by name, from one pass through the encoder.
+        """Compute the requested outputs in one pass through the encoder.
 
         Args:
             pictures: (N, 3, H, W) float, normalised.
-            outputs: of ``"logits"`` (N, classes, H, W); ``"features"`` (N, feature_channels, H / feature_stride,
-                W / feature_stride), what the last classifying layer takes (the deepest one's input where several
-                classify); ``"auxiliary"``, a list of (N, classes, H, W), the logits of each auxiliary head.
+            outputs: any of ``"logits"``, ``"features"`` and ``"auxiliary"``.
 
         Returns:
-            A mapping with exactly the names asked for.
+            A mapping with exactly the requested names. ``"logits"``: (N, classes, H, W). ``"features"``:
+            (N, feature_channels, H / feature_stride, W / feature_stride), the input of the last classifying layer (of
+            the deepest one where there are several). ``"auxiliary"``: a list of (N, classes, H, W) logits, one for each
+            auxiliary head.
         """
-        features, maps = self.describe(pictures)
+        features, maps = self.extract_features(pictures)
         size = pictures.shape[-2:]
         found: dict[str, Any] = {}
         if "features" in outputs:
@@ -78,28 +88,28 @@ class Architecture(nn.Module):
         return found
 
     def encoders(self) -> list[nn.Module]:
-        """The parts that spectral normalisation and gradient checkpointing work on."""
+        """Return the modules to which spectral normalisation and gradient checkpointing apply."""
         return [self.encoder]  # type: ignore[list-item]
 
     def blocks(self) -> list[nn.Module]:
-        """What gradient checkpointing works on where it cannot be told from the encoders' own lists of modules."""
+        """Return the blocks to checkpoint, where they cannot be found from the lists of modules in the encoders."""
         return []
 
     def checkpoint_gradients(self) -> int:
-        """Make blocks compute their activations again in the backward pass; how many comes back."""
-        named = self.blocks()
-        for block in named:
+        """Make the blocks compute their activations again in the backward pass, and return the number of blocks."""
+        blocks = self.blocks()
+        for block in blocks:
             checkpoint_module(block)
-        return len(named) or sum(checkpoint_blocks(encoder) for encoder in self.encoders())
+        return len(blocks) or sum(checkpoint_blocks(encoder) for encoder in self.encoders())
 
 
-def enlarged(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """(N, classes, h, w) to (N, classes, H, W), bilinear with half-pixel centres."""
+def upsampled(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Upsample (N, classes, h, w) to (N, classes, H, W), bilinearly with half-pixel centres."""
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 def fcn_head(inputs: int, channels: int, classes: int, dropout: float = 0.0, kernel: int = 3) -> nn.Sequential:
-    """The two-layer head of most papers' auxiliary losses: convolution, batch norm, ReLU, dropout, 1x1 convolution."""
+    """Build the auxiliary head that most papers use: convolution, batch norm, ReLU, dropout, 1x1 convolution."""
     return nn.Sequential(
         nn.Conv2d(inputs, channels, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(channels),

@@ -1,8 +1,9 @@
 """Gradient checkpointing (Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
 
-Blocks keep their input instead of their activations, and compute these again in the backward pass. Gradients stay what
-they were: dropout draws the same numbers again, and batch normalisation and spectral normalisation, which learn from
-every forward pass, do not learn from the second one. timm's own checkpointing would update batch statistics twice.
+Blocks keep their input instead of their activations, and compute the activations again in the backward pass. This does
+not change the gradients: dropout draws the same numbers again, and batch normalisation and spectral normalisation,
+which learn in every forward pass, do not learn in the second one. timm's checkpointing would update batch statistics
+twice.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def checkpointed(module: nn.Module, forward: Any, *arguments: Any, **named: Any) -> Any:
-    """`forward` of `module`, to be computed again in the backward pass; as it is where no gradient is asked for."""
+    """Call `forward` of `module` so that the backward pass computes it again, where gradients are needed."""
     if not (module.training and torch.is_grad_enabled()):
         return forward(*arguments, **named)
     if torch.compiler.is_compiling() and not any(isinstance(m, _SpectralNorm) for m in module.modules()):
-        # compiled, what batch norm learns is no part of what is computed again
+        # in a compiled graph the statistics of batch norm are not part of what is computed again
         return checkpoint(forward, *arguments, use_reentrant=False, **named)
     return _checkpoint_eagerly(module, forward, arguments, named)
 
@@ -40,10 +41,10 @@ def _checkpoint_eagerly(module: nn.Module, forward: Any, arguments: tuple[Any, .
 
 
 def checkpoint_blocks(encoder: nn.Module) -> int:
-    """Checkpoint every block inside `encoder`, in place, and return how many there are.
+    """Checkpoint every block inside `encoder`, in place, and return the number of blocks.
 
-    A block is a module that stands in a list of modules (a stage) and holds no such lists itself; an encoder that has
-    none may have a method ``checkpoint_stages`` instead.
+    A block is a module in a list of modules (a stage) that contains no such list itself. An encoder without blocks may
+    have a method ``checkpoint_stages`` instead.
     """
     stages = getattr(encoder, "checkpoint_stages", None)
     if stages is not None:
@@ -55,13 +56,13 @@ def checkpoint_blocks(encoder: nn.Module) -> int:
 
 
 def checkpoint_module(module: nn.Module) -> None:
-    """Checkpoint `module`, in place: its class becomes one that does, its weights and their names stay."""
+    """Checkpoint `module`, in place: its class is replaced, and its weights keep their values and names."""
     if not issubclass(type(module), _Checkpointed):
         module.__class__ = _checkpointed_class(type(module))  # type: ignore[arg-type]
 
 
 class _Checkpointed(nn.Module):
-    """Put before a module's own class: its forward, checkpointed."""
+    """A mix-in before the class of a module, which checkpoints its forward."""
 
     def forward(self, *arguments: Any, **named: Any) -> Any:
         return checkpointed(self, super().forward, *arguments, **named)
@@ -89,7 +90,7 @@ def _is_block(module: nn.Module) -> bool:
 
 @contextlib.contextmanager
 def _learning_nothing(module: nn.Module) -> Iterator[None]:
-    """Inside, a forward pass in training mode leaves running statistics and power iterations as they are."""
+    """Within this context a forward pass in training mode does not change running statistics or power iterations."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     spectral = [m for m in module.modules() if isinstance(m, _SpectralNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
@@ -98,7 +99,7 @@ def _learning_nothing(module: nn.Module) -> Iterator[None]:
         for norm in norms:
             norm.momentum, norm.num_batches_tracked = 0.0, None
         for each in spectral:
-            each.training = False  # the vectors of the first pass give the same norm once more
+            each.training = False  # the vectors of the first pass give the same norm again
         yield
     finally:
         for norm, (momentum, count) in zip(norms, before, strict=True):

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of an architecture, counted over shapes alone."""
+"""Counting the parameters and multiply-adds of an architecture from shapes, without computing anything."""
 
 from __future__ import annotations
 
@@ -18,24 +18,29 @@ from lanecli.models.facts import SIZE
 
 
 def specification(name: str) -> ModelSpec:
-    """What is counted and measured of a registered architecture: two classes, its default encoder."""
+    """Return the specification that is counted and timed: two classes and the default encoder of the architecture."""
     return ModelSpec(name, {}, label_map("lane"), Geometry(SIZE))
 
 
 def count(name: str) -> dict[str, int]:
-    """Parameters, multiply-adds, stride and smallest side of a registered architecture with its default encoder.
+    """Count the parameters and multiply-adds of an architecture with its default encoder.
 
-    Tensors without memory run through the network, so that nothing is computed.
+    The network runs on tensors without memory, so that nothing is computed.
 
     Args:
-        name: of the registry.
+        name: the name of the architecture in the registry.
 
     Returns:
-        ``"parameters"``, ``"macs"``, ``"stride"``, ``"minimum"``, as :data:`lanecli.models.facts.DEFINITIONS` says.
+        ``"parameters"``, ``"macs"``, ``"stride"`` and ``"minimum"``; :data:`lanecli.models.facts.DEFINITIONS` defines
+        them.
+
+    Example:
+        >>> count("erfnet")["stride"]
+        8
     """
     network = _without_memory(name).eval()
     pictures = torch.zeros((1, SIZE[1], SIZE[0], 3), dtype=torch.uint8, device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, _Taken() as taken:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, _UsedTensors() as taken:
         network(pictures)
     return {
         "parameters": sum(p.numel() for p in network.parameters() if id(p) in taken.ids),
@@ -48,12 +53,12 @@ def count(name: str) -> dict[str, int]:
 def _without_memory(name: str) -> Network:
     with contextlib.suppress(Exception), torch.device("meta"):
         return build_network(specification(name)).to("meta")
-    # some encoders read values while they are built, which tensors without memory have not
+    # some encoders read values while they are built, and tensors without memory have none
     return build_network(specification(name)).to("meta")
 
 
-class _Taken(TorchDispatchMode):
-    """Notes the id of every tensor an operator takes."""
+class _UsedTensors(TorchDispatchMode):
+    """Records the id of every tensor that an operator takes as input."""
 
     def __init__(self) -> None:
         super().__init__()

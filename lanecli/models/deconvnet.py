@@ -1,10 +1,10 @@
 """DeconvNet: Noh, Hong & Han, "Learning Deconvolution Network for Semantic Segmentation", ICCV 2015,
-arXiv 1505.04366, table 2: VGG16 with its fully connected layers as convolutions, and its mirror image of unpoolings by
-stored indices and transposed convolutions, batch normalisation throughout.
+arXiv 1505.04366, table 2: VGG16 with its fully connected layers as convolutions, and its mirror image, which unpools at
+stored indices and uses transposed convolutions. Batch normalisation follows every layer.
 
-Unlike the paper: fc6 and its mirror pad by 3, so that their map stays 1/32 of any picture (the paper's 7x7 map of a
-224x224 picture shrinks to 1x1), whole pictures are trained instead of object proposals, and dropout (none in the
-paper) can be had after fc6 and fc7.
+Unlike the paper: fc6 and its mirror pad by 3, so that their map stays 1/32 of any picture (in the paper the 7x7 map of
+a 224x224 picture shrinks to 1x1); training uses whole pictures instead of object proposals; and dropout, which the
+paper does not have, is possible after fc6 and fc7.
 """
 
 from __future__ import annotations
@@ -26,14 +26,21 @@ def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
 
 
 class DeconvNet(Architecture):
-    """VGG16, two wide layers, and VGG16 mirrored."""
+    """VGG16, two wide layers, and the mirror image of VGG16."""
 
     stride = 32
     pools_by_index = True
     feature_stride = 1
 
     def __init__(self, classes: int, encoder: VGG16, width: float = 1.0, dropout: float = 0.0) -> None:
-        """Args: encoder: with batch norm, made for `width`; dropout: after fc6 and fc7."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            encoder: VGG16 with batch norm, built with the same `width`.
+            width: factor of all channel numbers.
+            dropout: dropout rate after fc6 and fc7.
+        """
         super().__init__()
         self.encoder = encoder
         hidden, top = scaled(4096, width), encoder.channels[4]
@@ -57,8 +64,8 @@ class DeconvNet(Architecture):
         for part in (self.bottleneck, self.decoder, self.classifier):
             initialise(part)
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to what the decoder ends with, at full size."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the last map of the decoder, at full size."""
         features, indices = pictures, []
         for number in range(5):
             features, places = F.max_pool2d(self.encoder.stage(number, features), 2, return_indices=True)
@@ -69,7 +76,7 @@ class DeconvNet(Architecture):
         return features, []
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """One score a pixel and class."""
+        """Compute the logits of every pixel."""
         return self.classifier(features)
 
 
@@ -79,7 +86,7 @@ def deconvnet(
     """Build DeconvNet. Encoder: ``vgg16_bn``. Arguments: ``width`` (1.0), ``dropout`` (0.0).
 
     Raises:
-        InputError: another encoder, its weights cannot be had, or an unknown argument.
+        InputError: the encoder is another one, its weights are not available, or an argument is unknown.
     """
     vgg = build_vgg16("deconvnet", encoder, encoder_weights, arguments, allowed=("vgg16_bn",))
     return DeconvNet(classes, vgg, **arguments)

@@ -1,12 +1,12 @@
-"""DeepLab before its decoder: v1, v2 and the cascade of v3; parallel v3 and v3+ are segmentation-models-pytorch's.
+"""DeepLab v1, v2 and the cascade of v3. The parallel v3 and v3+ come from segmentation-models-pytorch.
 
 v1: Chen et al., "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs", ICLR 2015,
 arXiv 1412.7062. v2: Chen et al., "DeepLab", IEEE TPAMI 40(4), 2018, arXiv 1606.00915. v3: Chen et al., "Rethinking
 Atrous Convolution for Semantic Image Segmentation", arXiv 1706.05587, section 3.2.
 
-Unlike the papers: logits are upsampled inside the network, also in training; v1 and v2 do without the CRF; v2 without
-the maximum over three picture scales; ResNets are torchvision's or timm's, which stride in a block's 3x3 convolution,
-not in its first 1x1.
+Unlike the papers: logits are upsampled inside the network, in training too; v1 and v2 have no CRF; v2 has no maximum
+over three scales of the picture; the ResNets are those of torchvision or timm, in which the 3x3 convolution of a block
+has the stride, and not its first 1x1 convolution.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import torch
 from torch import nn
 
 from lanecli.errors import InputError, did_you_mean
-from lanecli.models.architecture import Architecture, enlarged
+from lanecli.models.architecture import Architecture, upsampled
 from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
 from lanecli.models.registry import default_encoder
-from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, initialise, small
+from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, initialise, initialise_scores
 from lanecli.models.weights import load_encoder_weights
 
 
 def _outputs(encoder: Any) -> int:
-    """Channels of the deepest map of an smp encoder."""
+    """Return the number of channels of the deepest map of an smp encoder."""
     return int(encoder.out_channels[-1])
 
 
 def _dilate(module: nn.Module, rate: int) -> None:
-    """Give every convolution inside `module` that is wider than one pixel the atrous rate `rate`, in place."""
+    """Set the atrous rate of every convolution inside `module` with a kernel above 1x1, in place."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1):
             layer.dilation = (rate, rate)
@@ -41,13 +41,20 @@ def _dilate(module: nn.Module, rate: int) -> None:
 
 
 class DeepLabV1(Architecture):
-    """VGG16 at stride 8, and fc6 as a 3x3 convolution of rate 12: DeepLab-LargeFOV."""
+    """DeepLab-LargeFOV: VGG16 at stride 8, with fc6 as a 3x3 convolution of rate 12."""
 
     stride = 8
     feature_stride = 8
 
     def __init__(self, classes: int, encoder: VGG16, width: float = 1.0, dropout: float = 0.5) -> None:
-        """Args: encoder: made for `width`, changed in place; dropout: after fc6 and fc7."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            encoder: VGG16 built with the same `width`; it is changed in place.
+            width: factor of all channel numbers.
+            dropout: dropout rate after fc6 and fc7.
+        """
         super().__init__()
         self.encoder = encoder
         pools = [layer for layer in encoder.features if isinstance(layer, nn.MaxPool2d)]
@@ -56,47 +63,55 @@ class DeepLabV1(Architecture):
         _dilate(encoder.stages()[4], 2)
         self.feature_channels = hidden = scaled(1024, width)
         self.head = fully_connected(encoder.channels[4], hidden, kernel=3, dilation=12, dropout=dropout)
-        self.classifier = small(nn.Conv2d(hidden, classes, 1))
+        self.classifier = initialise_scores(nn.Conv2d(hidden, classes, 1))
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to fc7 at 1/8."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to fc7 at 1/8."""
         return self.head(self.encoder(pictures)[-1]), []
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """Scores at 1/8, enlarged."""
-        return enlarged(self.classifier(features), size)
+        """Compute logits at 1/8 and upsample them."""
+        return upsampled(self.classifier(features), size)
 
 
 class DeepLabV2(Architecture):
-    """A ResNet at stride 8, and 3x3 convolutions of several rates to class logits, summed."""
+    """A ResNet at stride 8, and the sum of the logits of 3x3 convolutions at several rates."""
 
     stride = 8
     feature_stride = 8
 
     def __init__(self, classes: int, encoder: nn.Module, rates: tuple[int, ...], dropout: float = 0.0) -> None:
-        """Args: encoder: an smp one at stride 8; rates: of the pyramid; dropout: before it."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            encoder: an smp encoder at stride 8.
+            rates: atrous rates of the pyramid's branches.
+            dropout: dropout rate before the pyramid.
+        """
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
         self.feature_channels = _outputs(encoder)
         self.pyramid = nn.ModuleList(
-            small(nn.Conv2d(self.feature_channels, classes, 3, padding=rate, dilation=rate)) for rate in rates
+            initialise_scores(nn.Conv2d(self.feature_channels, classes, 3, padding=rate, dilation=rate))
+            for rate in rates
         )
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to the encoder's last map, at 1/8."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the last map of the encoder, at 1/8."""
         return self.dropout(self.encoder(pictures)[-1]), []
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """The branches' scores, summed and enlarged."""
+        """Sum the logits of the branches and upsample them."""
         logits = self.pyramid[0](features)
         for branch in self.pyramid[1:]:
             logits = logits + branch(features)
-        return enlarged(logits, size)
+        return upsampled(logits, size)
 
 
 class DeepLabV3Cascade(Architecture):
-    """A ResNet whose last block is repeated as blocks 5 to 7, each at twice the rate of the one before."""
+    """A ResNet whose last block is repeated as blocks 5 to 7, each at twice the rate of the previous one."""
 
     def __init__(
         self,
@@ -107,11 +122,20 @@ class DeepLabV3Cascade(Architecture):
         multi_grid: tuple[int, ...],
         dropout: float = 0.0,
     ) -> None:
-        """Args: encoder: at `stride`; block4: its last, dilated in place; multi_grid: factor of the rate, by unit."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            encoder: an encoder at `stride`.
+            block4: its last block, which is dilated in place.
+            stride: 8 or 16, the output stride.
+            multi_grid: factor of the atrous rate for each unit of a block.
+            dropout: dropout rate before the classifier.
+        """
         super().__init__()
         self.stride = self.feature_stride = stride
         self.encoder = encoder
-        # units behind the first keep channels and size: what blocks 5 to 7 consist of
+        # blocks 5 to 7 consist of copies of a later unit, which keeps channels and size
         self.cascade = nn.Sequential(*[nn.Sequential(*[copy.deepcopy(block4[-1]) for _ in block4]) for _ in range(3)])
         initialise(self.cascade)
         for number, block in enumerate([block4, *self.cascade]):
@@ -121,21 +145,21 @@ class DeepLabV3Cascade(Architecture):
         self.feature_channels = _outputs(encoder)
         self.classifier = nn.Conv2d(self.feature_channels, classes, 1)
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to the cascade's last map, at 1/``stride``."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the last map of the cascade, at 1/``stride``."""
         return self.dropout(self.cascade(self.encoder(pictures)[-1])), []
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """Scores, enlarged."""
-        return enlarged(self.classifier(features), size)
+        """Compute logits and upsample them."""
+        return upsampled(self.classifier(features), size)
 
     def encoders(self) -> list[nn.Module]:
-        """The ResNet and the blocks behind it."""
+        """Return the ResNet and the blocks that follow it."""
         return [self.encoder, self.cascade]
 
 
 def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float, stride: int) -> nn.Module:
-    """An smp encoder at `stride`; at another width than 1 it is timm's ResNet with fewer channels in its stages."""
+    """Build an smp encoder at `stride`; for a width other than 1, timm's ResNet with fewer channels in its stages."""
     arguments: dict[str, Any] = {}
     if width != 1.0:
         encoder = "tu-" + encoder.removeprefix("tu-")
@@ -159,7 +183,7 @@ def deeplabv1(
     """Build DeepLab v1. Encoder: ``vgg16`` or ``vgg16_bn``. Arguments: ``width`` (1.0), ``dropout`` (0.5).
 
     Raises:
-        InputError: another encoder, its weights cannot be had, or an unknown argument.
+        InputError: the encoder is another one, its weights are not available, or an argument is unknown.
     """
     return DeepLabV1(classes, build_vgg16("deeplabv1", encoder, encoder_weights, arguments), **arguments)
 
@@ -177,16 +201,16 @@ def deeplabv2(
     """Build DeepLab v2.
 
     Args:
-        classes: output channels.
-        encoder: any smp or timm (``tu-NAME``) encoder that can be dilated to stride 8; ``resnet101`` unless given.
-        encoder_weights: None, a local file, or a name smp fetches.
-        width: factor of the channels of a ResNet's four stages.
-        rates: of the pyramid's branches.
-        dropout: before the pyramid.
-        arguments: none.
+        classes: number of output channels.
+        encoder: any smp or timm (``tu-NAME``) encoder that can be dilated to stride 8; by default ``resnet101``.
+        encoder_weights: a local file, a name whose weights smp downloads, or None for random weights.
+        width: factor of the channel numbers of a ResNet's four stages.
+        rates: atrous rates of the pyramid's branches.
+        dropout: dropout rate before the pyramid.
+        arguments: there are no others; an unknown one is refused.
 
     Raises:
-        InputError: unknown or unfit encoder, weights that cannot be had, or an unknown argument.
+        InputError: the encoder is unknown or does not fit, its weights are not available, or an argument is unknown.
     """
     refuse_unknown("deeplabv2", arguments, ("width", "rates", "dropout"))
     if not rates or any(not isinstance(rate, int) or rate < 1 for rate in rates):
@@ -209,17 +233,20 @@ def deeplabv3_cascade(
     """Build the cascade of DeepLab v3, with blocks 5 to 7.
 
     Args:
-        classes: output channels.
-        encoder: a ResNet of smp's or timm's (``tu-resnet…``); ``resnet101`` unless given.
-        encoder_weights: None, a local file, or a name smp fetches. Blocks 5 to 7 start from random weights.
-        width: factor of the channels of the ResNet's four stages.
-        multi_grid: factors of the rate inside blocks 4 to 7, one a unit (ResNet-18 has two units, and uses two).
+        classes: number of output channels.
+        encoder: a ResNet of smp or timm (``tu-resnet…``); by default ``resnet101``.
+        encoder_weights: a local file, a name whose weights smp downloads, or None for random weights. Blocks 5 to 7
+            start from random weights in any case.
+        width: factor of the channel numbers of the ResNet's four stages.
+        multi_grid: factors of the atrous rate inside blocks 4 to 7, one per unit (ResNet-18 has two units, and uses
+            two).
         output_stride: 16, or 8 at four times the cost.
-        dropout: before the classifier.
-        arguments: none.
+        dropout: dropout rate before the classifier.
+        arguments: there are no others; an unknown one is refused.
 
     Raises:
-        InputError: an encoder that is no ResNet, weights that cannot be had, or an unknown or unfit argument.
+        InputError: the encoder is not a ResNet, its weights are not available, or an argument is unknown or has a bad
+            value.
     """
     model = "deeplabv3_cascade"
     refuse_unknown(model, arguments, ("width", "multi_grid", "output_stride", "dropout"))

@@ -13,17 +13,17 @@ from lanecli.errors import InputError
 
 
 def check_rate(rate: object) -> None:
-    """Raise InputError when `rate` is no number from 0 up to, not including, 1."""
+    """Raise InputError if `rate` is not a number of at least 0 and below 1."""
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-        raise InputError(f"model.dropout must be a number from 0 to below 1, not {rate!r}")
+        raise InputError(f"model.dropout must be a number of at least 0 and below 1, not {rate!r}")
 
 
 @contextlib.contextmanager
-def sampling(network: nn.Module) -> Iterator[None]:
-    """Inside, dropout drops as in training while every other layer stays as it is: each pass is another sample.
+def dropout_sampling(network: nn.Module) -> Iterator[None]:
+    """Within this context dropout is active as in training, and other layers are unchanged: each pass is a new sample.
 
     Args:
-        network: in eval mode, so that batch normalisation uses what it has learned.
+        network: a network in eval mode, so that batch normalisation uses its learned statistics.
 
     Raises:
         InputError: `network` has no dropout, so that all samples would be equal.

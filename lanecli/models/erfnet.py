@@ -1,7 +1,7 @@
 """ERFNet: Romera, Alvarez, Bergasa, Arroyo, "ERFNet: Efficient Residual Factorized ConvNet for Real-Time Semantic
 Segmentation", IEEE Transactions on Intelligent Transportation Systems 19(1), 2018, 10.1109/TITS.2017.2750080.
 
-The layers are Table I of the paper. Its encoder pretraining on ImageNet is not part of this module.
+The layers follow Table I of the paper. This module does not include the pretraining of the encoder on ImageNet.
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ _EPSILON = 1e-3  # of batch norm
 
 
 class Factorized(nn.Module):
-    """Non-bottleneck-1D: two 3x3 convolutions, each as 3x1 and 1x3, the second pair dilated, and a residual."""
+    """Non-bottleneck-1D: two 3x3 convolutions, each split into 3x1 and 1x3, the second pair dilated; and a residual."""
 
     def __init__(self, channels: int, dropout: float, dilation: int) -> None:
-        """Args: channels: in and out; dropout: share of channels dropped; dilation: of the second pair."""
+        """Build the layers.
+
+        Args:
+            channels: number of input and output channels.
+            dropout: share of channels dropped.
+            dilation: dilation of the second pair of convolutions.
+        """
         super().__init__()
         d = dilation
         self.down1 = nn.Conv2d(channels, channels, (3, 1), padding=(1, 0))
@@ -34,24 +40,29 @@ class Factorized(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to the same shape."""
+        """Map (N, channels, H, W) to the same shape."""
         y = F.relu(self.norm1(self.right1(F.relu(self.down1(x)))))
         y = self.norm2(self.right2(F.relu(self.down2(y))))
         return F.relu(self.dropout(y) + x)
 
 
 class Downsampler(nn.Module):
-    """Strided 3x3 convolution beside 2x2 max pooling, concatenated."""
+    """The concatenation of a strided 3x3 convolution and 2x2 max pooling."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        """Args: inputs, outputs: channels; the convolution makes the ones pooling does not."""
+        """Build the layers.
+
+        Args:
+            inputs: number of input channels, which pooling passes on.
+            outputs: number of output channels; the convolution gives the others.
+        """
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs - inputs, 3, stride=2, padding=1)
         self.pool = nn.MaxPool2d(2)
         self.norm = nn.BatchNorm2d(outputs, eps=_EPSILON)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, inputs, H, W) to (N, outputs, H/2, W/2)."""
+        """Map (N, inputs, H, W) to (N, outputs, H/2, W/2)."""
         return F.relu(self.norm(torch.cat([self.conv(x), self.pool(x)], 1)))
 
 
@@ -64,13 +75,19 @@ def _upsampler(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class ERFNet(Architecture):
-    """Encoder to 1/8, light decoder of transposed convolutions."""
+    """An encoder to 1/8, and a light decoder of transposed convolutions."""
 
     stride = 8
     feature_stride = 2
 
     def __init__(self, classes: int, width: float = 1.0, dropout: float = 0.3) -> None:
-        """Args: classes: output channels; width: factor of all channels; dropout: of the 1/8 stage, a tenth at 1/4."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            width: factor of all channel numbers.
+            dropout: dropout rate of the stage at 1/8; the stage at 1/4 has a tenth of it.
+        """
         super().__init__()
         low, middle, high = scaled(16, width), scaled(64, width), scaled(128, width)
         self.encoder = nn.Sequential(
@@ -89,12 +106,12 @@ class ERFNet(Architecture):
         self.feature_channels = low
         self.classifier = nn.ConvTranspose2d(low, classes, 2, stride=2)
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to what the decoder ends with, at 1/2."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the last map of the decoder, at 1/2."""
         return self.decoder(self.encoder(pictures)), []
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """A transposed convolution by two."""
+        """Compute the logits with a transposed convolution that doubles the size."""
         return self.classifier(features)
 
 
@@ -102,7 +119,7 @@ def erfnet(*, classes: int, encoder: str | None = None, encoder_weights: str | N
     """Build ERFNet. Arguments: ``width`` (1.0), ``dropout`` (0.3).
 
     Raises:
-        InputError: an encoder (it has its own) or an unknown argument.
+        InputError: an encoder is given (the model has its own), or an argument is unknown.
     """
     refuse_encoder("erfnet", encoder, encoder_weights)
     refuse_unknown("erfnet", arguments, ("width", "dropout"))

@@ -1,11 +1,11 @@
 """FCN: Long, Shelhamer & Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015,
-arXiv 1411.4038: VGG16 with its fully connected layers as convolutions, class scores upsampled by transposed
-convolutions that start as bilinear interpolation, and scores of earlier stages summed on the way.
+arXiv 1411.4038: VGG16 with its fully connected layers as convolutions; logits are upsampled by transposed convolutions
+that start as bilinear interpolation, and logits of earlier stages are added on the way.
 
-Unlike the paper: the first convolution pads by 1 and fc6 by 3 instead of padding the picture by 100, so that nothing
-is cropped; scores are extended by one replicated cell before each upsampling, so that it is bilinear up to the border;
-each class is upsampled on its own; all upsamplings are learned, and all scores trained at once from small random
-weights instead of stage by stage from zero.
+Unlike the paper: the first convolution pads by 1 and fc6 by 3, where the paper pads the picture by 100, so that nothing
+is cropped; logits are extended by one replicated cell before each upsampling, so that it is bilinear up to the border;
+each class is upsampled on its own; all upsamplings are learned; and all logits are trained at once from small random
+weights, not stage by stage from zero.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from torch import nn
 
 from lanecli.models.architecture import Architecture
 from lanecli.models.building import scaled
-from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, small
+from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, initialise_scores
 
 
 class Upsampling(nn.ConvTranspose2d):
-    """Learned upsampling of every channel on its own; exactly bilinear (half-pixel centres) before training."""
+    """Learned upsampling of each channel on its own. Before training it is bilinear, with half-pixel centres."""
 
     def __init__(self, channels: int, factor: int) -> None:
-        """Args: channels: in and out; factor: even, of both sides."""
+        """Build the layer.
+
+        Args:
+            channels: number of input and output channels.
+            factor: factor of both sides, an even number.
+        """
         super().__init__(
             channels,
             channels,
@@ -40,33 +45,41 @@ class Upsampling(nn.ConvTranspose2d):
             self.weight.copy_((ramp[:, None] * ramp).expand_as(self.weight))
 
     def forward(self, scores: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        """(N, channels, h, w) to (N, channels, factor h, factor w)."""
+        """Map (N, channels, h, w) to (N, channels, factor h, factor w)."""
         return super().forward(F.pad(scores, (1, 1, 1, 1), mode="replicate"), output_size)
 
 
 class FCN(Architecture):
-    """VGG16, fc6 and fc7 as convolutions, and class scores from one to three stages."""
+    """VGG16, fc6 and fc7 as convolutions, and the sum of the logits of one to three stages."""
 
     stride = 32
     feature_stride = 32
 
     def __init__(self, classes: int, encoder: VGG16, skips: int, width: float = 1.0, dropout: float = 0.5) -> None:
-        """Args: encoder: made for `width`; skips: 0 (32s), 1 (16s) or 2 (8s); dropout: after fc6 and fc7."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            encoder: VGG16 built with the same `width`.
+            skips: number of skip connections: 0 (FCN-32s), 1 (FCN-16s) or 2 (FCN-8s).
+            width: factor of all channel numbers.
+            dropout: dropout rate after fc6 and fc7.
+        """
         super().__init__()
         self.encoder = encoder
         self.feature_channels = hidden = scaled(4096, width)
         self.head = fully_connected(encoder.channels[4], hidden, kernel=7, dilation=1, dropout=dropout)
         sources = [hidden, encoder.channels[3], encoder.channels[2]][: skips + 1]
-        self.scores = nn.ModuleList(small(nn.Conv2d(channels, classes, 1)) for channels in sources)
+        self.scores = nn.ModuleList(initialise_scores(nn.Conv2d(channels, classes, 1)) for channels in sources)
         self.upsamplings = nn.ModuleList(Upsampling(classes, factor) for factor in [2] * skips + [32 >> skips])
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to fc7 at 1/32, and pool4 and pool3."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to fc7 at 1/32, and pool4 and pool3."""
         *_, pool3, pool4, pool5 = self.encoder(pictures)
         return self.head(pool5), [pool4, pool3]
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """fc7 and the pooled maps to (N, classes, H, W) logits."""
+        """Map fc7 and the pooled maps to (N, classes, H, W) logits."""
         logits = self.upsamplings[0](self.scores[0](features))
         for pooled, score, upsampling in zip(maps, self.scores[1:], self.upsamplings[1:], strict=False):
             logits = upsampling(logits + score(pooled))
@@ -81,16 +94,16 @@ def fcn32s(*, classes: int, encoder: str | None = None, encoder_weights: str | N
     """Build FCN-32s. Encoder: ``vgg16`` or ``vgg16_bn``. Arguments: ``width`` (1.0), ``dropout`` (0.5).
 
     Raises:
-        InputError: another encoder, its weights cannot be had, or an unknown argument.
+        InputError: the encoder is another one, its weights are not available, or an argument is unknown.
     """
     return _build("fcn32s", 0, classes, encoder, encoder_weights, arguments)
 
 
 def fcn16s(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> FCN:
-    """Build FCN-16s, which sums the scores of pool4. Otherwise as :func:`fcn32s`."""
+    """Build FCN-16s, which adds the logits of pool4. Otherwise as :func:`fcn32s`."""
     return _build("fcn16s", 1, classes, encoder, encoder_weights, arguments)
 
 
 def fcn8s(*, classes: int, encoder: str | None = None, encoder_weights: str | None = None, **arguments: Any) -> FCN:
-    """Build FCN-8s, which sums the scores of pool4 and pool3. Otherwise as :func:`fcn32s`."""
+    """Build FCN-8s, which adds the logits of pool4 and pool3. Otherwise as :func:`fcn32s`."""
     return _build("fcn8s", 2, classes, encoder, encoder_weights, arguments)

@@ -1,4 +1,4 @@
-"""Parameters no loss can reach, such as encoder stages a decoder does not use."""
+"""Parameters that receive no gradient, such as encoder stages that a decoder does not use."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from lanecli.models.build import Network
 
 
 def freeze_idle(network: Network) -> list[str]:
-    """Stop asking for gradients of parameters that get none, and return their names.
+    """Freeze the parameters that receive no gradient, and return their names.
 
-    Several processes that share gradients wait for every parameter that asks for one. A backward pass over shapes
-    alone, in training mode with all auxiliary heads, finds them; nothing is computed, and `network` keeps its weights.
+    Processes that share gradients wait for every parameter that requires one. A backward pass on tensors without
+    memory, in training mode with all auxiliary heads, finds the idle ones; nothing is computed, and `network` keeps its
+    weights.
     """
     training = network.training
     shadows = {name: torch.empty_like(p, device="meta").requires_grad_() for name, p in network.named_parameters()}
@@ -19,10 +20,10 @@ def freeze_idle(network: Network) -> list[str]:
     pictures = torch.empty((2, 64, 64, 3), dtype=torch.uint8, device="meta")
     try:
         network.train()
-        found = torch.func.functional_call(network, shadows | buffers, (pictures, ("logits", "auxiliary")))
+        outputs = torch.func.functional_call(network, shadows | buffers, (pictures, ("logits", "auxiliary")))
     finally:
         network.train(training)
-    torch.stack([found["logits"], *found["auxiliary"]]).sum().backward()
+    torch.stack([outputs["logits"], *outputs["auxiliary"]]).sum().backward()
     idle = [name for name, shadow in shadows.items() if shadow.grad is None]
     for name in idle:
         network.get_parameter(name).requires_grad_(False)

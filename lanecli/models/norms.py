@@ -1,4 +1,4 @@
-"""Batch normalisation behind global pooling, trained with one picture a batch."""
+"""Batch normalisation after global pooling, when training with one picture per batch."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from torch import nn
 
 
 class TolerantBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that uses what it has learned where a channel has a single value, of which torch refuses
-    to take statistics."""
+    """Batch normalisation that uses its running statistics where a channel has a single value.
+
+    torch refuses to compute the statistics of a single value.
+    """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         if self.training and self.running_mean is not None and features.numel() == features.shape[1]:
             return F.batch_norm(features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(features)
 
 
 def tolerate_single_values(module: nn.Module) -> None:
-    """Make every batch normalisation inside `module` tolerant, in place; weights and their names stay."""
+    """Make every batch normalisation inside `module` tolerant, in place; weights keep their values and names."""
     for layer in module.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = TolerantBatchNorm2d

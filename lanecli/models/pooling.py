@@ -1,4 +1,4 @@
-"""Adaptive average pooling that exports to ONNX with the picture's size left open."""
+"""Adaptive average pooling that can be exported to ONNX for pictures of any size."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import nn
 
 
 class ExportableAdaptiveAvgPool2d(nn.Module):
-    """`torch.nn.AdaptiveAvgPool2d`, exported as two matrix products whose bins come from the size at run time.
+    """`torch.nn.AdaptiveAvgPool2d`, exported as two matrix products whose bins depend on the size at run time.
 
-    torch's operator would be exported as pooling with the example's bin sizes, which no other picture size can run.
+    torch's operator would be exported with the bin sizes of the example, which fit no other picture size.
     Bin ``i`` of ``s`` over length ``n`` is ``floor(i n / s)`` up to ``ceil((i + 1) n / s)``, as in torch.
     """
 
@@ -18,33 +18,44 @@ class ExportableAdaptiveAvgPool2d(nn.Module):
     right: torch.Tensor
 
     def __init__(self, output_size: tuple[int, int]) -> None:
-        """Args: output_size: (rows, columns)."""
+        """Keep the output size.
+
+        Args:
+            output_size: (rows, columns).
+        """
         super().__init__()
         self.output_size = output_size
-        # no torch.arange on the way, here and below: ONNX Runtime warns of each that it cannot fold it
+        # no torch.arange in the graph, here and below: ONNX Runtime warns about each one that it cannot fold it
         self.register_buffer("down", torch.arange(output_size[0]), persistent=False)
         self.register_buffer("right", torch.arange(output_size[1]), persistent=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) float to (N, C, rows, columns)."""
+        """Map (N, C, H, W) float to (N, C, rows, columns)."""
         if torch.compiler.is_exporting():
             return self.products(features)
         return F.adaptive_avg_pool2d(features, self.output_size)  # many times faster than the products
 
     def products(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) float to (N, C, rows, columns), equal to torch's pooling up to rounding."""
+        """Map (N, C, H, W) float to (N, C, rows, columns); the result equals torch's pooling up to rounding."""
         down = _bins(self.down, features[0, 0, :, 0])
         right = _bins(self.right, features[0, 0, 0])
         return down @ (features @ right.T)
 
     def extra_repr(self) -> str:
-        """What ``print(model)`` shows."""
+        """Return the text that ``print(model)`` shows."""
         return f"output_size={self.output_size}"
 
 
 def _bins(number: torch.Tensor, line: torch.Tensor) -> torch.Tensor:
-    """(count, length) averaging weights for bins of `number` 0 to count - 1 over a `line` of features: each row is one
-    bin and sums to one."""
+    """Compute the weights that average a line of features into bins.
+
+    Args:
+        number: the numbers of the bins, 0 to count - 1.
+        line: a line of features, of which only the length is used.
+
+    Returns:
+        (count, length) weights: each row is one bin and sums to one.
+    """
     count, length = number.shape[0], line.shape[0]  # len() would fix the length at export
     first = number * length // count
     last = ((number + 1) * length + count - 1) // count
@@ -56,7 +67,7 @@ def _bins(number: torch.Tensor, line: torch.Tensor) -> torch.Tensor:
 def make_pooling_exportable(module: nn.Module) -> nn.Module:
     """Replace every adaptive average pooling to more than one bin inside `module`, in place.
 
-    It has no weights, so state dicts stay as they were. Pooling to a single bin exports as it is.
+    It has no weights, so that state dicts do not change. Pooling to a single bin can be exported as it is.
     """
     for name, child in module.named_children():
         if isinstance(child, nn.AdaptiveAvgPool2d):

@@ -1,6 +1,6 @@
-"""Published weights of smp's, timm's and torchvision's encoders: their names, where they are, and fetching them.
+"""Published weights of the encoders of smp, timm and torchvision: their names, where they are, and how to fetch them.
 
-Nothing here reaches for the network, or imports those libraries, unless a person names weights.
+Nothing here uses the network, or imports those libraries, unless the user names weights.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 
 from lanecli.errors import InputError, did_you_mean
 
-_PATIENCE = 5.0  # seconds for the hub's first answer
+_PATIENCE = 5.0  # seconds to wait for the first answer of the hub
 
 
 @contextlib.contextmanager
 def fetching(encoder: str, name: str | None) -> Iterator[None]:
-    """Build an encoder of smp's or timm's with the weights `name` inside; None is without.
+    """Context in which an encoder of smp or timm can be built with the weights `name`; None is without weights.
 
-    A hub that does not answer is not asked again: weights it gave before are taken from its cache, others are missed at
-    once in place of after a minute of retries.
+    If the hub does not answer, it is not asked again: weights that it gave before come from its cache, and others fail
+    at once, not after a minute of retries.
 
     Raises:
-        InputError: the encoder has no weights of this name, or they did not arrive.
+        InputError: the encoder has no weights of this name, or they could not be fetched.
     """
     if name is None:
         yield
@@ -35,7 +35,7 @@ def fetching(encoder: str, name: str | None) -> Iterator[None]:
     if not offline:
         try:
             get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
-        except Exception:  # the session's own kinds of errors are not the hub client's to promise
+        except Exception:  # the hub client does not document which errors its HTTP session raises
             constants.HF_HUB_OFFLINE = True
     try:
         yield
@@ -46,9 +46,9 @@ def fetching(encoder: str, name: str | None) -> Iterator[None]:
 
 
 def not_fetched(encoder: str, name: str) -> InputError:
-    """What to say when the weights `name` of `encoder` did not arrive: what to download, and how to go on."""
+    """Return the error for weights that could not be fetched; it says what to download and how to continue."""
     where = published_at(encoder, name)
-    fetch = f"download {where}, and give the file" if where else "give a downloaded file"
+    fetch = f"download {where}, and pass the file" if where else "pass a downloaded file"
     return InputError(
         f"weights '{name}' of encoder '{encoder}' could not be fetched (no network?): {fetch} "
         "(model.encoder_weights=FILE), or start from random weights (model.encoder_weights=null)"
@@ -56,11 +56,11 @@ def not_fetched(encoder: str, name: str) -> InputError:
 
 
 def published_at(encoder: str, name: str) -> str | None:
-    """Where the weights `name` of an encoder are published, in words for a person; None where nothing is known.
+    """Say where the weights `name` of an encoder are published, in words for a message; None where that is unknown.
 
     Args:
-        encoder: of smp's, timm's (``tu-NAME``) or torchvision's VGG16.
-        name: as smp, timm or torchvision call them.
+        encoder: an encoder of smp or timm (``tu-NAME``), or torchvision's VGG16.
+        name: the name that smp, timm or torchvision give to the weights.
     """
     place: dict[str, Any] = _settings(encoder).get(name, {})
     if encoder.startswith("tu-"):
@@ -78,7 +78,7 @@ def published_at(encoder: str, name: str) -> str | None:
 
 
 def _settings(encoder: str) -> dict[str, Any]:
-    """smp's table of an encoder's weights, by name; empty for one it does not have."""
+    """Return smp's table of the weights of an encoder, by name; empty for an encoder that smp does not have."""
     import segmentation_models_pytorch as smp
 
     settings: dict[str, Any] = smp.encoders.encoders.get(encoder, {}).get("pretrained_settings") or {}
@@ -86,8 +86,8 @@ def _settings(encoder: str) -> dict[str, Any]:
 
 
 def _check_name(encoder: str, name: str) -> None:
-    """Raise InputError when the encoder has weights, and none of them is `name`."""
-    # which of several sets, timm has in the encoder's own name: tu-NAME.SET
+    """Raise InputError if the encoder has published weights, but none with this `name`."""
+    # timm names one of several sets in the name of the encoder itself: tu-NAME.SET
     known = ["imagenet"] if encoder.startswith("tu-") else list(_settings(encoder))
     if known and name not in known:
         others = ", ".join(known)

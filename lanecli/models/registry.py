@@ -1,7 +1,13 @@
-"""MODELS: names to builders. A builder takes the class count, encoder and arguments, and gives logits from pixels.
+"""MODELS, the registry of architectures: names to functions that build an Architecture.
 
-Targets are lazy, so that listing names imports neither torch nor segmentation-models-pytorch. The facts of an entry are
-its ``paper``, ``year`` and ``family``, and the ``encoder`` it has unless told otherwise (None: it has one of its own).
+Targets are imported when they are needed, so that listing names imports neither torch nor segmentation-models-pytorch.
+The facts of an entry are its ``paper``, ``year`` and ``family``, and its default ``encoder`` (None if it has its own).
+
+Example:
+    >>> MODELS.canonical("UNetPlusPlus")
+    'unetplusplus'
+    >>> default_encoder("linknet")
+    'resnet18'
 """
 
 from __future__ import annotations
@@ -12,12 +18,12 @@ from lanecli.registry import Registry
 
 
 class Builder(Protocol):
-    """What a registered model is: a callable that builds the module."""
+    """The type of a registered model: a function that builds the architecture."""
 
     def __call__(self, *, classes: int, encoder: str | None, encoder_weights: str | None, **arguments: Any) -> Any:
         """Build an :class:`lanecli.models.architecture.Architecture`.
 
-        Every one takes the argument ``dropout``, a rate from 0 to below 1.
+        Every builder takes the argument ``dropout``, a rate of at least 0 and below 1.
         """
         ...
 
@@ -87,6 +93,6 @@ for _name, _module, _summary, _paper, _year, _family, _encoder in _TABLE:
 
 
 def default_encoder(model: str) -> str | None:
-    """The encoder `model` has unless told otherwise; None where it has one of its own."""
+    """Return the default encoder of `model`, or None if it has an encoder of its own."""
     encoder: str | None = MODELS.entry(model).facts["encoder"]
     return encoder

@@ -1,9 +1,9 @@
 """SegNet: Badrinarayanan, Kendall & Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image
 Segmentation", IEEE TPAMI 39(12), 2017, arXiv 1511.00561: the thirteen convolutions of VGG16 without its fully connected
-layers, and thirteen more that densify maps unpooled at the encoder's pooling indices.
+layers, and thirteen more that densify the maps unpooled at the pooling indices of the encoder.
 
-The decoder's last convolution gives the class logits. Dropout, where asked for, is that of Bayesian SegNet
-(Kendall et al., arXiv 1511.02680): after the three deepest encoder stages and decoder stages.
+The last convolution of the decoder gives the logits. Dropout, if it is set, follows Bayesian SegNet (Kendall et al.,
+arXiv 1511.02680): it comes after the three deepest stages of encoder and decoder.
 """
 
 from __future__ import annotations
@@ -22,14 +22,20 @@ _DEEP = 3  # stages with dropout on either side
 
 
 class SegNet(Architecture):
-    """VGG16's convolutions with batch norm, and their mirror image on unpooled maps."""
+    """The convolutions of VGG16 with batch norm, and their mirror image on unpooled maps."""
 
     stride = 32
     pools_by_index = True
     feature_stride = 1
 
     def __init__(self, classes: int, encoder: VGG16, dropout: float = 0.0) -> None:
-        """Args: encoder: with batch norm; dropout: of the central six stages (0.5 in Bayesian SegNet)."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            encoder: VGG16 with batch norm.
+            dropout: dropout rate after each of the six central stages (0.5 in Bayesian SegNet).
+        """
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
@@ -47,8 +53,8 @@ class SegNet(Architecture):
         initialise(self.decoder)
         initialise(self.classifier)
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to what the decoder ends with, at full size."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the last map of the decoder, at full size."""
         features, indices = pictures, []
         for number in range(5):
             features, places = F.max_pool2d(self.encoder.stage(number, features), 2, return_indices=True)
@@ -62,7 +68,7 @@ class SegNet(Architecture):
         return features, []
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """The decoder's last convolution."""
+        """Apply the last convolution of the decoder."""
         return self.classifier(features)
 
 
@@ -70,7 +76,7 @@ def segnet(*, classes: int, encoder: str | None = None, encoder_weights: str | N
     """Build SegNet. Encoder: ``vgg16_bn``. Arguments: ``width`` (1.0), ``dropout`` (0.0; 0.5 for Bayesian SegNet).
 
     Raises:
-        InputError: another encoder, its weights cannot be had, or an unknown argument.
+        InputError: the encoder is another one, its weights are not available, or an argument is unknown.
     """
     vgg = build_vgg16("segnet", encoder, encoder_weights, arguments, allowed=("vgg16_bn",))
     return SegNet(classes, vgg, arguments.get("dropout", 0.0))

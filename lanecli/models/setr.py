@@ -1,13 +1,14 @@
 """SETR: Zheng et al., "Rethinking Semantic Segmentation from a Sequence-to-Sequence Perspective with Transformers",
 CVPR 2021, arXiv 2012.15840, section 3.3: a plain Vision Transformer and one of three decoders.
 
-Naive and MLA only interpolate from patches, so their outlines are as coarse as a patch; PUP's are not.
+Naive and MLA only interpolate between patches, so that their outlines are as coarse as a patch; those of PUP are finer.
 
-The encoder is timm's ViT; its position embeddings are interpolated to the picture's grid of patches. The paper's is
-ViT-Large (``encoder: tu-vit_large_patch16_224``); the default is the small ViT-Ti. Auxiliary losses are the paper's:
-two-layer heads behind blocks 10, 15 and 20 of 24 (naive), also 24 (PUP), or 6, 12, 18 and 24 (MLA), at the same shares
-of another depth; their weight, 0.4, is that of public implementations (mmsegmentation). Deviations: the class token
-stays in the sequence (its output is unused), and intermediate features pass through the encoder's last layer norm.
+The encoder is timm's ViT, whose position embeddings are interpolated to the picture's grid of patches. The paper uses
+ViT-Large (``encoder: tu-vit_large_patch16_224``); the default here is the small ViT-Ti. Auxiliary losses follow the
+paper: two-layer heads after blocks 10, 15 and 20 of 24 (naive), also 24 (PUP), or 6, 12, 18 and 24 (MLA), and in
+proportion for another depth. Their weight, 0.4, follows public implementations (mmsegmentation). Unlike the paper: the
+class token stays in the sequence (its output is unused), and intermediate features pass through the last layer norm of
+the encoder.
 """
 
 from __future__ import annotations
@@ -43,37 +44,51 @@ def _upsample(x: torch.Tensor, factor: float) -> torch.Tensor:
 
 
 class Naive(nn.Module):
-    """Two 1x1 convolutions, then one bilinear upsampling to the picture."""
+    """Two 1x1 convolutions, and one bilinear upsampling to the size of the picture."""
 
-    taken = (24,)  # blocks of 24 it takes, and those with an auxiliary head
+    taken = (24,)  # the blocks, of 24, whose output the decoder takes; then those with an auxiliary head
     auxiliary = (10, 15, 20)
     auxiliary_kernel = 1
 
     def __init__(self, inputs: int, channels: int, classes: int, patch: int) -> None:
-        """Args: inputs: of the encoder; channels: between; classes: out; patch: side in pixels."""
+        """Build the layers.
+
+        Args:
+            inputs: number of channels of the encoder.
+            channels: number of channels between the layers.
+            classes: number of output channels.
+            patch: side of a patch in pixels.
+        """
         super().__init__()
         self.patch = patch
         self.feature_channels, self.feature_stride = channels, patch
         self.layers = nn.Sequential(_conv(inputs, channels, 1), nn.Conv2d(channels, classes, 1))
 
     def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """One map (N, inputs, H/patch, W/patch) to (N, channels, H/patch, W/patch)."""
+        """Map one (N, inputs, H/patch, W/patch) to (N, channels, H/patch, W/patch)."""
         return self.layers[0](maps[0])
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H/patch, W/patch) to (N, classes, H, W)."""
+        """Map (N, channels, H/patch, W/patch) to (N, classes, H, W)."""
         return _upsample(self.layers[1](features), float(self.patch))
 
 
 class Progressive(nn.Module):
-    """PUP: 3x3 convolutions and upsampling by two in turn, four times for patches of 16."""
+    """PUP: 3x3 convolutions and upsampling by two alternate, four times for patches of 16 pixels."""
 
     taken = (24,)
     auxiliary = (10, 15, 20, 24)
     auxiliary_kernel = 3
 
     def __init__(self, inputs: int, channels: int, classes: int, patch: int) -> None:
-        """Args: inputs: of the encoder; channels: between; classes: out; patch: side in pixels, a power of two."""
+        """Build the layers.
+
+        Args:
+            inputs: number of channels of the encoder.
+            channels: number of channels between the layers.
+            classes: number of output channels.
+            patch: side of a patch in pixels, a power of two.
+        """
         super().__init__()
         steps = patch.bit_length() - 1
         self.feature_channels, self.feature_stride = channels, 1
@@ -81,25 +96,32 @@ class Progressive(nn.Module):
         self.classifier = nn.Conv2d(channels, classes, 1)
 
     def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """One map (N, inputs, H/patch, W/patch) to (N, channels, H, W)."""
+        """Map one (N, inputs, H/patch, W/patch) to (N, channels, H, W)."""
         x = maps[0]
         for layer in self.layers:
             x = _upsample(layer(x), 2.0)
         return x
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, classes, H, W)."""
+        """Map (N, channels, H, W) to (N, classes, H, W)."""
         return self.classifier(features)
 
 
 class MultiLevel(nn.Module):
-    """MLA: features of four depths, summed from the deepest up, each refined, concatenated."""
+    """MLA: features of four depths, summed from the deepest one upwards, each refined, then concatenated."""
 
     taken = auxiliary = (6, 12, 18, 24)
     auxiliary_kernel = 1
 
     def __init__(self, inputs: int, channels: int, classes: int, patch: int) -> None:
-        """Args: inputs: of the encoder; channels: of each stream, halved at its end; classes: out; patch: in pixels."""
+        """Build the layers.
+
+        Args:
+            inputs: number of channels of the encoder.
+            channels: number of channels of each stream, halved at its end.
+            classes: number of output channels.
+            patch: side of a patch in pixels.
+        """
         super().__init__()
         self.factor = patch / 4
         half = max(1, channels // 2)
@@ -112,7 +134,7 @@ class MultiLevel(nn.Module):
         self.classifier = nn.Conv2d(4 * half, classes, 1)
 
     def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """Four maps (N, inputs, H/patch, W/patch), shallow to deep, to (N, 4 half, 4 H/patch, 4 W/patch)."""
+        """Map four (N, inputs, H/patch, W/patch), from shallow to deep, to (N, 4 half, 4 H/patch, 4 W/patch)."""
         total: torch.Tensor | None = None
         streams = []
         for level in (3, 2, 1, 0):
@@ -122,21 +144,21 @@ class MultiLevel(nn.Module):
         return torch.cat(streams, 1)
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """What :meth:`forward` gave to (N, classes, H, W)."""
-        # classified before the last upsampling: both are linear, and this way round is cheaper
+        """Map the result of :meth:`forward` to (N, classes, H, W)."""
+        # the classifier comes before the last upsampling: both are linear, and this order is cheaper
         return _upsample(self.classifier(features), self.factor)
 
 
 class SETR(Architecture):
-    """A Vision Transformer and a decoder of its patch features."""
+    """A Vision Transformer, and a decoder of its patch features."""
 
     def __init__(self, encoder: VisionTransformer, decoder: Any, patch: int, dropout: float = 0.0) -> None:
-        """Build it, without auxiliary heads.
+        """Join encoder and decoder, without auxiliary heads.
 
         Args:
-            encoder: with ``dynamic_img_size``.
-            decoder: one of the three above.
-            patch: side in pixels.
+            encoder: a Vision Transformer with ``dynamic_img_size``.
+            decoder: one of the three decoders above.
+            patch: side of a patch in pixels.
             dropout: share of channels dropped before the classifier.
         """
         super().__init__()
@@ -149,8 +171,8 @@ class SETR(Architecture):
         self.tapped = [depth * block // 24 - 1 for block in decoder.auxiliary]
         self.wanted = sorted({*self.taken, *self.tapped})
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to the decoder's features, and the tokens that auxiliary heads take."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the features of the decoder, and the tokens for the auxiliary heads."""
         tokens = self.encoder.forward_intermediates(
             pictures, indices=self.wanted, norm=False, output_fmt="NLC", intermediates_only=True
         )
@@ -159,15 +181,15 @@ class SETR(Architecture):
         return self.dropout(self.decoder(maps)), [of_block[block] for block in self.tapped]
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """Scores, enlarged where the decoder's features are smaller."""
+        """Compute logits, and upsample them where the features of the decoder are smaller than the picture."""
         return self.decoder.classify(features)
 
     def auxiliary_logits(self, maps: list[torch.Tensor], size: torch.Size) -> list[torch.Tensor]:
-        """Each head's (N, classes, H, W) logits."""
+        """Return the (N, classes, H, W) logits of each auxiliary head."""
         return super().auxiliary_logits([self._map(tokens, size) for tokens in maps], size)
 
     def _map(self, tokens: torch.Tensor, size: torch.Size) -> torch.Tensor:
-        """(N, patches, C) tokens, normalised, as (N, C, H/patch, W/patch)."""
+        """Normalise (N, patches, C) tokens and arrange them as (N, C, H/patch, W/patch)."""
         grid = size[0] // self.stride, size[1] // self.stride
         return self.encoder.norm(tokens).transpose(1, 2).unflatten(2, grid)
 
@@ -184,16 +206,16 @@ def _build(
     """Build SETR.
 
     Args:
-        name: in the registry, for messages.
-        decoder: its class.
-        classes: output channels.
+        name: the name of the model in the registry, for messages.
+        decoder: the class of the decoder.
+        classes: number of output channels.
         encoder: a timm ViT, with or without ``tu-`` before its name; ViT-Ti by default.
-        encoder_weights: None, a local file, or a name to fetch.
-        arguments: ``decoder_channels`` (256), ``width`` (1.0, factor of all channels), ``depth`` (the encoder's),
-            ``dropout`` (0.0, before the classifier), ``auxiliary`` (true: with auxiliary heads).
+        encoder_weights: a local file, a name whose weights are downloaded, or None for random weights.
+        arguments: ``decoder_channels`` (256), ``width`` (1.0, factor of all channel numbers), ``depth`` (that of the
+            encoder), ``dropout`` (0.0, before the classifier), ``auxiliary`` (true: with auxiliary heads).
 
     Raises:
-        InputError: another kind of encoder, an unknown argument, or weights that cannot be had.
+        InputError: the encoder is of another kind, an argument is unknown, or the weights are not available.
     """
     refuse_unknown(name, arguments, _ARGUMENTS)
     default = str(default_encoder(name))

@@ -1,8 +1,8 @@
-"""Every architecture of segmentation-models-pytorch, with any of its encoders (timm's through ``tu-NAME``).
+"""Every architecture of segmentation-models-pytorch (smp), with any of its encoders (those of timm as ``tu-NAME``).
 
-Unlike smp's own: PSPNet's encoder has all its stages, the last two dilated to stride 8, as in its paper (smp ends after
-the third), unless ``encoder_depth`` says otherwise; PSPNet and UPerNet have their papers' auxiliary head behind stage 4
-with weight 0.4, DPT its own behind the penultimate fusion with weight 0.2.
+Unlike smp: the encoder of PSPNet has all its stages, the last two dilated to stride 8, as in the paper (smp ends after
+the third), unless ``encoder_depth`` says otherwise; PSPNet and UPerNet have the auxiliary head of their papers after
+stage 4, with weight 0.4; DPT has its own after the penultimate fusion, with weight 0.2.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DROPOUTS = {
     "deeplabv3plus": ("decoder_aspp_dropout", 0.5),
     "dpt": ("", 0.1),
 }
-"""smp's argument for the rate and its default, where it has dropout; the others have theirs before the classifier."""
+"""smp's argument for the dropout rate and its default, where smp has one; other models drop before the classifier."""
 _AUXILIARY = ("pspnet", "upernet", "dpt")
 _OWN = (
     "self",
@@ -47,14 +47,21 @@ _OWN = (
     "aux_params",
     "upsampling",
 )
-"""Arguments of smp that say what is said elsewhere, or would give something else than logits of the picture's size."""
+"""Arguments of smp that are set elsewhere, or whose result would not be logits of the picture's size."""
 
 
 class SmpArchitecture(Architecture):
-    """One smp model: encoder, decoder, and a head of one convolution and an upsampling."""
+    """A model of smp: encoder, decoder, and a head of one convolution and an upsampling."""
 
     def __init__(self, model: Any, stride: int, minimum: int = 0, dropout: float = 0.0) -> None:
-        """Args: model: the smp model; stride, minimum: as in Architecture; dropout: of channels before the head."""
+        """Wrap an smp model.
+
+        Args:
+            model: the smp model.
+            stride: as in :class:`Architecture`.
+            minimum: as in :class:`Architecture`.
+            dropout: share of channels dropped before the head.
+        """
         super().__init__()
         self.model = model
         self.dropout = nn.Dropout2d(dropout)
@@ -63,26 +70,32 @@ class SmpArchitecture(Architecture):
         self.feature_channels = convolution.in_channels
         self.feature_stride = int(getattr(upsampling, "scale_factor", 1))
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to what the decoder ends with, and the encoder's last map but one."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the last map of the decoder, and the last map but one of the encoder."""
         maps = self.model.encoder(pictures)
         fourth = maps[-2]
         return self.dropout(self.model.decoder(maps)), [fourth]
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """smp's segmentation head."""
+        """Apply smp's segmentation head."""
         return self.model.segmentation_head(features)
 
     def encoders(self) -> list[nn.Module]:
-        """smp's encoder."""
+        """Return smp's encoder."""
         return [self.model.encoder]
 
 
 class DPT(Architecture):
-    """smp's DPT, whose head has layers of its own before the classifier."""
+    """smp's DPT, whose head has further layers before the classifier."""
 
     def __init__(self, model: Any, stride: int, dropout: float) -> None:
-        """Args: model: the smp model; stride: as in Architecture; dropout: before the classifier."""
+        """Wrap an smp model.
+
+        Args:
+            model: the smp model.
+            stride: as in :class:`Architecture`.
+            dropout: dropout rate before the classifier.
+        """
         super().__init__()
         self.model, self.stride = model, stride
         model.encoder.model.norm = nn.Identity()  # the Vision Transformer's last layer norm, which smp does not use
@@ -91,8 +104,8 @@ class DPT(Architecture):
         self.feature_channels = classifier.in_channels
         self.feature_stride = int(model.segmentation_head.upsampling_factor)
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to the head's features at 1/2, and the output of the penultimate fusion."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the features of the head at 1/2, and the output of the penultimate fusion."""
         decoder = self.model.decoder
         maps, tokens = self.model.encoder(pictures)
         parts = zip(decoder.projection_blocks, decoder.reassemble_blocks, maps, tokens, strict=True)
@@ -103,30 +116,34 @@ class DPT(Architecture):
         return self.model.segmentation_head.head[:3](fused[-1]), [fused[-2]]
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """Dropout, scores at 1/2, and smp's upsampling."""
+        """Apply dropout, compute logits at 1/2, and upsample them as smp does."""
         logits = self.model.segmentation_head.head[3:](features)
         return F.interpolate(logits, scale_factor=float(self.feature_stride), mode="bilinear", align_corners=True)
 
     def encoders(self) -> list[nn.Module]:
-        """The Vision Transformer."""
+        """Return the Vision Transformer."""
         return [self.model.encoder]
 
 
 class _PyramidBranch(nn.Module):
-    """One branch of smp's pyramid pooling without its detour for export, which fixes the picture's size."""
+    """A branch of smp's pyramid pooling, without smp's special case for export, which would fix the picture's size."""
 
     def __init__(self, block: PSPBlock) -> None:
-        """Args: block: smp's, whose layers and names of weights it takes over."""
+        """Take over the layers of a block.
+
+        Args:
+            block: smp's branch, whose layers and names of weights are taken over.
+        """
         super().__init__()
         self.pool = block.pool
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) to (N, c, h, w)."""
+        """Map (N, C, h, w) to (N, c, h, w)."""
         return F.interpolate(self.pool(x), size=x.shape[2:], mode="bilinear", align_corners=True)
 
 
 def add_stage4_head(network: SmpArchitecture, classes: int, dropout: float, width: float = 1.0) -> None:
-    """Add the auxiliary head of PSPNet and UPerNet: two layers of 256 channels behind the encoder's last stage but one.
+    """Add the auxiliary head of PSPNet and UPerNet: two layers of 256 channels after the last stage but one.
 
     The weight of its loss is 0.4 (Zhao et al., arXiv 1612.01105, section 3.3).
     """
@@ -140,14 +157,14 @@ def _build(
     """Build an smp model.
 
     Args:
-        architecture: smp's name of it.
-        classes: output channels.
-        encoder: an smp encoder, or ``tu-`` and a timm model's name.
-        encoder_weights: None for random ones, a local weight file, or a name smp fetches from its hub.
-        arguments: ``dropout``, ``auxiliary`` (where it has such heads), and those of smp's constructor.
+        architecture: its name in smp.
+        classes: number of output channels.
+        encoder: an smp encoder, or ``tu-`` and the name of a timm model.
+        encoder_weights: a local file, a name whose weights smp downloads from its hub, or None for random weights.
+        arguments: ``dropout``, ``auxiliary`` (where the model has such heads), and the arguments of smp's constructor.
 
     Raises:
-        InputError: unknown encoder or argument, or weights that cannot be had.
+        InputError: the encoder or an argument is unknown, or the weights are not available.
     """
     constructor = smp.MODEL_ARCHITECTURES_MAPPING[architecture]
     known = [p for p in inspect.signature(constructor.__init__).parameters if p not in _OWN]
@@ -155,7 +172,7 @@ def _build(
     auxiliary = arguments.pop("auxiliary", architecture in _AUXILIARY)
     named, usual = _DROPOUTS.get(architecture, ("", 0.0))
     if "dropout" in arguments and named in arguments:
-        raise InputError(f"model.dropout and model.args.{named} say the same of '{architecture}': give one of them")
+        raise InputError(f"model.dropout and model.args.{named} set the same value of '{architecture}': give only one")
     dropout = arguments.pop("dropout", arguments.pop(named, usual))
     stride = _STRIDES.get(architecture, 32)
     if named:
@@ -185,7 +202,7 @@ def _build(
 def _construct(
     architecture: str, classes: int, encoder: str, encoder_weights: str | None, arguments: dict[str, Any]
 ) -> Any:
-    """smp's model, with every error of its in one line."""
+    """Build a model of smp, and turn its errors into one line."""
     weights = published_weights(encoder, encoder_weights)
     with encoder_errors(architecture, encoder, encoder_weights):
         try:
@@ -215,5 +232,5 @@ dpt = partial(_build, "dpt")
 
 
 def encoder_names() -> list[str]:
-    """Every encoder of smp's own; any timm model goes as ``tu-NAME`` besides."""
+    """Return the names of smp's own encoders. Any timm model can be used as ``tu-NAME``, too."""
     return sorted(smp.encoders.get_encoder_names())

@@ -1,11 +1,11 @@
 """Spectral normalisation of encoders: Miyato et al., "Spectral Normalization for Generative Adversarial Networks",
-arXiv 1802.05957; for features whose density tells how far a model knows a place: Mukhoti et al., "Deep Deterministic
-Uncertainty", arXiv 2102.11582.
+arXiv 1802.05957. It gives features whose density shows how well a model knows a part of a picture: Mukhoti et al.,
+"Deep Deterministic Uncertainty", arXiv 2102.11582.
 
-Every convolution and linear layer of the encoder is divided by its largest singular value, its kernel taken as a matrix
-of output channels by everything else, found by one power iteration a training step. Decoder, classifier and auxiliary
-heads stay free, and so do batch and layer normalisation. Unlike Mukhoti et al., whose bound is 3, the norm is set to 1
-and not only bounded; batch normalisation scales it again.
+The kernel of every convolution and linear layer of the encoder, as a matrix of output channels by all other axes, is
+divided by its largest singular value, which one power iteration per training step estimates. Decoder, classifier,
+auxiliary heads, and batch and layer normalisation are not normalised. Unlike Mukhoti et al., who bound the norm by 3,
+it is set to 1; batch normalisation scales it again.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def normalise_spectrum(module: nn.Module) -> int:
-    """Normalise every convolution and linear layer inside `module`, in place; how many comes back."""
+    """Normalise every convolution and linear layer inside `module`, in place, and return the number of layers."""
     layers = [layer for layer in module.modules() if isinstance(layer, _LAYERS)]
     for layer in layers:
         parametrizations.spectral_norm(layer)
     return len(layers)
 
 
-def plain_spec(spec: ModelSpec) -> ModelSpec:
-    """The specification of the network :func:`folded` gives."""
+def spec_without_spectral_norm(spec: ModelSpec) -> ModelSpec:
+    """Return the specification of the network that :func:`without_spectral_norm` returns."""
     arguments = {key: value for key, value in spec.arguments.items() if key != "spectral_norm"}
     return replace(spec, arguments=arguments)
 
 
-def folded(network: Net) -> Net:
-    """A copy of `network` with plain weights that equal the normalised ones; without any, `network` itself."""
+def without_spectral_norm(network: Net) -> Net:
+    """Return a copy of `network` with plain weights equal to the normalised ones, or `network` if it has none."""
     if not any(parametrize.is_parametrized(module, "weight") for module in network.modules()):
         return network
-    network = copy.deepcopy(network).eval()  # in eval mode, or reading a weight would change it
+    network = copy.deepcopy(network).eval()  # in training mode, reading a weight would change it
     for module in list(network.modules()):
         if parametrize.is_parametrized(module, "weight"):
-            # not by torch's own removal, which takes the weight from the class that copies share
+            # torch's own function would remove the weight from a class that copies share
             weight = cast(torch.Tensor, module.weight).detach().clone()
             module.__class__ = parametrize.type_before_parametrizations(module)
             del module.parametrizations

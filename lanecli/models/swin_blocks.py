@@ -1,8 +1,8 @@
-"""timm's Swin blocks with the padding and masking of the paper, in a form that exports quickly at any size.
+"""timm's Swin blocks with the padding and masking of the paper, in a form that is exported quickly for any size.
 
-timm shifts first and pads then, so that at sizes no window divides the rows that wrapped around attend to their new
-neighbours; the authors' code pads first (github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation). Where
-windows divide the picture, both are the same. timm writes each mask region by region; here regions are compared.
+timm shifts before it pads, so that at sizes which are no multiple of a window, rows that were wrapped around attend to
+their new neighbours. The authors' code pads first (github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation).
+Where windows divide the picture, both are the same. timm writes each mask region by region; here regions are compared.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _MASKED = -100.0  # added to attention between regions, as in the authors' code
 
 
 class ShiftedWindowBlock(SwinTransformerBlock):
-    """A block whose attention pads, shifts, masks, and undoes them in turn."""
+    """A block whose attention pads, shifts and masks, and then undoes the shift and the padding."""
 
     def _attn(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, H, W, C) to the same shape."""
+        """Map (N, H, W, C) to the same shape."""
         height, width, channels = x.shape[1:]
         (rows, columns), (down, right) = self.window_size, self.shift_size
         tall = (height + rows - 1) // rows * rows
@@ -37,7 +37,7 @@ class ShiftedWindowBlock(SwinTransformerBlock):
         return x[:, :height, :width].contiguous()
 
     def _mask(self, tall: int, wide: int, like: torch.Tensor) -> torch.Tensor:
-        """(windows, places, places): 0 between places of one region, much below between others."""
+        """Return (windows, cells, cells): 0 between cells of one region, a large negative value between others."""
         down = _regions(tall, self.window_size[0], self.shift_size[0], like)
         right = _regions(wide, self.window_size[1], self.shift_size[1], like)
         regions = (3 * down[:, None] + right)[None, :, :, None]
@@ -46,13 +46,13 @@ class ShiftedWindowBlock(SwinTransformerBlock):
 
 
 def _regions(length: int, window: int, shift: int, like: torch.Tensor) -> torch.Tensor:
-    """Of each row or column: 0 in whole windows, 1 in the last one, 2 where it wrapped around."""
+    """Number the region of each row or column: 0 in whole windows, 1 in the last one, 2 where it was wrapped around."""
     number = torch.arange(length, device=like.device)
     return (number >= length - window).long() + (number >= length - shift).long()
 
 
 def use_paper_windows(module: nn.Module) -> None:
-    """Make every Swin block inside `module` one of these, in place; weights and their names stay."""
+    """Replace the class of every Swin block inside `module`, in place; weights keep their values and names."""
     for block in module.modules():
         if type(block) is SwinTransformerBlock:
             block.__class__ = ShiftedWindowBlock

@@ -1,9 +1,10 @@
 """Swin Transformer with UPerNet: Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows",
 ICCV 2021, arXiv 2103.14030; decoder: Xiao et al., "Unified Perceptual Parsing", ECCV 2018, arXiv 1807.10221.
 
-The encoder is timm's, the decoder segmentation-models-pytorch's, with 512 channels. Windows are shifted in every second
-block, the last stage included, whatever the picture's size. The auxiliary head is that of the authors' configuration
-(github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation): behind the third stage, with weight 0.4.
+The encoder comes from timm, the decoder from segmentation-models-pytorch, with 512 channels. Windows are shifted in
+every second block, including the last stage, for any size of picture. The auxiliary head follows the authors'
+configuration (github.com/SwinTransformer/Swin-Transformer-Semantic-Segmentation): it comes after the third stage, with
+weight 0.4.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ def swin_upernet(
     """Build Swin with UPerNet.
 
     Args:
-        classes: output channels.
+        classes: number of output channels.
         encoder: ``tu-`` and the name of a timm Swin; Swin-T by default.
-        encoder_weights: None, a local file, or a name to fetch.
-        arguments: ``decoder_channels`` (512), ``width`` (1.0, factor of all channels), ``depths`` (blocks of each of
-            the four stages; the encoder's), ``dropout`` (0.0, before the classifier), ``auxiliary`` (true: with the
-            auxiliary head).
+        encoder_weights: a local file, a name whose weights are downloaded, or None for random weights.
+        arguments: ``decoder_channels`` (512), ``width`` (1.0, factor of all channel numbers), ``depths`` (number of
+            blocks in each of the four stages; by default as in the encoder), ``dropout`` (0.0, before the classifier),
+            ``auxiliary`` (true: with the auxiliary head).
 
     Raises:
-        InputError: another kind of encoder, an unknown argument, or weights that cannot be had.
+        InputError: the encoder is of another kind, an argument is unknown, or the weights are not available.
     """
     refuse_unknown("swin_upernet", arguments, ("decoder_channels", "width", "depths", "dropout", "auxiliary"))
     default = str(default_encoder("swin_upernet"))
@@ -76,7 +77,7 @@ def swin_upernet(
 
 
 def _heads(encoder: str) -> int:
-    """Attention heads of the first stage."""
+    """Return the number of attention heads of the first stage."""
     import torch
 
     with torch.device("meta"):

@@ -1,10 +1,11 @@
 """U-Net: Ronneberger, Fischer & Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
-arXiv 1505.04597, figure 1: four poolings, two 3x3 convolutions a level, transposed convolutions by 2, skips
-concatenated, dropout at the end of the contracting path.
+arXiv 1505.04597, figure 1: four poolings, two 3x3 convolutions per level, transposed convolutions by 2, concatenated
+skips, and dropout at the end of the contracting path.
 
-Unlike the paper: batch normalisation after every 3x3 convolution, whose biases it replaces; three input channels; and
-by default convolutions padded by one zero. ``cropped=true`` has the paper's unpadded convolutions and cropped skips,
-its input extended by mirroring as in the paper's overlap-tile strategy (figure 2), so that logits cover all of it.
+Unlike the paper: batch normalisation follows every 3x3 convolution, whose biases it replaces; there are three input
+channels; and by default convolutions are padded by one zero. ``cropped=true`` gives the unpadded convolutions and
+cropped skips of the paper; its input is extended by mirroring, as in the overlap-tile strategy of the paper (figure 2),
+so that the logits cover the whole picture.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from lanecli.models.architecture import Architecture
 from lanecli.models.building import refuse_encoder, refuse_unknown, scaled
 from lanecli.models.vgg import initialise
 
-_MARGIN = 94  # unpadded, a side of 16 k + 188 gives 16 k + 4: 92 pixels lost, and 2 for a multiple of 16
+_MARGIN = 94  # without padding a side of 16 k + 188 becomes 16 k + 4: 92 pixels are lost, and 2 make a multiple of 16
 _SURPLUS = 2
-_CROPS = (4, 16, 40, 88)  # of each skip's sides, from the deepest: figure 1's 64 - 56, 136 - 104 … halved
+_CROPS = (4, 16, 40, 88)  # cut from each side of a skip, the deepest first: half of 64 - 56, 136 - 104 … in figure 1
 
 
 def _double(inputs: int, outputs: int, padding: int) -> nn.Sequential:
@@ -37,7 +38,7 @@ def _double(inputs: int, outputs: int, padding: int) -> nn.Sequential:
 
 
 class UNet(Architecture):
-    """Contracting path, bottleneck, expanding path with concatenated skips."""
+    """A contracting path, a bottleneck, and an expanding path with concatenated skips."""
 
     stride = 16
     feature_stride = 1
@@ -45,7 +46,15 @@ class UNet(Architecture):
     def __init__(
         self, classes: int, width: float = 1.0, dropout: float = 0.5, cropped: bool = False, inputs: int = 3
     ) -> None:
-        """Args: width: factor of all channels; dropout: of the bottleneck; cropped: unpadded; inputs: channels."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            width: factor of all channel numbers.
+            dropout: dropout rate after the bottleneck.
+            cropped: whether convolutions are unpadded and skips cropped, as in the paper.
+            inputs: number of input channels.
+        """
         super().__init__()
         self.cropped = cropped
         self.minimum = 96 if cropped else 0  # mirroring needs a side longer than the margin
@@ -62,8 +71,8 @@ class UNet(Architecture):
         self.classifier = nn.Conv2d(sizes[0], classes, 1)
         initialise(self)
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, inputs, H, W) to what the expanding path ends with, at full size."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, inputs, H, W) to the last map of the expanding path, at full size."""
         features = F.pad(pictures, (_MARGIN,) * 4, mode="reflect") if self.cropped else pictures
         skips = []
         for level in self.contracting:
@@ -80,15 +89,15 @@ class UNet(Architecture):
         return features[..., _SURPLUS:-_SURPLUS, _SURPLUS:-_SURPLUS] if self.cropped else features, []
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """One score a pixel and class."""
+        """Compute the logits of every pixel."""
         return self.classifier(features)
 
     def encoders(self) -> list[nn.Module]:
-        """The contracting path and the bottleneck."""
+        """Return the contracting path and the bottleneck."""
         return [*self.contracting, self.bottleneck]
 
     def blocks(self) -> list[nn.Module]:
-        """Every level of either path."""
+        """Return every level of both paths."""
         return [*self.contracting, self.bottleneck, *self.expanding]
 
 
@@ -98,7 +107,7 @@ def unet_classic(
     """Build the original U-Net. Arguments: ``width`` (1.0), ``dropout`` (0.5), ``cropped`` (false).
 
     Raises:
-        InputError: an encoder (it has its own) or an unknown argument.
+        InputError: an encoder is given (the model has its own), or an argument is unknown.
     """
     refuse_encoder("unet_classic", encoder, encoder_weights)
     refuse_unknown("unet_classic", arguments, ("width", "dropout", "cropped"))

@@ -27,10 +27,15 @@ ENCODERS = ("vgg16", "vgg16_bn")
 
 
 class VGG16(nn.Module):
-    """Thirteen 3x3 convolutions in five stages, each closed by 2x2 max pooling; names as in torchvision's files."""
+    """Thirteen 3x3 convolutions in five stages, each ending with 2x2 max pooling. Names are those of torchvision."""
 
     def __init__(self, width: float = 1.0, batch_norm: bool = False) -> None:
-        """Args: width: factor of all channels; batch_norm: after every convolution."""
+        """Build the layers.
+
+        Args:
+            width: factor of all channel numbers.
+            batch_norm: whether batch norm follows every convolution.
+        """
         super().__init__()
         self.features = make_layers([w if isinstance(w, str) else scaled(w, width) for w in cfgs["D"]], batch_norm)
         self.checkpointing = False
@@ -38,27 +43,27 @@ class VGG16(nn.Module):
 
     @property
     def channels(self) -> list[int]:
-        """Channels after each of the five stages."""
+        """The numbers of channels after each of the five stages."""
         convolutions = [[layer for layer in stage if isinstance(layer, nn.Conv2d)] for stage in self.stages()]
         return [stage[-1].out_channels for stage in convolutions]
 
     def stages(self) -> list[nn.Sequential]:
-        """The five stages, without their poolings."""
+        """Return the five stages, without their poolings."""
         ends = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
         return [self.features[start:end] for start, end in zip([0, *(e + 1 for e in ends)], ends, strict=False)]
 
     def checkpoint_stages(self) -> int:
-        """Checkpoint each stage from now on; how many there are."""
+        """Checkpoint each stage from now on, and return the number of stages."""
         self.checkpointing = True
         return 5
 
     def stage(self, number: int, features: torch.Tensor) -> torch.Tensor:
-        """What stage `number`, from 0, makes of `features` before its pooling."""
+        """Apply stage `number`, counted from 0, to `features`, without its pooling."""
         layers = self.stages()[number]
         return checkpointed(self, layers, features) if self.checkpointing else layers(features)
 
     def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """(N, 3, H, W) to the output of each of the five poolings, at 1/2 … 1/32."""
+        """Map (N, 3, H, W) to the output of each of the five poolings, at 1/2 … 1/32."""
         pools = [layer for layer in self.features if isinstance(layer, nn.MaxPool2d)]
         pooled = []
         for number, pool in enumerate(pools):
@@ -68,7 +73,7 @@ class VGG16(nn.Module):
 
 
 def initialise(module: Net) -> Net:
-    """He et al.'s normal weights (arXiv 1502.01852) and zero biases for every convolution inside `module`, in place."""
+    """Give every convolution in `module` normal weights (He et al., arXiv 1502.01852) and zero biases, in place."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -77,8 +82,8 @@ def initialise(module: Net) -> Net:
     return module
 
 
-def small(score: nn.Conv2d) -> nn.Conv2d:
-    """Give a layer of class scores small normal weights (0.01, as the papers do) and a zero bias, in place."""
+def initialise_scores(score: nn.Conv2d) -> nn.Conv2d:
+    """Give a classifying layer small normal weights (0.01, as in the papers) and a zero bias, in place."""
     nn.init.normal_(score.weight, std=0.01)
     if score.bias is not None:
         nn.init.zeros_(score.bias)
@@ -86,7 +91,7 @@ def small(score: nn.Conv2d) -> nn.Conv2d:
 
 
 def fully_connected(inputs: int, hidden: int, kernel: int, dilation: int, dropout: float) -> nn.Sequential:
-    """fc6 and fc7 as convolutions, each with ReLU and dropout: (N, inputs, h, w) to (N, hidden, h, w)."""
+    """Build fc6 and fc7 as convolutions with ReLU and dropout; they map (N, inputs, h, w) to (N, hidden, h, w)."""
     layers: list[nn.Module] = []
     for channels, side, rate in ((inputs, kernel, dilation), (hidden, 1, 1)):
         convolution = nn.Conv2d(channels, hidden, side, padding=rate * (side // 2), dilation=rate)
@@ -101,17 +106,18 @@ def build_vgg16(
     arguments: Mapping[str, Any],
     allowed: tuple[str, ...] = ENCODERS,
 ) -> VGG16:
-    """The encoder of `model`, whose arguments are ``width``, the factor of all channels (1.0), and ``dropout``.
+    """Build the encoder of `model`.
 
     Args:
-        model: its name.
-        encoder: one of `allowed`, or None for the model's own; ``vgg16_bn`` has batch normalisation.
-        encoder_weights: None for random ones, a local file, ``imagenet``, or torchvision's name of a set.
-        arguments: of the model; others than those two are refused.
-        allowed: the encoders `model` has.
+        model: the name of the model.
+        encoder: one of `allowed`, or None for the default of the model; ``vgg16_bn`` has batch normalisation.
+        encoder_weights: a local file, ``imagenet``, torchvision's name of a set, or None for random weights.
+        arguments: the arguments of the model: ``width``, the factor of all channel numbers (1.0), and ``dropout``.
+        allowed: the encoders of the model.
 
     Raises:
-        InputError: another encoder, an unknown argument, or weights that do not exist, fit or arrive.
+        InputError: the encoder is another one, an argument is unknown, or the weights do not exist, do not fit or could
+            not be fetched.
     """
     refuse_unknown(model, arguments, ("width", "dropout"))
     encoder, width = encoder or str(default_encoder(model)), arguments.get("width", 1.0)

@@ -1,4 +1,4 @@
-"""Encoder weights from a local file, for machines without a network and for weights from elsewhere."""
+"""Encoder weights from a local file, for machines without a network and for weights from other sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lanecli.errors import InputError
 
 
 def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights alone: batch norm's counts of its updates (whole numbers without a shape) are not in older files."""
+    """Drop the update counters of batch norm (integers without a shape), which older files lack."""
     return {name: tensor for name, tensor in state.items() if tensor.ndim or tensor.is_floating_point()}
 
 
@@ -23,7 +23,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        # weights_only refuses anything in the file that is not tensors and plain containers
+        # weights_only refuses everything but tensors and plain containers
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path}: encoder weights are not readable ({type(error).__name__})") from error
@@ -32,13 +32,14 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
-    """Load `path` (.safetensors, .pth) into `encoder`.
+    """Load the file `path` (.safetensors, .pth) into `encoder`.
 
-    Tensors are matched by name, whatever the prefix. A file whose names differ (the same network from another code
-    base) is matched in order, when every shape agrees from the first tensor on; a classifier behind them is left out.
+    Tensors are matched by name, with or without a prefix. If the names differ (the same network from another code
+    base), tensors are matched in order, provided that every shape agrees from the first tensor on; a classifier at the
+    end is left out.
 
     Raises:
-        InputError: the file is missing, not readable, or fits neither way.
+        InputError: the file is missing, is not readable, or fits in neither way.
     """
     state, wanted = _without_counters(_read(path)), _without_counters(encoder.state_dict())
     by_suffix: dict[str, torch.Tensor] = {}

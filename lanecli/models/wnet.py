@@ -1,10 +1,10 @@
 """W-Net: Xia & Kulis, "W-Net: A Deep Model for Fully Unsupervised Image Segmentation", arXiv 1711.08506: two U-Nets in
-a chain, trained with labels as Galdran et al., "The Little W-Net That Could", arXiv 2009.01907: the second net sees the
-picture and the first one's logits, and corrects them.
+a chain, trained with labels as in Galdran et al., "The Little W-Net That Could", arXiv 2009.01907: the second network
+sees the picture and the logits of the first one, and corrects them.
 
-Unlike the papers: both nets are the original U-Net with batch norm, with plain instead of depthwise separable
-convolutions; and the unsupervised reconstruction and normalised-cut losses are not part of it. As Galdran et al.
-train it (github.com/agaldran/lwnet), the first net's logits have a loss of their own, with weight 1.
+Unlike the papers: both networks are the original U-Net with batch norm, with plain instead of depthwise separable
+convolutions, and there are no unsupervised reconstruction and normalised-cut losses. As in the training of Galdran et
+al. (github.com/agaldran/lwnet), the logits of the first network have a loss of their own, with weight 1.
 """
 
 from __future__ import annotations
@@ -20,39 +20,46 @@ from lanecli.models.unet_classic import UNet
 
 
 class WNet(Architecture):
-    """A U-Net, and a second one on the picture and the first one's logits."""
+    """A U-Net, and a second one that takes the picture and the logits of the first one."""
 
     stride = 16
     feature_stride = 1
 
     def __init__(self, classes: int, width: float = 1.0, dropout: float = 0.5, auxiliary: bool = True) -> None:
-        """Args: width: of both nets; dropout: of both bottlenecks; auxiliary: the first net has a loss of its own."""
+        """Build the layers.
+
+        Args:
+            classes: number of output channels.
+            width: factor of all channel numbers of both networks.
+            dropout: dropout rate after both bottlenecks.
+            auxiliary: whether the first network has a loss of its own.
+        """
         super().__init__()
         self.first = UNet(classes, width, dropout)
         self.second = UNet(classes, width, dropout, inputs=3 + classes)
         self.feature_channels = self.second.feature_channels
         self.auxiliary_weight = 1.0 if auxiliary else 0.0
 
-    def describe(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(N, 3, H, W) to the second net's features, at full size, and the first one's logits."""
+    def extract_features(self, pictures: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Map (N, 3, H, W) to the features of the second network, at full size, and the logits of the first one."""
         first = self.first(pictures)["logits"]
-        features, _ = self.second.describe(torch.cat([pictures, first], 1))
+        features, _ = self.second.extract_features(torch.cat([pictures, first], 1))
         return features, [first]
 
     def classify(self, features: torch.Tensor, maps: list[torch.Tensor], size: torch.Size) -> torch.Tensor:
-        """The second net's logits."""
+        """Compute the logits of the second network."""
         return self.second.classify(features, maps, size)
 
     def auxiliary_logits(self, maps: list[torch.Tensor], size: torch.Size) -> list[torch.Tensor]:
-        """The first net's logits."""
+        """Return the logits of the first network."""
         return maps
 
     def encoders(self) -> list[nn.Module]:
-        """Contracting path and bottleneck of either net."""
+        """Return the contracting path and the bottleneck of both networks."""
         return [*self.first.encoders(), *self.second.encoders()]
 
     def blocks(self) -> list[nn.Module]:
-        """Every level of both nets."""
+        """Return every level of both networks."""
         return [*self.first.blocks(), *self.second.blocks()]
 
 
@@ -60,7 +67,7 @@ def wnet(*, classes: int, encoder: str | None = None, encoder_weights: str | Non
     """Build W-Net. Arguments: ``width`` (1.0), ``dropout`` (0.5), ``auxiliary`` (true).
 
     Raises:
-        InputError: an encoder (it has its own) or an unknown argument.
+        InputError: an encoder is given (the model has its own), or an argument is unknown.
     """
     refuse_encoder("wnet", encoder, encoder_weights)
     refuse_unknown("wnet", arguments, ("width", "dropout", "auxiliary"))

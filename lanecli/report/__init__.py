@@ -1,1 +1,1 @@
-"""Plots and pages of what was measured."""
+"""Plots and pages of results."""

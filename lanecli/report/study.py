@@ -31,18 +31,20 @@ def write_study(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
     """Write the table (table 2), the curves (figure 3), class means (figure 1, with ``places``), and maps (figure 4).
 
     Args:
-        study: that was run.
-        rows: what :func:`lanecli.inference.study.run_study` gave.
+        study: the study, which has been run.
+        rows: the result of :func:`lanecli.inference.study.run_study`.
 
     Returns:
         The files written.
     """
     out = study.out
-    found = {m.name: json.loads((out / f"{m.name}.json").read_text(encoding="utf-8")) for m in study.methods}
+    results = {m.name: json.loads((out / f"{m.name}.json").read_text(encoding="utf-8")) for m in study.methods}
     files = [out / "table.csv", out / "curves.csv", out / "curves.png"]
     atomic.write(files[0], _csv(list(rows[0]) if rows else [], [list(row.values()) for row in rows]))
     curves = [
-        (method, name, scores) for method, each in found.items() for name, scores in each["uncertainty"]["maps"].items()
+        (method, name, scores)
+        for method, each in results.items()
+        for name, scores in each["uncertainty"]["maps"].items()
     ]
     lines = [
         [method, name, kind, certain, threshold, *values]
@@ -76,7 +78,7 @@ def _csv(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> bytes:
 
 
 def _plot_curves(path: Path, curves: Sequence[tuple[str, str, Mapping[str, Any]]]) -> None:
-    """The three curves over the share of windows that are certain, so that methods of any unit share an axis."""
+    """Plot the three curves over the share of certain windows, so that methods with any unit share an axis."""
     from matplotlib.figure import Figure
 
     figure = Figure((13, 4.2), layout="constrained")
@@ -100,8 +102,8 @@ def _plot_means(path: Path, names: Sequence[str], means: Mapping[str, Any]) -> N
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_yticks(range(len(names)), names)
     share = means["same_closer"]
-    told = "" if share is None else f"; own class nearest in {100 * share:.0f} % of cases"
-    axes.set_title(f"class means at far-apart places{told}", fontsize=9)
+    note = "" if share is None else f"; the nearest mean is of the same class in {100 * share:.0f} % of cases"
+    axes.set_title(f"class means at distant positions{note}", fontsize=9)
     figure.colorbar(drawn, label="L2 distance")
     _save(path, figure)
 
@@ -113,7 +115,7 @@ def _save(path: Path, figure: Any) -> None:
 
 
 def _maps(study: Study) -> np.ndarray:
-    """For each example a row a method: the picture, where the answer is right, and every map."""
+    """Draw a row for each method and example: the picture, where the prediction is right, and every map."""
     dataset = read_dataset(study.data)
     rows: list[list[np.ndarray]] = []
     for method in study.methods:

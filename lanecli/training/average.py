@@ -1,4 +1,4 @@
-"""Averaging weights over training."""
+"""Averaging the weights of a network over training."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from lanecli.models.build import Network
 
 
 class ExponentialAverage:
-    """A second network whose weights follow the first one's slowly (Polyak averaging, exponentially weighted)."""
+    """A second network with the exponential moving average of the weights of the first one (Polyak averaging)."""
 
     def __init__(self, network: Network, decay: float) -> None:
-        """Args: network: to follow; decay: share of the old average kept at each step, after a ramp."""
+        """Start from the current weights.
+
+        Args:
+            network: the network whose weights are averaged.
+            decay: share of the old average that each step keeps; at the start of training it is smaller.
+        """
         self.network: Network = copy.deepcopy(network).requires_grad_(False)
         self.decay, self.updates = decay, 0
 
     @torch.no_grad()
     def update(self, network: Network) -> None:
-        """Take a step towards `network`; buffers such as batch norm statistics are copied."""
+        """Move the average towards `network`. Buffers, such as the statistics of batch norm, are copied."""
         self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))  # young averages forget faster
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))  # at the start the average forgets faster
         for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
             mine.lerp_(theirs.detach().to(mine.dtype), 1 - decay)
         for buffer, current in zip(self.network.buffers(), network.buffers(), strict=True):

@@ -1,4 +1,4 @@
-"""The resume state: a folder of safetensors and JSON (no pickle), replaced as a whole or not at all."""
+"""The state from which a run is resumed: a folder of safetensors and JSON (no pickle), always replaced as a whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TENSOR = "tensor:"
 
 
 def _flatten(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """JSON form of `value`; tensors are put aside under their path."""
+    """Return `value` in a form for JSON; tensors go to `tensors`, by their path."""
     if isinstance(value, torch.Tensor):
         while path in tensors:  # 0 and "0", or "a.b" and b in a, are different keys
             path += "'"
@@ -51,7 +51,7 @@ def _restore(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write nested dicts and lists of tensors, numbers and strings to `folder`.
 
-    The new state is complete on disk before the old one goes; :func:`load_state` finds one of them at any moment.
+    The new state is complete on disk before the old one is deleted, so that :func:`load_state` always finds one.
     """
     fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -60,9 +60,9 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     try:
         _write(fresh, tensors, document)
     except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)  # on a full disk, half a state is in the way
+        shutil.rmtree(fresh, ignore_errors=True)  # half a state would take space on a full disk
         raise
-    if folder.exists():  # if not, `old` is all there is: a save was interrupted between the two renames
+    if folder.exists():  # else a save was interrupted between the two renames, and `old` is the only state
         shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
     os.replace(fresh, folder)
@@ -81,21 +81,21 @@ def _write(fresh: Path, tensors: dict[str, torch.Tensor], document: Any) -> None
 
 
 def has_state(folder: Path) -> bool:
-    """Whether :func:`load_state` would find one."""
+    """Whether :func:`load_state` would find a state."""
     return folder.exists() or folder.with_name(folder.name + ".old").exists()
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read what :func:`save_state` wrote. Raises InputError when there is none, or it is not readable."""
+    """Read what :func:`save_state` wrote. Raises InputError if there is no state, or it is not readable."""
     old = folder.with_name(folder.name + ".old")
-    place = folder if folder.exists() or not old.exists() else old
-    if not (place / "state.json").is_file():
+    source = folder if folder.exists() or not old.exists() else old
+    if not (source / "state.json").is_file():
         raise InputError(f"{folder} holds no training state: nothing to resume")
     try:
-        document = json.loads((place / "state.json").read_text())
-        state = _restore(document, load_file(place / "state.safetensors"))
+        document = json.loads((source / "state.json").read_text())
+        state = _restore(document, load_file(source / "state.safetensors"))
         if not isinstance(state, dict):
             raise TypeError(f"it is a {type(state).__name__}")
         return state
     except (OSError, ValueError, TypeError, LookupError, RecursionError, SafetensorError) as error:
-        raise InputError(f"{place}: the training state is not readable ({type(error).__name__}: {error})") from error
+        raise InputError(f"{source}: the training state is not readable ({type(error).__name__}: {error})") from error

@@ -1,4 +1,4 @@
-"""Settings that are left to the data: ``loss: auto``."""
+"""Settings that are chosen from the data: ``loss: auto``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ _MANY = [{"name": "ce", "args": {"class_weights": "root_median_frequency"}}, {"n
 
 
 def choose(config: Config) -> tuple[Config, list[str]]:
-    """`config` with what is left to the data chosen, and lines that say what was, and why; as it is without ``auto``.
+    """Replace ``loss: auto`` in a configuration, and its stages, by a loss that suits the data.
 
-    Two classes, or several labels at once, are learnt by the soft Jaccard loss, which won at that (docs/losses.md).
-    Of many classes some are rare, and a loss that weighs each of them alike from the first step, or none, leaves out
-    those: cross-entropy weighed by the root of inverse shares, and Dice (docs/losses.md, "Many classes").
+    For two classes, or several labels per pixel, it is the soft Jaccard loss, which was the best one (docs/losses.md).
+    Many classes include rare ones, which are not learned with equal weights of all classes, nor with none: there it is
+    cross-entropy, weighted by the square root of inverse shares, plus Dice (docs/losses.md, "Many classes").
+
+    Returns:
+        The configuration, and lines that say what was chosen and why; no lines if nothing is ``auto``.
 
     Raises:
         InputError: a dataset cannot be read.
@@ -45,7 +48,7 @@ def _name(term: Any) -> Any:
 
 
 def _classes(config: Config) -> tuple[LabelMap, list[int]]:
-    """The classes trained on, and how many pixels of each the training pictures hold."""
+    """Return the classes of the data, and the number of pixels of each one in the training pictures."""
     if not config.data.root:
         from lanecli.labelmaps import label_map
 
@@ -62,7 +65,7 @@ def _reason(label_map: LabelMap, counts: list[int], few: bool) -> str:
     if few:
         return "loss:    jaccard, chosen for two classes (docs/losses.md)"
     if not any(counts):
-        return "loss:    jaccard, chosen as the dataset does not say how many pixels each class has"
+        return "loss:    jaccard, chosen because the dataset does not say how many pixels each class has"
     shares = sorted((100 * n / sum(counts), name) for n, name in zip(counts, label_map.names, strict=True) if n)
     (least, rare), (most, common) = shares[0], shares[-1]
     return (

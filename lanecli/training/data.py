@@ -1,4 +1,4 @@
-"""Where a run's pictures come from, and what its datasets agree on."""
+"""The pictures of a run, and what its datasets have in common."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ SYNTHETIC_SCENES = 2000
 SYNTHETIC_VALIDATION = 64
 _VALIDATION_SEED = 1_000_000_000  # far from any training scene's seed
 OWN_AVERAGE = "ema"
-"""What `teacher` says for the run's own averaged weights."""
+"""The value of `teacher` for the averaged weights of the run itself."""
 
 
 class TrainingData:
-    """Where training and validation pictures come from, and what the datasets agree on.
+    """The sources of training and validation pictures, and what the datasets have in common.
 
     Attributes:
-        seen: samples of prepared datasets that are trained on.
-        fingerprint: which pictures those are, for the model's provenance; None for procedural scenes.
-        held_out: those of the training split that are not, as `data.fold` says.
-        unlabelled: pictures without labels, where `data.unlabelled` names some.
+        label_map: the classes.
+        crop: the crop of the datasets, as shares of the frame.
+        pixel_counts: number of pixels of each class in the training pictures; None for procedural scenes.
+        training: the sources of training pictures.
+        validation: the sources of validation pictures.
+        seen: the samples of prepared datasets that are used for training.
+        fingerprint: identifies these samples in the model's provenance; None for procedural scenes.
+        held_out: the samples of the training split that `data.fold` leaves out.
+        unlabelled: pictures without labels, if `data.unlabelled` names some.
     """
 
     def __init__(self, config: Config) -> None:
-        """Read the datasets `config.data` names. Raises InputError where they disagree."""
+        """Read the datasets that `config.data` names. Raises InputError if they do not fit together."""
         self.label_map: LabelMap
         self.fingerprint: dict[str, Any] | None = None
         self.crop: tuple[float, float, float, float] = config.data.geometry.crop
@@ -74,7 +79,7 @@ class TrainingData:
             if not info.label_map.same_classes(self.label_map):
                 raise InputError(
                     f"{root} has classes {', '.join(info.label_map.names)}; "
-                    f"{first_root} has {', '.join(self.label_map.names)}: datasets trained on together share classes"
+                    f"{first_root} has {', '.join(self.label_map.names)}: datasets of one training must share classes"
                 )
             splits = {sample.split for sample in info.samples}
             if config.data.split not in splits and config.data.val_split not in splits:
@@ -104,24 +109,24 @@ class TrainingData:
         foreground = [n for number, n in enumerate(counts) if number != self.label_map.background]
         if sum(counts) and not any(foreground):
             raise InputError(
-                f"{', '.join(config.data.root)}: no training picture holds a pixel of {', '.join(drawn)}: there is "
-                "nothing to learn; look at the masks (lanecli prepare … --contact-sheet 12), and at which labels "
+                f"{', '.join(config.data.root)}: no training picture has a pixel of {', '.join(drawn)}: there is "
+                "nothing to learn; look at the masks (lanecli prepare … --contact-sheet 12), and check which labels "
                 "became background"
             )
 
     def _but_own_fold(self, samples: Sequence[Sample], fold: str | None) -> list[Sample]:
-        """The samples trained on: all, or those in other folds than the one held out."""
+        """Return the samples to train on: all of them, or those of the other folds if one is held out."""
         if fold is None:
             return list(samples)
         number, folds = parse_fold(fold)
-        places = fold_of(samples, folds)
-        self.held_out += [sample for sample, place in zip(samples, places, strict=True) if place == number]
-        return [sample for sample, place in zip(samples, places, strict=True) if place != number]
+        numbers = fold_of(samples, folds)
+        self.held_out += [sample for sample, own in zip(samples, numbers, strict=True) if own == number]
+        return [sample for sample, own in zip(samples, numbers, strict=True) if own != number]
 
     def network_geometry(self, config: Config) -> Geometry:
-        """What prepared pictures still go through: the size and fit, the crop only if it was not done before."""
+        """Return the Geometry for prepared pictures: size, fit, and the crop only if it has not been done yet."""
         return Geometry(config.data.geometry.size, config.data.geometry.crop, config.data.geometry.fit)
 
     def model_geometry(self, config: Config) -> Geometry:
-        """What a frame as it comes from the camera goes through: the datasets' crop included."""
+        """Return the Geometry for frames as they come from the camera, which includes the crop of the datasets."""
         return Geometry(config.data.geometry.size, self.crop, config.data.geometry.fit)

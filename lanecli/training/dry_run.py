@@ -1,8 +1,11 @@
-"""A rehearsal: everything training needs is looked at, one step is taken, nothing is written."""
+"""The dry run: it checks everything that training needs and takes a step of each stage, but writes nothing."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +13,35 @@ import torch
 
 from lanecli.config import Config
 from lanecli.data.dataset import PreparedSource
+from lanecli.training.failures import DivergedError, with_explained_errors
 from lanecli.training.loop import Run
 from lanecli.training.outline import outline
+from lanecli.training.stage import Stage
 
-_READ = 200  # pictures read in full; of the others it is checked that they exist
+_READ = 200  # pictures that are read in full; the others are only checked to exist
 
 
 def try_run(config: Config, device: str) -> tuple[dict[str, Any], list[str]]:
     """Check data, labels, memory and one step of each stage.
 
     Args:
-        config: of the run to come.
+        config: the configuration to check.
         device: as for training.
 
     Returns:
-        What would happen, as a JSON document and as lines.
+        What training would do, as a JSON document and as lines of text.
 
     Raises:
-        InputError: for what is wrong with the configuration or the data; a missing or unreadable file is named.
-        LaneError: not enough memory, or a loss that is no number.
+        InputError: something is wrong with the configuration or the data; the message names a missing or bad file.
+        LaneError: there is not enough memory, or the loss is not finite.
     """
     with tempfile.TemporaryDirectory(prefix="lanecli-dry-run-") as folder:
         run = Run(config, Path(folder), device=device, writes=False)
-        sources = {id(source): source for stage in run.stages for source in stage.sources}  # stages mostly share them
+        sources = {id(source): source for stage in run.stages for source in stage.sources}  # stages often share them
         checked = [_check(source) for source in sources.values()]
         if run.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(run.device)
-        steps = [run.rehearse(stage) for stage in run.stages]
+        steps = [_rehearse(run, stage) for stage in run.stages]
     memory, kind = _memory(run.device)
     stages = [
         {
@@ -89,10 +94,33 @@ def _lines(document: dict[str, Any], memory_kind: str, outlined: list[str]) -> l
     return lines
 
 
-def _check(source: Any) -> tuple[int, int]:
-    """Pairs of a source (reading the manifest has found them there), and how many were read in full, spread evenly.
+def _rehearse(run: Run, stage: Stage) -> tuple[float, float]:
+    """Take the first step of `stage` twice; return the loss before it, and the seconds of the second time."""
+    with with_explained_errors(stage.config, run.folder):
+        run.step, run.epoch = stage.first_step, stage.first_epoch
+        run.enter(stage)
+        run.network.train()
+        with contextlib.closing(run.training_batches()) as read:
+            parts = [next(read) for _ in range(stage.config.train.accumulate)]
+        losses = []
+        for _ in range(2):  # the first time builds kernels and the state of the optimiser
+            since = time.perf_counter()
+            losses.append(float(run.take_step(parts)))
+            run.step -= 1
+        seconds = time.perf_counter() - since
+    if not math.isfinite(losses[1]):
+        raise DivergedError(f"the loss is {losses[1]} after one step: lower optim.lr")
+    return losses[0], seconds
 
-    Raises InputError for a bad one.
+
+def _check(source: Any) -> tuple[int, int]:
+    """Read samples of a source, evenly spaced. That all files exist was checked when the manifest was read.
+
+    Returns:
+        The number of samples of the source, and how many of them were read.
+
+    Raises:
+        InputError: a sample is bad.
     """
     if not isinstance(source, PreparedSource):
         source.load(0)
@@ -104,7 +132,7 @@ def _check(source: Any) -> tuple[int, int]:
 
 
 def _memory(device: torch.device) -> tuple[int, str]:
-    """The most memory used so far in bytes, and of what."""
+    """Return the peak memory in bytes, and words that say which memory it is."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), "of the GPU"
     import resource

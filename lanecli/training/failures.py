@@ -1,4 +1,4 @@
-"""What can go wrong in the middle of training, each as one line that says what is left and what to do."""
+"""Failures in the middle of training, as one line that says what was saved and what to do."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lanecli.training.checkpoint import has_state
 
 
 class DivergedError(LaneError):
-    """The loss or a weight is no number any more: training this configuration again would end the same."""
+    """The loss or a weight is infinite or NaN: training with this configuration again would end in the same way."""
 
 
 @contextlib.contextmanager
 def with_explained_errors(config: Config, folder: Path) -> Iterator[None]:
-    """Turn running out of memory or disk into a LaneError; other errors pass.
+    """Context that turns running out of memory or disk space into a LaneError; other errors are not changed.
 
     Args:
-        config: of the stage it happens in.
-        folder: of the run.
+        config: the configuration of the current stage.
+        folder: the folder of the run.
     """
     try:
         yield
@@ -38,13 +38,13 @@ def with_explained_errors(config: Config, folder: Path) -> Iterator[None]:
         raise LaneError(_memory(config, folder)) from error
     except (OSError, SafetensorError) as error:
         text = str(error).splitlines()[0]
-        raise LaneError(f"{folder} cannot be written ({text}): make room; {how_to_go_on(folder)}") from error
+        raise LaneError(f"{folder} cannot be written ({text}): free some space; {how_to_resume(folder)}") from error
 
 
-def how_to_go_on(folder: Path) -> str:
-    """What an interrupted run leaves, and how to go on."""
+def how_to_resume(folder: Path) -> str:
+    """Say whether an interrupted run can be resumed, and how."""
     if has_state(folder / "last"):
-        return f"the last state is whole, go on with: lanecli train --resume {folder}"
+        return f"the last saved state is complete, continue with: lanecli train --resume {folder}"
     return "no state was saved yet"
 
 
@@ -53,5 +53,5 @@ def _memory(config: Config, folder: Path) -> str:
     hint = "" if config.train.checkpoint_gradients else ", or set train.checkpoint_gradients=true"
     return (
         f"out of memory with {config.train.batch} pictures of {size}: lower train.batch and raise train.accumulate by "
-        f"as much{hint}; {how_to_go_on(folder)}"
+        f"the same factor{hint}; {how_to_resume(folder)}"
     )

@@ -1,4 +1,4 @@
-"""What a run writes down: a row per epoch, a line per event, and the curves as a picture."""
+"""The log of a run: a row per epoch, a line per event, and the curves as a picture."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lanecli.errors import InputError
 
 
 class RunLog:
-    """The log files of a run folder. Times and speeds go to log.jsonl only, so metrics.csv repeats bit for bit."""
+    """The log files of a run folder. Times and speeds are in log.jsonl only, so that metrics.csv is reproducible."""
 
     def __init__(self, folder: Path, resumed: tuple[int, int] | None = None, *, writes: bool = True) -> None:
         """Open the log.
 
         Args:
-            folder: the run.
-            writes: whether this process writes files; of several, one does.
-            resumed: step and finished epochs of the state taken up; what was logged behind them is dropped. None
-                starts anew.
+            folder: the folder of the run.
+            resumed: the step and the number of finished epochs of the resumed state, after which the log is cut off;
+                None starts a new log.
+            writes: whether this process writes files; among several processes one does.
         """
         self.metrics_path, self.events_path = folder / "metrics.csv", folder / "log.jsonl"
         self.rows: list[dict[str, Any]] = []
@@ -31,7 +31,7 @@ class RunLog:
         if writes:
             from tensorboardX import SummaryWriter
 
-            purge = resumed[0] + 1 if resumed else None  # TensorBoard drops what was logged behind the state
+            purge = resumed[0] + 1 if resumed else None  # TensorBoard drops what was logged after the state
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
         if resumed is None:
             return
@@ -45,7 +45,7 @@ class RunLog:
             atomic.write(self.events_path, "".join(line + "\n" for line in kept))
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Add an epoch's row (it holds `epoch` and `step`)."""
+        """Add the row of an epoch, which holds `epoch` and `step`."""
         self.rows.append({k: "" if v is None else v for k, v in row.items()})
         if self._writes:
             self._write_rows()
@@ -53,7 +53,7 @@ class RunLog:
             self._board.flush()
 
     def event(self, **values: Any) -> None:
-        """Append one line to log.jsonl; a step's numbers go to TensorBoard too."""
+        """Append one line to log.jsonl; the numbers of a step also go to TensorBoard."""
         if not self._writes:
             return
         if values.get("event") == "step":
@@ -62,7 +62,7 @@ class RunLog:
             file.write(json.dumps(values) + "\n")
 
     def close(self) -> None:
-        """Finish TensorBoard's file."""
+        """Finish the file for TensorBoard."""
         if self._board is not None:
             self._board.close()
 
@@ -80,7 +80,7 @@ class RunLog:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.csv. Raises InputError where a line is not one."""
+    """Read the rows of metrics.csv. Raises InputError if a line is damaged."""
     number = 1
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -89,47 +89,47 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
                 number += 1
                 int(row["epoch"]), int(row["step"])
                 if None in row or None in row.values():
-                    raise ValueError("another number of columns")
+                    raise ValueError("wrong number of columns")
                 rows.append(row)
         return rows
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise InputError(
-            f"{path} line {number}: damaged ({' '.join(str(error).split())[:80]}); put back a copy of the file, or "
-            "move it away to go on without the epochs before"
+            f"{path} line {number}: damaged ({' '.join(str(error).split())[:80]}); restore a copy of the file, or "
+            "move it away to continue without the earlier epochs"
         ) from error
 
 
 def _read_lines(path: Path) -> list[str]:
-    """The lines of log.jsonl; a last one cut short when the run was is left out. Raises InputError for another one."""
+    """Read the lines of log.jsonl. Raises InputError for a damaged one, except the last, which may be incomplete."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: damaged (byte {error.start} is no UTF-8): move it away to go on without it"
+            f"{path}: damaged (byte {error.start} is not UTF-8): move it away to continue without it"
         ) from error
     for number, line in enumerate(lines[:-1], start=1):
         if math.isinf(_step_of(line)):
             raise InputError(
-                f"{path} line {number}: damaged, no event of a run: take the line out, or move the file away"
+                f"{path} line {number}: damaged, not an event of a run: delete the line, or move the file away"
             )
     return lines
 
 
 def _step_of(line: str) -> float:
-    """The step a line of log.jsonl belongs to; infinity for one cut short when the run was."""
+    """Return the step of a line of log.jsonl; infinity for a line that is incomplete."""
     try:
         return float(json.loads(line).get("step", 0))
     except (ValueError, AttributeError, TypeError):
         return math.inf
 
 
-# background is nearly all there is: these stay near one whatever is learnt, and would flatten the others
+# nearly all pixels are background: these scores stay near one in any case, and would compress the other curves
 _FLAT = ("val/pixel_accuracy", "val/iou/background", "val/miou")
-_MOST_CURVES = 40  # more classes than this cannot be told apart
+_MOST_CURVES = 40  # the curves of more classes cannot be told apart
 
 
 def _panels(names: list[str]) -> list[tuple[str, list[str]]]:
-    """Title and curves of each panel; all classes in one of their own."""
+    """Return the title and the curves of each panel; the classes have a panel of their own."""
     iou = [name for name in names if name.startswith("val/iou/") and name not in _FLAT]
     pooled = [n for n in names if n.startswith("val/") and n != "val/loss" and n not in (*_FLAT, *iou)]
     losses = [n for n in names if n.startswith("train/")] + [n for n in names if n == "val/loss"]
@@ -140,7 +140,7 @@ def _panels(names: list[str]) -> list[tuple[str, list[str]]]:
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
-    """Losses, scores, IoU by class and learning rate over epochs, as a PNG."""
+    """Draw losses, scores, IoU by class and learning rate over the epochs, as a PNG file."""
     from cycler import cycler
     from matplotlib import color_sequences
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -163,6 +163,6 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(names) > 1:
             many = len(names) > 12
-            place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if many else {}
-            axis.legend(fontsize=6 if many else 8, ncols=1 + len(names) // 21, **place)
+            beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if many else {}
+            axis.legend(fontsize=6 if many else 8, ncols=1 + len(names) // 21, **beside)
     figure.savefig(path, dpi=110)

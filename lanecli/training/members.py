@@ -1,7 +1,7 @@
-"""Several models from one configuration, and the ensemble file that makes one of them.
+"""Training several models from one configuration, and the ensemble file that joins them.
 
-What is trained is kept in ``members.json`` of the folder, with what came of each member: a killed run goes on with the
-member it was at.
+The file ``members.json`` of the folder records the request and the result of each member, so that a killed run
+continues with the member that it was training.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lanecli.training.checkpoint import has_state
 from lanecli.training.folds import predict_fold, write_fold_manifest
 from lanecli.training.loop import Run
 from lanecli.training.run_folder import begin_folder
-from lanecli.training.samme import Forerunners, alpha_of, weighted_error
+from lanecli.training.samme import PreviousMembers, alpha_of, weighted_error
 from lanecli.training.watcher import Watcher
 
 RECORD, ENSEMBLE, OUT_OF_FOLD = "members.json", "ensemble.yaml", "out-of-fold"
@@ -34,13 +34,14 @@ KINDS: tuple[Kind, ...] = ("members", "folds", "boosting", "snapshots")
 
 @dataclass(frozen=True)
 class Request:
-    """Which members are wanted.
+    """The members to train.
 
     Attributes:
-        kind: ``members`` (other seeds), ``folds`` (each leaves one fold out), ``boosting`` (each weighs the pixels its
-            forerunners got wrong), ``snapshots`` (one run that comes to rest so many times).
-        count: how many.
-        bagging: of members: each on its own bootstrap resample (Breiman 1996).
+        kind: ``members`` (they differ in their seeds), ``folds`` (each leaves out one fold), ``boosting`` (each gives
+            more weight to the pixels that the previous members got wrong), or ``snapshots`` (a single run whose
+            learning rate falls to its minimum several times).
+        count: the number of members.
+        bagging: whether each of the ``members`` trains on its own bootstrap resample (Breiman 1996).
     """
 
     kind: Kind
@@ -48,21 +49,21 @@ class Request:
     bagging: bool = False
 
     def __post_init__(self) -> None:
-        """Raise InputError for what cannot be."""
+        """Raise InputError for a combination that is not possible."""
         if self.count < 2:
-            raise InputError(f"--{self.kind} is a number from 2; one model needs no ensemble")
+            raise InputError(f"--{self.kind} must be a number from 2; one model needs no ensemble")
         if self.bagging and self.kind != "members":
-            raise InputError(f"--bagging goes with --members, not with --{self.kind}")
+            raise InputError(f"--bagging can be used with --members, not with --{self.kind}")
 
 
 def begin(folder: Path, config: Config, request: Request) -> None:
-    """Write down what is to be trained: from then on the folder can be resumed."""
+    """Record what will be trained in the folder. From then on it can be resumed."""
     begin_folder(folder, config)
     atomic.write(folder / RECORD, json.dumps({**vars(request), "done": []}))
 
 
 def request_of(folder: Path) -> Request | None:
-    """What :func:`begin` wrote to a folder; None where it is a run of one model."""
+    """Return the request that :func:`begin` recorded in a folder, or None if it is a run of one model."""
     record = _record(folder)
     return None if record is None else Request(record["kind"], record["count"], record["bagging"])
 
@@ -82,15 +83,17 @@ def _record(folder: Path) -> dict[str, Any] | None:
 
 
 def check(config: Config, request: Request) -> None:
-    """Raise InputError where the configuration leaves no room for such members."""
+    """Raise InputError if such members cannot be trained with the configuration."""
     if request.kind == "snapshots":
         snapshot_config(config, request.count)
     if request.kind == "folds" and not config.data.root:
-        raise InputError("--folds cuts the pictures of a dataset: name one with --data")
+        raise InputError("--folds divides the pictures of a dataset: name one with --data")
     if request.kind in ("folds", "boosting") and len(config.each_stage) > 1:
         keys = {(tuple(stage.data.root), stage.data.split, stage.data.geometry) for stage in config.each_stage}
         if len(keys) > 1 and request.kind == "boosting":
-            raise InputError("--boosting weighs the same pixels for every member: stages have one size and dataset")
+            raise InputError(
+                "--boosting weights the same pixels for every member: all stages must have one size and dataset"
+            )
 
 
 def train_members(
@@ -102,18 +105,18 @@ def train_members(
     device: str = "auto",
     say: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
-    """Train what is not trained yet, and write the ensemble file.
+    """Train the members that are not trained yet, and write the ensemble file.
 
     Args:
-        config: of the whole.
-        request: which members.
-        folder: that :func:`begin` was called for.
-        watch: who is told how a member's run goes.
+        config: the configuration of all members.
+        request: the members to train.
+        folder: a folder for which :func:`begin` has been called.
+        watch: returns the watcher of a member's run, by its name.
         device: as for training.
-        say: told which member begins.
+        say: called with a line when a member begins.
 
     Returns:
-        ``run``, ``ensemble`` (the file), and ``members``: of each its ``model``, ``weight``, ``best`` and ``steps``.
+        ``run``, ``ensemble`` (the file), and ``members``: for each one ``model``, ``weight``, ``best`` and ``steps``.
     """
     record = _record(folder)
     done: list[dict[str, Any]] = [] if record is None else record["done"]
@@ -129,7 +132,7 @@ def train_members(
             done.append(row)
             _keep(folder, request, done)
             if row["weight"] <= 0:
-                say(f"{name} is no better than guessing where its forerunners were wrong: boosting ends here")
+                say(f"{name} is no better than guessing where the previous members were wrong: boosting ends here")
                 break
     if request.kind == "folds":
         _write_fold_list(config, request, folder)
@@ -137,7 +140,7 @@ def train_members(
 
 
 def _config_of(config: Config, request: Request, folder: Path, done: list[dict[str, Any]]) -> Config:
-    """The configuration of the next member."""
+    """Return the configuration of the next member."""
     number, seed = len(done), config.train.seed + len(done)
     if request.kind == "folds":
         return config.changed({"data": {"fold": f"{number + 1}/{request.count}"}})
@@ -150,15 +153,18 @@ def _config_of(config: Config, request: Request, folder: Path, done: list[dict[s
 
 
 def snapshot_config(config: Config, count: int) -> Config:
-    """One run of `count` cycles of half a cosine each (Huang et al. 2017, arXiv 1704.00109), as stages.
+    """Return the configuration of one run with `count` stages, in each of which the rate falls along half a cosine.
 
-    Raises InputError where it has stages already, or fewer epochs than cycles.
+    This follows Huang et al. 2017, arXiv 1704.00109.
+
+    Raises:
+        InputError: the configuration has stages already, or fewer epochs than snapshots.
     """
     if config.stages:
-        raise InputError("--snapshots are the stages of one run: leave the configuration's own out with stages=[]")
+        raise InputError("--snapshots makes stages of its own: remove those of the configuration with stages=[]")
     epochs, rest = divmod(config.train.epochs, count)
     if not epochs:
-        raise InputError(f"train.epochs={config.train.epochs} are fewer than {count} snapshots")
+        raise InputError(f"train.epochs={config.train.epochs} is fewer than {count} snapshots")
     cycle = {"name": "cosine", "args": {}, "warmup": 0.0}
     first = {"train": {"epochs": epochs + rest}, "schedule": {**cycle, "warmup": config.schedule.warmup}}
     others = [{"train": {"epochs": epochs}, "schedule": cycle} for _ in range(count - 1)]
@@ -166,7 +172,7 @@ def snapshot_config(config: Config, count: int) -> Config:
 
 
 def _run(name: str, config: Config, folder: Path, watch: Callable[[str, Run], Watcher], device: str) -> Run:
-    """One model, trained to the end from where it stands."""
+    """Train one model to the end, from its last saved state if there is one."""
     folder.mkdir(exist_ok=True)
     if not (folder / "config.yaml").is_file():
         begin_folder(folder, config)
@@ -196,13 +202,13 @@ def _member(
     before = [(Path(each.model) / "model.safetensors", each.weight) for each in config.train.boost]
     items = [EvaluationSet(source, stage.training.geometry) for source in stage.data.training]
     read = (batch for part in items for batch in batches(part, stage.config.train.batch, stage.config.data.workers))
-    error = weighted_error(model, Forerunners(before, stage.label_map, run.device), read, run.device)
+    error = weighted_error(model, PreviousMembers(before, stage.label_map, run.device), read, run.device)
     classes = 2 if stage.label_map.multilabel else len(stage.label_map.classes)
     return _row(name, run, alpha_of(error, classes)) | {"error": error}
 
 
 def _snapshots(config: Config, folder: Path, watch: Callable[[str, Run], Watcher], device: str) -> list[dict[str, Any]]:
-    """The models of one run's stages; the run lies in the folder itself."""
+    """Train a run whose stages give the models. The run is in the folder itself."""
     run = Run(config, folder, device=device, resume=has_state(folder / "last"))
     run.train(watch("snapshots", run))
     last = len(config.stages)
@@ -225,7 +231,7 @@ def _keep(folder: Path, request: Request, done: list[dict[str, Any]]) -> None:
 
 
 def _write_ensemble(folder: Path, request: Request, done: list[dict[str, Any]]) -> Path:
-    """The ensemble file: all members alike, or of a boosted one those better than guessing, by their alpha."""
+    """Write the ensemble file: with equal weights, or for boosting with alpha, of the members better than guessing."""
     tree: dict[str, Any]
     if request.kind == "boosting":
         kept = [each for each in done if each["weight"] > 0] or done[:1]

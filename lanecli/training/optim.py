@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lanecli.config import OptimConfig, ScheduleConfig
 from lanecli.errors import InputError, did_you_mean
 from lanecli.registry import Registry
+from lanecli.sections import OptimConfig, ScheduleConfig
 
 if TYPE_CHECKING:  # names of optimisers are listed without importing torch
     import torch
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # names of optimisers are listed without importing torch
 
 OPTIMISERS: Registry[Any] = Registry("optimiser")
 _TORCH = (
-    ("sgd", "SGD", "stochastic gradient descent, momentum 0.9 unless told"),
+    ("sgd", "SGD", "stochastic gradient descent, with momentum 0.9 by default"),
     ("adam", "Adam", "Kingma & Ba, arXiv 1412.6980"),
     ("adamw", "AdamW", "decoupled weight decay, Loshchilov & Hutter, arXiv 1711.05101"),
     ("nadam", "NAdam", "Adam with Nesterov momentum"),
@@ -30,7 +30,7 @@ _TORCH = (
     ("adamax", "Adamax", "Adam in the infinity norm, arXiv 1412.6980"),
     ("adafactor", "Adafactor", "factored second moments, arXiv 1804.04235"),
     ("asgd", "ASGD", "averaged stochastic gradient descent, Polyak & Juditsky 1992"),
-    ("rprop", "Rprop", "sign of the gradient only; for whole-set batches"),
+    ("rprop", "Rprop", "uses only the sign of the gradient; for batches of the whole training set"),
 )
 for _name, _class, _summary in _TORCH:
     OPTIMISERS.add(_name, f"torch.optim:{_class}", summary=_summary)
@@ -38,7 +38,7 @@ for _name, _class, _summary in _TORCH:
 _DEFAULTS = {"sgd": {"momentum": 0.9}}
 
 Schedule = Callable[..., float]
-"""Share of the run done, 0..1, to the share of the peak learning rate."""
+"""A function from the completed share of the run, 0..1, to the learning rate as a share of its peak."""
 
 SCHEDULES: Registry[Schedule] = Registry("schedule")
 
@@ -51,25 +51,30 @@ def constant(_done: float) -> float:
 
 @SCHEDULES.register("cosine", summary="half a cosine to `floor`; arXiv 1608.03983")
 def cosine(done: float, floor: float = 0.01) -> float:
-    """From 1 to `floor` along half a cosine."""
+    """Fall from 1 to `floor` along half a cosine.
+
+    Example:
+        >>> cosine(0.0), cosine(1.0)
+        (1.0, 0.01)
+    """
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @SCHEDULES.register("poly", summary="(1 - done) ** power; DeepLab's, arXiv 1606.00915")
 def poly(done: float, power: float = 0.9) -> float:
-    """(1 - done) ** power."""
+    """Fall from 1 to 0 as (1 - done) ** power."""
     return max(0.0, 1 - done) ** power
 
 
-@SCHEDULES.register("step", summary="times `factor` at each of `at`")
+@SCHEDULES.register("step", summary="the rate is multiplied by `factor` at each of `at`")
 def step(done: float, at: tuple[float, ...] = (0.6, 0.85), factor: float = 0.1) -> float:
-    """`factor` to the number of milestones (shares of the run) passed."""
+    """Multiply by `factor` at each milestone in `at`, a share of the run."""
     return factor ** sum(done >= milestone for milestone in at)
 
 
-@SCHEDULES.register("one_cycle", summary="up, then down far below the start; arXiv 1708.07120")
+@SCHEDULES.register("one_cycle", summary="rises, then falls far below its start; arXiv 1708.07120")
 def one_cycle(done: float, rise: float = 0.3, start: float = 0.04, end: float = 1e-4) -> float:
-    """Cosine from `start` to 1 over the first `rise` of the run, then cosine to `end`."""
+    """Rise from `start` to 1 over the share `rise` of the run, then fall to `end`, each along half a cosine."""
     if done < rise:
         return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * done / rise))
     return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise)))
@@ -77,7 +82,7 @@ def one_cycle(done: float, rise: float = 0.3, start: float = 0.04, end: float = 
 
 @SCHEDULES.register("cyclic", summary="triangles between `low` and 1; arXiv 1506.01186")
 def cyclic(done: float, cycles: float = 4, low: float = 0.1) -> float:
-    """`cycles` triangles, each starting and ending at 1 with `low` halfway."""
+    """Follow `cycles` triangles, each of which starts and ends at 1 and has `low` in the middle."""
     return low + (1 - low) * abs(1 - 2 * (done * cycles % 1))
 
 
@@ -87,12 +92,12 @@ def build_optimiser(config: OptimConfig, network: Network, *, fused: bool = True
     Each of its groups has a ``share``: what the rate of the run is multiplied by for it.
 
     Args:
-        config: of the optimiser.
-        network: whose encoder is slowed down or left out as `config` says.
-        fused: let one kernel go over all weights where torch has one.
+        config: the section `optim`.
+        network: the network to train. `config` may give its encoder a lower learning rate.
+        fused: whether to use torch's fused kernel, which updates all weights at once, where there is one.
 
     Raises:
-        InputError: an unknown name or argument, or a network without an encoder where `config` needs one.
+        InputError: a name or argument is unknown, or `config` needs an encoder that the network does not have.
     """
     name = OPTIMISERS.canonical(config.name)
     constructor = OPTIMISERS.get(name)
@@ -119,22 +124,22 @@ def build_optimiser(config: OptimConfig, network: Network, *, fused: bool = True
     try:
         return constructor(described, lr=config.lr, **arguments)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"optimiser '{name}' does not take optim.args {arguments}: {error}") from error
+        raise InputError(f"optimiser '{name}' does not accept optim.args {arguments}: {error}") from error
 
 
 def freeze_encoder(network: Network, frozen: bool) -> None:
-    """Leave the encoder's weights as they are, or let all learn again."""
+    """Freeze the weights of the encoder, or let all weights learn again."""
     network.requires_grad_(True)
     for encoder in network.architecture.encoders():
         encoder.requires_grad_(not frozen)
 
 
 def rate_shares(config: OptimConfig, network: Network) -> dict[nn.Parameter, float]:
-    """What the rate is multiplied by for each weight of the encoder: ``encoder_lr * layer_decay ** depth``.
+    """Return the factor of the learning rate for each weight of the encoder: ``encoder_lr * layer_decay ** depth``.
 
-    Depth is 0 for the encoder's last layer and grows towards the picture, a layer being what the encoder's weights
-    are named by: a block where blocks are numbered (``layer1.0``, ``blocks.3``), else a child. The decay by layer is
-    that of Clark et al., arXiv 2003.10555, and Bao et al., arXiv 2106.08254.
+    The depth is 0 for the last layer of the encoder and grows towards the picture. The names of the weights define the
+    layers: a layer is a block where blocks are numbered (``layer1.0``, ``blocks.3``), else a child module. The decay by
+    layer follows Clark et al., arXiv 2003.10555, and Bao et al., arXiv 2106.08254.
     """
     if config.encoder_lr == 1.0 and config.layer_decay == 1.0:
         return {}
@@ -149,7 +154,7 @@ def rate_shares(config: OptimConfig, network: Network) -> dict[nn.Parameter, flo
 
 
 def _layers(encoder: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """The encoder's weights, each with the layer it is in; a norm that stands alone belongs to the layer before it."""
+    """Return the weights of the encoder, each with its layer. A norm on its own joins the previous layer."""
     named = [(_layer(name), parameter) for name, parameter in encoder.named_parameters()]
     whole = {layer for layer, parameter in named if parameter.ndim > 1}
     layers: list[tuple[str, nn.Parameter]] = []
@@ -160,16 +165,19 @@ def _layers(encoder: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 
 def _layer(name: str) -> str:
-    """The part of a weight's name that says which layer it is in: up to the last number, as in 0 or stages_0."""
+    """Return the part of a weight's name that names its layer: up to the last number, such as 0 or stages_0."""
     parts = name.split(".")[:-1]
     numbered = [i for i, part in enumerate(parts[:4]) if part.rpartition("_")[2].isdigit()]
     return ".".join(parts[: numbered[-1] + 1] if numbered else parts[:1])
 
 
 def build_schedule(config: ScheduleConfig, steps: int) -> Callable[[int], float]:
-    """The share of the peak learning rate at step 0..steps-1, with a linear warm-up to the schedule's start in front.
+    """Build the function that gives the share of the peak learning rate at step 0..steps-1.
 
-    Raises InputError for an unknown name or argument, or a value the schedule cannot compute with.
+    A linear warm-up precedes the schedule and ends at its first value.
+
+    Raises:
+        InputError: a name or argument is unknown, or an argument has a bad value.
     """
     schedule = SCHEDULES.get(config.name)
     known = list(inspect.signature(schedule).parameters)[1:]
@@ -180,7 +188,7 @@ def build_schedule(config: ScheduleConfig, steps: int) -> Callable[[int], float]
     try:
         start = schedule(0.0, **config.args)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise InputError(f"schedule '{config.name}' does not take schedule.args {config.args}: {error}") from error
+        raise InputError(f"schedule '{config.name}' does not accept schedule.args {config.args}: {error}") from error
 
     def share(number: int) -> float:
         if number < warmup:

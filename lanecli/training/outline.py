@@ -1,4 +1,4 @@
-"""What a run will do, said before it starts."""
+"""The outline of a run, which is printed before it starts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def outline(run: Run, *, data: bool = True) -> list[str]:
-    """Lines that say what is trained on what, and for how long.
+    """Return lines that say what will be trained on which data, and for how long.
 
     Args:
-        run: that has not started.
-        data: with the lines on data and stages; a rehearsal has its own.
+        run: a run that has not started.
+        data: whether to include the lines about data and stages; the dry run has lines of its own.
     """
     config, first = run.config, run.stages[0]
     encoder = first.spec.arguments.get("encoder")
@@ -27,12 +27,12 @@ def outline(run: Run, *, data: bool = True) -> list[str]:
     ]
     if data:
         lines += [_data(run), *(_stage(stage, len(run.stages)) for stage in run.stages)]
-        goes_on = f"; goes on from step {run.step}" if run.step else ""
-        lines.append(f"in all:  {run.epochs} epochs, {run.steps} steps{goes_on}")
+        resumed = f"; continues from step {run.step}" if run.step else ""
+        lines.append(f"in all:  {run.epochs} epochs, {run.steps} steps{resumed}")
     if not any(stage.validation for stage in run.stages):
         lines.append(
-            f"warning: no validation set (split '{config.data.val_split}'): there will be no scores, and the last "
-            "epoch's model is kept; prepare the data with --split train=0.8,val=0.2, or name data.val_split"
+            f"warning: no validation set (split '{config.data.val_split}'): there will be no scores, and the model of "
+            "the last epoch is kept; prepare the data with --split train=0.8,val=0.2, or set data.val_split"
         )
     return lines
 
@@ -60,7 +60,7 @@ def _stage(stage: Stage, stages: int) -> str:
     batch = str(config.train.batch) + (f" x {config.train.accumulate}" if config.train.accumulate > 1 else "")
     dropped = stage.left_out
     rest = (
-        f" ({dropped} {'picture does' if dropped == 1 else 'pictures do'} not fill a batch: other ones each epoch)"
+        f" ({dropped} {'picture does' if dropped == 1 else 'pictures do'} not fill a batch; they change each epoch)"
         if dropped
         else ""
     )
@@ -73,6 +73,6 @@ def _stage(stage: Stage, stages: int) -> str:
 
 
 def pictures(parts: Any) -> str:
-    """``"1 picture"``, ``"20 pictures"`` of several sets together."""
+    """Say how many pictures several sets have together: ``"1 picture"``, ``"20 pictures"``."""
     count = sum(len(part) for part in parts)
     return f"{count} picture{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""One network over several processes: whole copies (DDP), or its weights spread over them (FSDP)."""
+"""One network in several processes: each has a whole copy (DDP), or a shard of the weights (FSDP)."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from lanecli.config import TrainConfig
 from lanecli.errors import InputError
 from lanecli.models.build import Network
+from lanecli.sections import TrainConfig
 from lanecli.training.processes import Processes
 
-_SHARD = 1_000_000  # weights in a part of the network that is gathered as one
+_UNIT_WEIGHTS = 1_000_000  # the least number of weights in a module that is gathered as one unit
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Parallel:
-    """How a network is called, saved and loaded by the processes of a run.
+    """Calls, saves and loads a network that the processes of a run share.
 
     Attributes:
-        forward: what the training loop calls; for one process, the network itself.
+        forward: the module that the training loop calls; for a single process the network itself.
+        sharded: whether the weights are sharded over the processes (FSDP).
     """
 
     def __init__(self, network: Network, processes: Processes, config: TrainConfig, idle: Sequence[str] = ()) -> None:
-        """Spread the weights where `config` says so.
+        """Shard the weights if `config` says so.
 
         Args:
-            network: on its device, with the same weights in every process.
-            processes: those that share the work.
-            config: of training.
-            idle: names of weights that get no gradient; several processes would wait for it.
+            network: a network on its device, with the same weights in every process.
+            processes: the processes that share the work.
+            config: the section `train`.
+            idle: names of weights that receive no gradient, for which the processes would wait.
 
         Raises:
-            InputError: sharding and fp16 together, whose gradient scaling it does not support.
+            InputError: sharding is combined with fp16, whose gradient scaling it does not support.
         """
         self.network, self.processes, self._synced = network, processes, config.sync_batchnorm
         self.sharded = config.parallel == "fsdp" and processes.size > 1
@@ -54,16 +55,16 @@ class Parallel:
         if self.sharded:
             if config.precision == "fp16":
                 raise InputError("train.parallel=fsdp computes in bf16 or fp32, not in fp16")
-            spread_weights(network)
+            shard_weights(network)
 
     def wrap(self) -> None:
-        """Make :attr:`forward` fit the weights that learn now; call it after freezing or unfreezing some."""
+        """Adapt :attr:`forward` to the weights that are trained; call it after freezing or unfreezing weights."""
         weights = dict(self.network.named_parameters())
         for name in self._idle:
             weights[name].requires_grad_(False)
         if self.processes.size == 1 or self.sharded:
             return
-        # torch renamed the option; synchronised statistics are the same everywhere already
+        # torch renamed the option; synchronised statistics are equal in all processes already
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
         buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": not self._synced}
         self.forward = DistributedDataParallel(
@@ -74,7 +75,7 @@ class Parallel:
         )
 
     def accumulating(self, more: bool) -> contextlib.AbstractContextManager[None]:
-        """Around forward and backward of a batch; with `more` to come before the step, gradients are not sent yet."""
+        """Context for forward and backward of a batch; gradients are exchanged unless `more` batches follow."""
         if isinstance(self.forward, DistributedDataParallel) and more:
             return self.forward.no_sync()
         if self.sharded:
@@ -82,12 +83,12 @@ class Parallel:
         return contextlib.nullcontext()
 
     def weights(self, network: Network | None = None) -> dict[str, torch.Tensor]:
-        """All weights of the network (or of another one sharded like it); every process takes part."""
+        """Return all weights of the network (or of another one sharded like it). Every process must take part."""
         network = network or self.network
         return dict(get_model_state_dict(network, options=_WHOLE)) if self.sharded else network.state_dict()  # type: ignore[arg-type]
 
     def load_weights(self, weights: dict[str, torch.Tensor], network: Network | None = None) -> None:
-        """Take up what :meth:`weights` gave."""
+        """Load what :meth:`weights` returned."""
         network = network or self.network
         if self.sharded:
             set_model_state_dict(network, dict(weights), options=StateDictOptions(full_state_dict=True))
@@ -95,13 +96,13 @@ class Parallel:
             network.load_state_dict(weights)
 
     def optimiser_state(self, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-        """The optimiser's whole state; every process takes part."""
+        """Return the whole state of the optimiser. Every process must take part."""
         if self.sharded:
             return dict(get_optimizer_state_dict(self.network, optimiser, options=_WHOLE))
         return optimiser.state_dict()
 
     def load_optimiser_state(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-        """Take up what :meth:`optimiser_state` gave."""
+        """Load what :meth:`optimiser_state` returned."""
         if self.sharded:
             options = StateDictOptions(full_state_dict=True)
             set_optimizer_state_dict(self.network, optimiser, state, options=options)
@@ -110,23 +111,23 @@ class Parallel:
         for parameter, values in optimiser.state.items():
             for name, value in values.items():
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                    # laid out in memory like the weights: fused kernels go over both without looking at strides
+                    # the memory layout of the weights, because fused kernels ignore strides
                     values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def spread_weights(network: Network) -> None:
-    """Spread the weights of `network` over the processes, part by part."""
-    network.to(memory_format=torch.contiguous_format)  # FSDP takes no other, channels_last included
-    for part in _parts(network.architecture):
+def shard_weights(network: Network) -> None:
+    """Shard the weights of `network` over the processes, unit by unit."""
+    network.to(memory_format=torch.contiguous_format)  # FSDP supports no other, not even channels_last
+    for part in _units(network.architecture):
         fully_shard(part)
     fully_shard(network)
 
 
-def _parts(module: nn.Module) -> Iterable[nn.Module]:
-    """The deepest parts that hold a good number of weights, inner ones first."""
+def _units(module: nn.Module) -> Iterable[nn.Module]:
+    """Yield the deepest modules that have enough weights to be a unit of FSDP, inner ones first."""
     for child in module.children():
-        yield from _parts(child)
+        yield from _units(child)
         if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
-            continue  # never called itself
-        if sum(p.numel() for p in child.parameters()) >= _SHARD and not list(_parts(child)):
+            continue  # these are never called themselves
+        if sum(p.numel() for p in child.parameters()) >= _UNIT_WEIGHTS and not list(_units(child)):
             yield child

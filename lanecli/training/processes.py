@@ -1,4 +1,4 @@
-"""The processes of one run: what `torchrun` started, or just this one."""
+"""The processes of one run: those that `torchrun` started, or just this one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lanecli.errors import InputError
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together; the default is alone, and then nothing is sent anywhere."""
+    """This process among those that train together. By default it is alone, and nothing is sent anywhere."""
 
     rank: int = 0
     size: int = 1
@@ -27,7 +27,7 @@ class Processes:
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum over all processes of a tensor of one shape and dtype everywhere, on its device."""
+        """Return the sum of a tensor over all processes, on its device. Shape and dtype are equal in all of them."""
         if self.size == 1:
             return values
         summed = values.detach().clone().to(self.device)
@@ -35,21 +35,21 @@ class Processes:
         return summed.to(values.device)
 
     def gather(self, batch: Tensor) -> Tensor:
-        """(N, ...) of every process to (size * N, ...), in order of rank.
+        """Concatenate (N, ...) of every process to (size * N, ...), in the order of ranks.
 
-        The gradient is this process's share, times `size`: averaged over processes (as DDP does) it is the gradient of
-        a loss that every process computes on the whole.
+        The gradient is the part of this process, times `size`. Averaged over processes, as DDP does, this is the
+        gradient of a loss that every process computes on the whole batch.
         """
         return batch if self.size == 1 else _Gather.apply(batch, self)
 
     def collect(self, values: Tensor) -> list[Tensor]:
-        """A tensor of one shape and dtype everywhere, from every process, on the CPU."""
+        """Return the tensor of every process, on the CPU. Shape and dtype are equal in all of them."""
         if self.size == 1:
             return [values.cpu()]
         return [part.cpu() for part in _all_gather(values.to(self.device), self.size)]
 
     def agree(self, text: str) -> str:
-        """The main process's `text`, in all of them."""
+        """Return the `text` of the main process, in every process."""
         if self.size == 1:
             return text
         data = torch.frombuffer(bytearray(text.encode() or b"\0"), dtype=torch.uint8).to(self.device)
@@ -61,23 +61,23 @@ class Processes:
         return bytes(data.cpu().tolist()).decode().rstrip("\0")
 
     def leave(self) -> None:
-        """End the connection to the others; call it once the work is done."""
+        """Close the connection to the other processes once the work is done."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
 
 def join(device: str) -> tuple[Processes, torch.device]:
-    """Meet the processes `torchrun` started beside this one, by the variables it sets.
+    """Connect to the other processes that `torchrun` started, which sets environment variables for this.
 
     Args:
-        device: ``auto``, ``cpu`` or ``cuda`` (each process then takes its own GPU), ``cuda:N`` where there is one
-            process.
+        device: ``auto``, ``cpu`` or ``cuda`` (with several processes each one takes a GPU of its own); ``cuda:N`` only
+            for a single process.
 
     Returns:
-        The processes, and the device this process computes on.
+        The processes, and the device of this process.
 
     Raises:
-        InputError: the device is not there, or one GPU is named for several processes.
+        InputError: there is no such device, or one GPU is named for several processes.
     """
     from lanecli.training.device import pick_device
 

@@ -1,4 +1,4 @@
-"""What a model file says of where it comes from: configuration, scores, versions."""
+"""The provenance in a model file: configuration, scores and versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATHS = ("model", "weights", "encoder_weights", "teacher", "weigh_errors_of", "
 
 
 def _without_folders(value: Any, key: str = "") -> Any:
-    """A configuration whose paths are cut to their last part, stages and the arguments of losses included."""
+    """Return a configuration with only the last part of each path, also in stages and arguments of losses."""
     if isinstance(value, dict):
         return {name: _without_folders(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -24,13 +24,13 @@ def _without_folders(value: Any, key: str = "") -> Any:
 
 
 def provenance(config: Config, step: int, scores: dict[str, Any]) -> dict[str, Any]:
-    """What a model file says of where it comes from: the configuration, with names in place of this machine's paths."""
+    """Return the provenance for a model file. Its configuration has names of files and folders, without paths."""
     settings = _without_folders(config.model_dump(mode="json"))
     return {"step": step, "scores": scores, "config": settings, "versions": versions()}
 
 
 def versions() -> dict[str, Any]:
-    """What the run was made with."""
+    """Return the versions of the software of the run, and the number of cores."""
     import numpy
     import torch
 
@@ -45,7 +45,7 @@ def versions() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The git commit of the source this runs from, with a + when it was changed; None for an installed package."""
+    """Return the git commit of the source, with a + if files are changed; None for an installed package."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""Labels from a teacher's answers, where it is sure: self-training."""
+"""Self-training: labels from the confident predictions of a teacher."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lanecli.labels import IGNORE_ID, LabelMap
 
 @torch.no_grad()
 def pseudo_labels(logits: Tensor, masks: Tensor, label_map: LabelMap, confidence: float) -> Tensor:
-    """What the teacher takes each pixel for, ignored where it is not sure (arXiv 2001.07685, equation 4).
+    """Return the most probable class of each pixel; pixels without confidence are ignored (arXiv 2001.07685, eq. 4).
 
     Args:
-        logits: (N, C, h, w) of the teacher.
-        masks: (N, h, w) uint8, 255 where there is nothing to see.
-        label_map: one class of many, or several labels at once; of those, each must be sure.
-        confidence: least probability of a sure answer, from 0.5.
+        logits: (N, C, h, w) logits of the teacher.
+        masks: (N, h, w) uint8; 255 marks pixels outside the picture, which are ignored.
+        label_map: the classes. With several labels per pixel the teacher must be confident of each label.
+        confidence: the smallest probability of a confident prediction, at least 0.5.
 
     Returns:
-        (N, h, w) uint8 train ids (of several labels: bits), 255 where ignored.
+        (N, h, w) uint8 train ids (with several labels per pixel: bits), 255 where ignored.
     """
     logits = logits.float()
     if label_map.multilabel:
@@ -28,6 +28,6 @@ def pseudo_labels(logits: Tensor, masks: Tensor, label_map: LabelMap, confidence
         bits = 1 << torch.arange(logits.shape[1], device=logits.device)
         labels = ((present >= 0.5) * bits.view(1, -1, 1, 1)).sum(1).to(torch.uint8)
     else:
-        best, labels = logits.softmax(1).max(1)  # not argmax, which is slow on a CPU
+        best, labels = logits.softmax(1).max(1)  # argmax would be slow on a CPU
         sure, labels = best >= confidence, labels.to(torch.uint8)
     return labels.masked_fill(~sure | (masks == IGNORE_ID), IGNORE_ID)

@@ -1,4 +1,4 @@
-"""The state of the random numbers a step draws: dropout's and the like."""
+"""The state of the random numbers that a step draws, for dropout and the like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lanecli.training.processes import Processes
 
 
 def random_state(processes: Processes, device: torch.device) -> list[list[torch.Tensor]]:
-    """The generators' states of every process, the CPU's first; every process takes part."""
+    """Return the states of the generators of every process, the CPU first. Every process must take part."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
@@ -17,7 +17,7 @@ def random_state(processes: Processes, device: torch.device) -> list[list[torch.
 
 
 def set_random_state(states: list[torch.Tensor], device: torch.device) -> None:
-    """Take up this process's part of what :func:`random_state` gave; on another kind of device, as far as it goes."""
+    """Restore the states of this process from :func:`random_state`; on another kind of device that of the CPU only."""
     torch.set_rng_state(states[0])
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1], device)

@@ -1,4 +1,4 @@
-"""The folder of a run: a fresh one, or that of a run to go on with, which must be the same run."""
+"""The folder of a run: a new one, or that of a run to resume, whose configuration must be the same."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lanecli.errors import InputError
 
 
 def fresh_folder(base: Path) -> Path:
-    """`base`, or `base-2`, `base-3` …: the first that does not exist yet; it is made."""
+    """Create `base`, or the first of `base-2`, `base-3` … that does not exist yet, and return it."""
     if base.name in ("", ".."):
-        raise InputError(f"--out {base} is a folder that is there: name a new one, such as {base / 'train'}")
+        raise InputError(f"--out {base} is an existing folder: name a new one, such as {base / 'train'}")
     number, folder = 1, base
     while True:
         try:
@@ -25,34 +25,34 @@ def fresh_folder(base: Path) -> Path:
             number += 1
             folder = base.with_name(f"{base.name}-{number}")
         except OSError as error:
-            raise InputError(f"cannot make the run folder {folder}: {error.strerror}") from error
+            raise InputError(f"cannot create the run folder {folder}: {error.strerror}") from error
 
 
 def begin_folder(folder: Path, config: Config) -> None:
-    """Write down what is trained before anything else is done: a run killed at any moment can be resumed."""
+    """Write the configuration before anything else, so that a run can be resumed whenever it is killed."""
     atomic.write(folder / "config.yaml", config.to_yaml())
 
 
 def resume_config(folder: Path) -> Config:
-    """The configuration a run was started with. Raises InputError when `folder` is no run."""
+    """Read the configuration with which a run was started. Raises InputError if `folder` is not a run."""
     with contextlib.suppress(OSError):
         if (folder / "config.yaml").is_file():
             return load_config(folder / "config.yaml")
-    raise InputError(f"{folder} is no training run: it has no config.yaml")
+    raise InputError(f"{folder} is not a training run: it has no config.yaml")
 
 
 _ANYTIME = ("data.workers", "train.save_steps", "train.sample_epochs")
 
 
 @contextlib.contextmanager
-def a_whole_state(folder: Path) -> Iterator[None]:
-    """Turn what a damaged state raises when it is taken up into an InputError that names it."""
+def damaged_state_errors(folder: Path) -> Iterator[None]:
+    """Context that turns the errors of restoring a damaged state into an InputError that names it."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise InputError(
-            f"{folder / 'last'}: the training state is damaged ({what}); put back a copy of it, or start a new run "
+            f"{folder / 'last'}: the training state is damaged ({what}); restore a copy of it, or start a new run "
             f"with model.weights={folder}"
         ) from error
 
@@ -60,35 +60,37 @@ def a_whole_state(folder: Path) -> Iterator[None]:
 def check_resumed(
     state: dict[str, Any], config: Config, processes: int, folder: Path, epoch_ends: Sequence[int]
 ) -> None:
-    """Raise InputError when `state` belongs to another configuration, or to another number of processes.
+    """Check that a state belongs to the run.
 
-    Keys that change no result may differ: the loader's processes, how often the state is saved and samples are drawn.
+    Keys that do not influence the result may differ: the number of workers, and how often the state is saved and
+    samples are drawn.
 
     Args:
-        state: that was saved.
-        config: of the run now.
-        processes: that train now.
-        folder: of the run.
-        epoch_ends: the step each epoch ends at.
+        state: the saved state.
+        config: the current configuration.
+        processes: the current number of processes.
+        folder: the folder of the run.
+        epoch_ends: the step at which each epoch ends.
 
     Raises:
-        ValueError: step and epoch of the state do not fit each other.
+        InputError: the state belongs to another configuration, or to another number of processes.
+        ValueError: step and epoch of the state do not fit together.
     """
     before, now = _flat(state["config"]), _flat(config.model_dump(mode="json"))
     for key, value in _flat(Config().model_dump(mode="json")).items():
         if key in now:
-            before.setdefault(key, value)  # a key that came with a later version stood at its default
+            before.setdefault(key, value)  # keys of later versions had their defaults
     changed = [key for key in {**before, **now} if key not in _ANYTIME and before.get(key) != now.get(key)]
     if changed:
         key = changed[0]
         raise InputError(
             f"{folder}: the configuration changed since the state was saved ({key} was {before.get(key)}, is "
-            f"{now.get(key)}): put it back in {folder / 'config.yaml'}, or start a new run with model.weights={folder}"
+            f"{now.get(key)}): restore it in {folder / 'config.yaml'}, or start a new run with model.weights={folder}"
         )
     trained = len(state["random"])
     if trained != processes:
         raise InputError(
-            f"{folder} was trained by {trained} processes, this is {processes}: go on with "
+            f"{folder} was trained with {trained} processes, but now there are {processes}: continue with "
             f"torchrun --nproc-per-node {trained} -m lanecli train --resume {folder}"
         )
 

@@ -1,4 +1,4 @@
-"""What the network makes of a few validation pictures, as one sheet to look at."""
+"""A sheet with the predictions for a few validation pictures."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lanecli.data.dataset import EvaluationSet
 from lanecli.draw.sheet import grid, labelled, legend_strip
 from lanecli.labels import LabelMap
 from lanecli.models.build import Network
-from lanecli.training.answers import answers
+from lanecli.training.decisions import decisions
 
 _COUNT, _COLUMNS, _WIDTH = 6, 2, 480
 MOST_CLASSES = 127
-"""As many as can be drawn."""
+"""The largest number of classes that can be drawn."""
 
 
-def spread(sets: Sequence[EvaluationSet], count: int = _COUNT) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pictures (h, w, 3) and masks (h, w) of `sets` together, at even distances; at most `count`."""
-    places = [(part, index) for part in sets for index in range(len(part))]
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))
-    return [places[i][0][places[i][1]] for i in chosen]
+def spaced_samples(sets: Sequence[EvaluationSet], count: int = _COUNT) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Take at most `count` evenly spaced samples of `sets`: pictures (h, w, 3) and masks (h, w)."""
+    indices = [(part, index) for part in sets for index in range(len(part))]
+    chosen = np.unique(np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int))
+    return [part[index] for part, index in (indices[i] for i in chosen)]
 
 
 @torch.inference_mode()
@@ -32,20 +32,23 @@ def sample_sheet(
     label_map: LabelMap,
     autocast: torch.autocast,
 ) -> np.ndarray:
-    """Truth on the left, the network's answer on the right, two pictures a row, a legend below: (H, W, 3) uint8 RGB.
+    """Draw the true mask on the left of each picture and the prediction on the right.
 
     Args:
-        network: put into eval mode.
-        pairs: from :func:`spread`, not empty.
+        network: a network, which is put into eval mode.
+        pairs: the samples of :func:`spaced_samples`, at least one.
         label_map: their classes.
-        autocast: to compute under.
+        autocast: the context to compute under.
+
+    Returns:
+        (H, W, 3) uint8 RGB: two samples per row, and a legend below.
     """
     network.eval()
     tiles = []
     for picture, mask in pairs:
         with autocast:
             logits = network.logits(torch.from_numpy(picture)[None].to(network.scale.device))
-        (decision,) = answers(logits, label_map)
+        (decision,) = decisions(logits, label_map)
         answer = decision.class_map if decision.labels is None else decision.labels
         step = max(1, picture.shape[1] // _WIDTH)
         sides = [labelled(picture, labels, label_map)[::step, ::step] for labels in (mask, answer)]

@@ -1,4 +1,4 @@
-"""One model out of several of one architecture: the mean of their weights (Wortsman et al. 2022, arXiv 2203.05482)."""
+"""Model soups: one model with the mean weights of several models (Wortsman et al. 2022, arXiv 2203.05482)."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ALIKE = ("architecture", "arguments", "label_map", "normalisation", "geometry")
 
 @dataclass(frozen=True)
 class Soup:
-    """What was written.
+    """A soup that was written.
 
     Attributes:
-        spec: of the model.
-        notes: a line each.
-        figures: for ``--json``.
+        spec: the specification of the model.
+        notes: lines for the user.
+        figures: the figures for ``--json``.
     """
 
     spec: ModelSpec
@@ -51,25 +51,25 @@ def make_soup(
     device: str = "auto",
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Soup:
-    """Average the weights of models, take the statistics of batch normalisation anew, and write one model.
+    """Average the weights of models, compute the statistics of batch normalisation again, and write one model.
 
-    Statistics of single models do not fit the mean of their weights: they are computed again, in one pass over the
-    pictures, as the mean over batches of each batch's mean and variance.
+    The statistics of the single models do not fit the mean of their weights. They are computed again in one pass over
+    the pictures, as the mean over batches of the mean and variance of each batch.
 
     Args:
-        models: model files, run folders or shipped names, of one architecture.
-        root: a prepared dataset of the same classes, for the statistics.
+        models: model files, run folders or names of shipped models, all of one architecture.
+        root: a prepared dataset with the same classes, for the statistics.
         out: the .safetensors file to write.
-        split: of its manifest.
-        batch: pictures at once.
+        split: the split of the dataset to use.
+        batch: number of pictures per batch.
         device: as for training.
-        progress: told how many pictures of how many are done.
+        progress: called with the number of pictures that are done, and of all pictures.
 
     Raises:
-        InputError: models differ in more than their weights, or the dataset has other classes.
+        InputError: the models differ in more than their weights, or the dataset has other classes.
     """
     if len(models) < 2:
-        raise InputError("a soup is made of two models or more")
+        raise InputError("a soup needs two models or more")
     if out.suffix.lower() != ".safetensors":
         raise InputError(f"{out}: a soup is written as .safetensors; export it afterwards")
     files = [find_model(model, prefer=".safetensors") for model in models]
@@ -80,7 +80,7 @@ def make_soup(
     if not dataset.label_map.same_classes(specs[0].label_map):
         raise InputError(
             f"{root} has classes {', '.join(dataset.label_map.names)}; "
-            f"the models know {', '.join(specs[0].label_map.names)}"
+            f"the models have {', '.join(specs[0].label_map.names)}"
         )
     samples = dataset.of_split(split)
     fitted = any(spec.outputs or spec.temperature != 1 for spec in specs)
@@ -101,7 +101,8 @@ def make_soup(
     }
     spec = replace(plain, provenance=provenance)
     write_safetensors(out, network.state_dict(), spec)
-    lost = ("temperature and fitted statistics of the models are not the soup's: fit them again",) if fitted else ()
+    note = "the temperature and fitted statistics of the models do not hold for the soup: fit them again"
+    lost = (note,) if fitted else ()
     return Soup(spec, lost, {"models": len(models), "norm_layers": layers, "pictures": len(samples)})
 
 
@@ -113,27 +114,29 @@ def _check_alike(first: str, one: ModelSpec, second: str, other: ModelSpec) -> N
         if mine != theirs:
             what = "classes" if name == "label_map" else name
             raise InputError(
-                f"a soup is made of models that differ in their weights alone: {what} of {first} is {mine}, "
+                f"the models of a soup may differ in their weights only: {what} of {first} is {mine}, "
                 f"of {second} {theirs}"
             )
 
 
 def mean_weights(files: Sequence[Path], wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The mean of model files' tensors, summed in float64, one file in memory at a time; counters are the first's.
+    """Return the mean of the tensors of model files. Counters are those of the first file.
+
+    The sums are in float64, and one file is in memory at a time.
 
     Args:
-        files: model files.
-        wanted: names, shapes and types of a state that fits them.
+        files: the model files.
+        wanted: a state with the names, shapes and types of the tensors.
 
     Raises:
-        InputError: a tensor is missing or of another shape.
+        InputError: a tensor is missing or has another shape.
     """
     total: dict[str, torch.Tensor] = {}
     for file in files:
         state = read_weights(file)
         for name, tensor in wanted.items():
             if name not in state or state[name].shape != tensor.shape:
-                raise InputError(f"{file}: weight '{name}' is missing, or of another shape than its header says")
+                raise InputError(f"{file}: weight '{name}' is missing, or its shape does not fit the header")
             found = state[name]
             if not tensor.is_floating_point():
                 total.setdefault(name, found)
@@ -149,15 +152,15 @@ def mean_weights(files: Sequence[Path], wanted: dict[str, torch.Tensor]) -> dict
 
 @torch.no_grad()
 def renew_statistics(network: nn.Module, read: Any, progress: Callable[[int], None] = lambda _done: None) -> int:
-    """Compute the statistics of batch normalisation again, in place: the mean over batches. Dropout stays off.
+    """Compute the statistics of batch normalisation again, in place, as means over batches. Dropout stays off.
 
     Args:
-        network: is left in eval mode.
-        read: batches of pictures as the network takes them.
-        progress: told how many pictures are done.
+        network: a network, which is put into eval mode at the end.
+        read: yields batches of pictures as the network takes them.
+        progress: called with the number of pictures that are done.
 
     Returns:
-        How many layers have statistics; where there are none, nothing is read.
+        The number of layers with statistics. If there are none, nothing is read.
     """
     network.eval()
     layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]

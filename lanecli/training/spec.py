@@ -1,4 +1,4 @@
-"""From a configuration to the specification of the model it trains, and to the weights it starts from."""
+"""The specification of the model that a configuration trains, and the weights that training starts from."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from lanecli.training.data import TrainingData
 
 
 def build_spec(config: Config, data: TrainingData) -> ModelSpec:
-    """The specification of the model `config` trains, its encoder named even where the configuration leaves it open.
+    """Return the specification of the model that `config` trains. It names the encoder, also if it is the default one.
 
     Raises:
-        InputError: an unknown model, an argument given twice, or `model.weights` of another kind of model.
+        InputError: the model is unknown, an argument is set twice, or `model.weights` belongs to another kind of model.
     """
     model, arguments = config.model, dict(config.model.args)
     for key, value in (("dropout", model.dropout), ("spectral_norm", model.spectral_norm or None)):
         if value is not None and arguments.setdefault(key, value) != value:
-            raise InputError(f"model.{key} is {value}, and model.args.{key} is {arguments[key]}: give one of them")
+            raise InputError(f"model.{key} is {value}, and model.args.{key} is {arguments[key]}: set only one of them")
     encoder = model.encoder or arguments.get("encoder") or default_encoder(model.name)
     if encoder is not None:
         arguments["encoder"] = encoder
     spec = ModelSpec(MODELS.canonical(model.name), arguments, data.label_map, data.model_geometry(config))
     if model.weights is not None:
         start = read_spec(find_model(model.weights, prefer=".safetensors"))
-        # neither changes the weights a start is made from
+        # these two do not change which weights a model has
         ours, theirs = (
             {key: value for key, value in each.arguments.items() if key not in ("dropout", "auxiliary")}
             for each in (spec, start)
@@ -41,7 +41,7 @@ def build_spec(config: Config, data: TrainingData) -> ModelSpec:
 
 
 def load_start(config: Config, spec: ModelSpec, network: Network) -> None:
-    """Load the weights ``model.weights`` names into `network`; nothing without."""
+    """Load the weights that ``model.weights`` names into `network`; without it nothing is loaded."""
     if config.model.weights is not None:
         start = find_model(config.model.weights, prefer=".safetensors")
         counts = len(read_spec(start).label_map.classes), len(spec.label_map.classes)

@@ -1,4 +1,4 @@
-"""Fitting the meta-model of a stacked ensemble: a small network over what learners say of a pixel (Wolpert 1992)."""
+"""Fitting the meta-model of a stacked ensemble: a small network on the predictions for a pixel (Wolpert 1992)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lanecli.training.out_of_fold import OutOfFold
 
 METHODS = ("stacking", "blending")
 HIDDEN = 16
-"""Hidden values of a pixel: enough to trust one learner here and another there."""
+"""Size of the hidden layer: enough to trust one learner in some cases and another one in others."""
 PIXELS = 1 << 17
 _LARGEST_CONTEXT = 101
 _HELD_OUT = 0.2
@@ -47,24 +47,25 @@ def fit_stack(
     device: str = "auto",
     progress: Progress = lambda _done, _total: None,
 ) -> FittedEnsemble:
-    """Fit a meta-model, and write the ensemble file with the meta-model's file beside it.
+    """Fit a meta-model, and write the ensemble file, with the file of the meta-model beside it.
 
     Args:
-        models: for ``blending`` model files, run folders or shipped names, each a learner; for ``stacking`` folders of
-            ``lanecli train --folds N``, each a learner whose answer to a picture is its member's that has not seen it.
-        root: the prepared dataset; for ``stacking`` the one the folds were cut from.
+        models: the learners. For ``blending`` they are model files, run folders or names of shipped models; for
+            ``stacking`` folders of ``lanecli train --folds N``, in which the member that has not seen a picture
+            predicts it.
+        root: the prepared dataset; for ``stacking`` the one that was divided into folds.
         out: the .yaml file to write.
         method: ``"stacking"`` or ``"blending"``.
-        split: of the dataset's manifest, for ``blending``.
-        inputs: of `lanecli.inference.meta.INPUTS`.
-        context: side of the square whose mean is an input too; 1 for none.
-        hidden: values of the hidden layer.
-        seed: of the draw of pixels, of the part held out and of the first weights.
-        device: the models run on.
-        progress: told how many pictures of how many are done.
+        split: the split of the dataset to use, for ``blending``.
+        inputs: names of `lanecli.inference.meta.INPUTS`.
+        context: side in pixels of the square around a pixel whose mean is a further input; 1 for none.
+        hidden: size of the hidden layer.
+        seed: seed of the choice of pixels, of the part held out and of the initial weights.
+        device: the device of the models.
+        progress: called with the number of pictures that are done, and of all pictures.
 
     Raises:
-        InputError: models do not go together, have seen the pictures, or an option is out of range.
+        InputError: the models do not fit together or have seen the pictures, or an option is out of range.
     """
     inputs = _checked(inputs, context, hidden)
     notes: list[str] = []
@@ -110,16 +111,20 @@ def _checked(inputs: Sequence[str], context: int, hidden: int) -> tuple[str, ...
         if name not in INPUTS:
             raise InputError(f"--inputs are {', '.join(INPUTS)}; not '{name}'")
     if not set(inputs) - {"picture"}:
-        raise InputError("--inputs must have probabilities or entropy: the picture alone says nothing of the learners")
+        raise InputError(
+            "--inputs must include probabilities or entropy: the picture alone says nothing about the learners"
+        )
     if not (1 <= context <= _LARGEST_CONTEXT and context % 2):
-        raise InputError(f"--context is an odd number of pixels up to {_LARGEST_CONTEXT}, 1 for none; got {context}")
+        raise InputError(
+            f"--context must be an odd number of pixels up to {_LARGEST_CONTEXT}, or 1 for none; not {context}"
+        )
     if not 1 <= hidden <= 256:
-        raise InputError(f"--hidden is a number from 1 to 256; got {hidden}")
+        raise InputError(f"--hidden must be a number from 1 to 256, not {hidden}")
     return tuple(name for name in INPUTS if name in inputs)
 
 
 def units_of(samples: Sequence[Sample]) -> np.ndarray:
-    """(samples,) number of what must stay together: the group, or where there are fewer than three the picture."""
+    """Number the units that stay together: groups, or single pictures if there are fewer than three groups."""
     groups = [sample.group for sample in samples]
     if len(set(groups)) < 3:
         return np.arange(len(samples))
@@ -136,29 +141,31 @@ def fit_meta(
     hidden: int = HIDDEN,
     seed: int = 0,
 ) -> tuple[MetaModel, dict[str, Any]]:
-    """Fit W2 relu(W1 x + b1) + b2 by its negative log-likelihood; the same arguments give the same weights.
+    """Fit W2 relu(W1 x + b1) + b2 by its negative log-likelihood. The same arguments give the same weights.
 
-    A fifth of the units is held out, and L-BFGS (in float64, on all pixels at once) stops where these get no better.
+    A fifth of the units is held out, and L-BFGS (in float64, on all pixels at once) stops when their likelihood no
+    longer improves.
 
     Args:
-        sample: what learners say, as `lanecli.inference.meta.learner_inputs` gives it, and the truth.
-        units: (pictures,) number of the unit each picture belongs to.
+        sample: the values of `lanecli.inference.meta.learner_inputs` at pixels, and the truth.
+        units: (pictures,) the number of the unit of each picture.
         label_map: the classes.
-        inputs: what the values of `sample` are.
-        context: side of the square that they are averaged over.
-        hidden: values of the hidden layer.
-        seed: of the part held out and the first weights.
+        inputs: the names of the values of `sample`.
+        context: side in pixels of the square over which they are averaged.
+        hidden: size of the hidden layer.
+        seed: seed of the part held out and of the initial weights.
 
     Returns:
-        The meta-model; and ``nll`` on the held-out part, in nats, beside ``nll_mean`` of the learners' plain mean.
+        The meta-model; and ``nll``, its negative log-likelihood on the part held out, in nats, with ``nll_mean``, that
+        of the plain mean of the learners.
 
     Raises:
-        InputError: all pixels are of one unit.
+        InputError: all pixels belong to one unit.
     """
     own = units[sample.pictures]
     there = np.unique(own)
     if len(there) < 2:
-        raise InputError("a meta-model is fitted to two labelled pictures or more: one part tells when to stop")
+        raise InputError("a meta-model needs two labelled pictures or more: one part is held out to stop the fit")
     drawn = np.random.default_rng(seed).permutation(there)[: max(1, round(_HELD_OUT * len(there)))]
     late = np.isin(own, drawn)
     x = torch.from_numpy(np.concatenate([*sample.values, sample.shown]).T.astype(np.float64))
@@ -191,7 +198,7 @@ def fit_meta(
 
 
 def _targets(truth: np.ndarray, label_map: LabelMap) -> torch.Tensor:
-    """(n,) int64 train ids, or (n, K) float64 of yes-or-no planes."""
+    """Return (n,) int64 train ids, or (n, K) float64 of 0 and 1 with several labels per pixel."""
     if not label_map.bernoulli:
         return torch.from_numpy(truth.astype(np.int64))
     if not label_map.multilabel:
@@ -217,7 +224,7 @@ def _descend(
     label_map: LabelMap,
     seed: int,
 ) -> list[torch.Tensor]:
-    """The weights that do best on the held-out part, of all that L-BFGS comes by."""
+    """Run L-BFGS, and return those of its weights that are best on the part held out."""
     hidden, planes = sizes
     generator = torch.Generator().manual_seed(seed)
 

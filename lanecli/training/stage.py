@@ -1,4 +1,4 @@
-"""A stage of training: the data, loss, optimiser and rate that hold from one epoch to another."""
+"""A stage of training: the data, loss, optimiser and learning rate of a range of epochs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from lanecli.config import Config, LossTerm
+from lanecli.config import Config
 from lanecli.data.dataset import EvaluationSet, Source, TrainingSet
 from lanecli.data.unlabelled import is_answers
 from lanecli.errors import InputError, did_you_mean
@@ -14,6 +14,7 @@ from lanecli.labels import LabelMap
 from lanecli.losses import LOSSES, build_loss
 from lanecli.modelfile import ModelSpec, read_spec
 from lanecli.models.build import Network, network_from_file
+from lanecli.sections import LossTerm
 from lanecli.shipped import find_model
 from lanecli.training.batches import StepSampler
 from lanecli.training.boosting import error_weights
@@ -21,52 +22,54 @@ from lanecli.training.data import OWN_AVERAGE, TrainingData
 from lanecli.training.ensemble_teacher import EnsembleTeacher, is_ensemble
 from lanecli.training.optim import build_schedule
 from lanecli.training.processes import Processes
-from lanecli.training.samme import Forerunners
+from lanecli.training.samme import PreviousMembers
 from lanecli.training.spec import build_spec
 from lanecli.training.validate import score_names
 
-_APART = 1_000_003  # between the seeds of stages: each draws its own order and changes
+_SEED_STEP = 1_000_003  # between the seeds of stages, so that each has its own order and augmentation
 
 
 class Stage:
-    """What the loop needs of one stage.
+    """One stage, as the training loop needs it.
 
     Attributes:
-        config: the whole configuration as it is in this stage.
-        spec: of the model it makes; stages differ in geometry at most.
-        first_step, first_epoch, last_epoch: its place in the run, counted from 0, the last one not included.
-        steps_per_epoch: optimiser steps.
-        rate: share of the peak learning rate at a step of the stage.
+        config: the whole configuration of this stage.
+        spec: the specification of the model; stages may only differ in its geometry.
+        first_step: the first step of the stage, counted from 0 over the run.
+        first_epoch: the first epoch of the stage, counted from 0 over the run.
+        last_epoch: the epoch after the last one of the stage.
+        steps_per_epoch: number of optimiser steps per epoch.
+        rate: gives the share of the peak learning rate at a step of the stage.
     """
 
     def __init__(self, config: Config, number: int, before: Stage | None, processes: Processes) -> None:
-        """Read the datasets and lay out the steps.
+        """Read the datasets and compute the number of steps.
 
         Args:
-            config: of this stage, one of `Config.each_stage`.
-            number: its place, from 0.
-            before: the stage in front of it.
+            config: the configuration of this stage, one of `Config.each_stage`.
+            number: its number, from 0.
+            before: the previous stage.
             processes: the processes that share each step.
 
         Raises:
-            InputError: for what the configuration or the data has wrong.
+            InputError: something is wrong with the configuration or the data.
         """
         self.config, self.number, self.processes = config, number, processes
-        # stages mostly share their data: its masks, which a sampler may look through, are then read once
+        # stages that share their data read the masks, which a sampler may need, only once
         shared = before is not None and _data_keys(before.config) == _data_keys(config)
         self._data: TrainingData = before._data if before is not None and shared else TrainingData(config)
         self.spec: ModelSpec = build_spec(config, self._data)
         if before is not None and not self.spec.label_map.same_classes(before.spec.label_map):
-            raise InputError(f"stage {number + 1}: its data has other classes than stage {number}'s")
+            raise InputError(f"stage {number + 1}: its data has other classes than that of stage {number}")
         scores = score_names(self.spec.label_map)
         if config.train.best not in scores:
-            raise InputError(f"train.best={config.train.best} is no score{did_you_mean(config.train.best, scores)}")
+            raise InputError(f"train.best={config.train.best} is not a score{did_you_mean(config.train.best, scores)}")
         geometry = self._data.network_geometry(config)
         self.training = TrainingSet(
             self._data.training,
             geometry,
             config.data.augment,
-            seed=config.train.seed + _APART * number,
+            seed=config.train.seed + _SEED_STEP * number,
             samples=config.data.samples,
             weights=config.data.weights,
             unlabelled=self._data.unlabelled,
@@ -79,7 +82,8 @@ class Stage:
             raise InputError(
                 f"{len(self.training)} training samples are fewer than one step of {together}; lower train.batch"
             )
-        self.left_out: int = len(self.training) % together  # whole steps only; each epoch's order leaves out others
+        # epochs have whole steps only, and each one leaves out other pictures
+        self.left_out: int = len(self.training) % together
         self.training.samples = self.steps_per_epoch * together
         self.steps = self.steps_per_epoch * config.train.epochs
         self.rate: Callable[[int], float] = build_schedule(config.schedule, self.steps)
@@ -90,10 +94,10 @@ class Stage:
             config, stored=self._data.unlabelled is not None and self._data.unlabelled.taught
         )
         self.asks_average = self.training.asked is not None and config.teacher in (None, OWN_AVERAGE)
-        """Whether the run's own averaged weights are the teacher."""
+        """Whether the averaged weights of the run itself are the teacher."""
         if self.asks_average and config.train.ema is None:
             raise InputError(
-                "data.unlabelled is labelled by the run's own averaged weights: set train.ema (0.99, say), or name "
+                "the averaged weights of the run label data.unlabelled: set train.ema (to 0.99, for example), or name "
                 "another teacher=MODEL"
             )
         self.criterion = build_loss(
@@ -104,16 +108,16 @@ class Stage:
             background=self.spec.label_map.background,
         )
         if self.criterion.needs_teacher and self.criterion.teacher is None and not self.asks_average:
-            raise InputError("a kl loss follows a teacher: teacher=MODEL")
+            raise InputError("a kl loss needs a teacher: set teacher=MODEL")
         self.teacher: Network | None = None
         self.ensemble_teacher: EnsembleTeacher | None = None
-        self.forerunners: Forerunners | None = None
-        # what is wrong with other models is said now, not when the stage begins, hours later
-        taught_by = self.criterion.teacher
-        if taught_by is not None and is_ensemble(taught_by):
-            self.ensemble_teacher = EnsembleTeacher(taught_by, self.spec.label_map)
-            taught_by = None
-        for name in (taught_by, config.train.weigh_errors_of, *(each.model for each in config.train.boost)):
+        self.previous_members: PreviousMembers | None = None
+        # errors of other models are reported now, and not when the stage begins, hours later
+        teacher = self.criterion.teacher
+        if teacher is not None and is_ensemble(teacher):
+            self.ensemble_teacher = EnsembleTeacher(teacher, self.spec.label_map)
+            teacher = None
+        for name in (teacher, config.train.weigh_errors_of, *(each.model for each in config.train.boost)):
             if name is not None:
                 _check_classes(name, self.spec)
 
@@ -124,25 +128,25 @@ class Stage:
 
     @property
     def sources(self) -> list[Source]:
-        """All pictures it reads, for training and validation."""
+        """All sources of pictures of the stage, for training and validation."""
         unlabelled = [self._data.unlabelled] if self._data.unlabelled is not None else []
         return [*self._data.training, *self._data.validation, *unlabelled]
 
     def sampler(self, done: int) -> StepSampler:
-        """Items of this process from `done` steps of the stage to its end."""
+        """Return the sampler of this process for the rest of the stage, after `done` of its steps."""
         config = self.config.train
         batches = range(done * config.accumulate, self.steps * config.accumulate)
         return StepSampler(batches, config.batch, self.processes)
 
     def prepare(self, device: torch.device, read: Callable[[EvaluationSet], Iterator[list[torch.Tensor]]]) -> None:
-        """Load what is only needed once the stage begins: the teacher, and weights of a boosted draw."""
+        """Load what is needed when the stage begins: the teacher, the previous members, the weights of pictures."""
         self.criterion.to(device)
         if self.criterion.teacher is not None and self.ensemble_teacher is None:
             network, _ = network_from_file(find_model(self.criterion.teacher, prefer=".safetensors"))
             self.teacher = network.to(device).requires_grad_(False)
         if boost := self.config.train.boost:
             members = [(find_model(each.model, prefer=".safetensors"), each.weight) for each in boost]
-            self.forerunners = Forerunners(members, self.label_map, device)
+            self.previous_members = PreviousMembers(members, self.label_map, device)
         model = self.config.train.weigh_errors_of
         if model is not None:
             for source in self._data.training:
@@ -150,17 +154,17 @@ class Stage:
                 source.weights = error_weights(model, items, self.label_map, device, read)
 
     def release(self) -> None:
-        """Let go of what :meth:`prepare` loaded."""
-        self.teacher = self.forerunners = None
+        """Free the models that :meth:`prepare` loaded."""
+        self.teacher = self.previous_members = None
 
     @property
     def data(self) -> TrainingData:
-        """Where its pictures come from."""
+        """The sources of its pictures."""
         return self._data
 
 
 def build_stages(configs: Sequence[Config], processes: Processes) -> list[Stage]:
-    """The stages in order. Raises InputError, which names the stage where there are several."""
+    """Build the stages, in order. Raises InputError; with several stages the message names the stage."""
     stages: list[Stage] = []
     for number, config in enumerate(configs):
         try:
@@ -173,7 +177,7 @@ def build_stages(configs: Sequence[Config], processes: Processes) -> list[Stage]
 
 
 def _data_keys(config: Config) -> dict[str, object]:
-    """What decides which pictures are read and how often each is drawn."""
+    """Return the keys that determine which pictures are read and how often each one is drawn."""
     data = config.data.model_dump(exclude={"augment", "workers", "geometry"})
     return data | {
         "crop": config.data.geometry.crop,
@@ -184,15 +188,16 @@ def _data_keys(config: Config) -> dict[str, object]:
 
 
 def _with_teacher(config: Config, stored: bool) -> list[LossTerm]:
-    """The loss, in which a kl term follows the model named as teacher at the configuration's top.
+    """Return the terms of the loss, in which a kl term learns from the model that the key `teacher` names.
 
-    Stored answers are labels like others, and the run's own average need not be followed beyond those it gives.
+    There is no kl term for stored answers, which are labels like others, and for the averaged weights of the run, which
+    only give labels.
     """
     if config.teacher is None or stored:
         return config.loss
     if config.teacher == OWN_AVERAGE or is_answers(config.teacher):
         if not config.data.unlabelled:
-            raise InputError(f"teacher={config.teacher} labels pictures: name their folder, data.unlabelled=DIR")
+            raise InputError(f"teacher={config.teacher} labels pictures: name their folder with data.unlabelled=DIR")
         return config.loss
     terms = [
         term.model_copy(update={"args": {"teacher": config.teacher, **term.args}})
@@ -206,7 +211,7 @@ def _with_teacher(config: Config, stored: bool) -> list[LossTerm]:
 
 
 def _check_classes(name: str, spec: ModelSpec) -> None:
-    """Raise InputError when there is no model of this name, or it has other classes than `spec`."""
+    """Raise InputError if there is no model of this name, or it has other classes than `spec`."""
     theirs = read_spec(find_model(name, prefer=".safetensors")).label_map
     if not theirs.same_classes(spec.label_map):
-        raise InputError(f"model {name} knows {', '.join(theirs.names)}: not the classes trained here")
+        raise InputError(f"model {name} has the classes {', '.join(theirs.names)}, not those trained here")

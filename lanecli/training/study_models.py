@@ -1,4 +1,4 @@
-"""The models of a study of uncertainty: trained as the study says, with the statistics their measures need."""
+"""Training the models of a study of uncertainty, and fitting the statistics that its measures need."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def train_models(
     say: Callable[[str], None] = lambda _line: None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> Study:
-    """Train what a study names under ``train``; what is trained already is not trained again.
+    """Train the models that a study names under ``train``. Models that are trained already are not trained again.
 
     Args:
-        study: as :func:`lanecli.inference.study.read_study` gives it.
-        path: of its file, for messages.
-        watch: who is told how the run of this name goes.
+        study: the result of :func:`lanecli.inference.study.read_study`.
+        path: the file of the study, for messages.
+        watch: returns the watcher of a run, by its name.
         device: as for training.
-        say: told what is being done.
-        progress: told of a model's statistics how many pictures of how many are done.
+        say: called with a line about what is being done.
+        progress: called, while statistics are fitted, with the model and the numbers of pictures done and in all.
 
     Returns:
-        The study whose methods name the model files: of a variant NAME ``out/models/NAME/model.safetensors``, which
-        holds statistics of the features of its own training pictures where a measure needs them.
+        The study with the names of model files in its methods: ``out/models/NAME/model.safetensors`` for a variant
+        NAME. The file holds statistics of the features of its training pictures, if a measure needs them.
 
     Raises:
-        InputError: a variant cannot be trained, or learns from other than one dataset and needs statistics.
+        InputError: a variant cannot be trained, or it needs statistics and does not learn from exactly one dataset.
     """
     if study.train is None:
         return study
     sweep = sweep_of({"speeds": False, **study.train}, path, [])
     several = [name for name, variant in sweep.variants.items() if len(variant.configs) > 1]
     if several:
-        raise InputError(f"{path}: '{several[0]}': a model of a study is one training; name each seed as a variant")
+        raise InputError(f"{path}: '{several[0]}' has several seeds: make each of them a variant of its own")
     rows = run_sweep(sweep, study.out / RUNS, watch, device=device, say=say)
     for row in rows:
         if "failed" in row:
@@ -59,7 +59,7 @@ def train_models(
     for method in study.methods:
         for name in method.models if method.uncertainty in _FITTED else ():
             if name in files and "log_density" not in read_spec(files[name]).outputs:
-                say(f"{name}: statistics of its features")
+                say(f"{name}: fitting the statistics of its features")
                 _fit(sweep, name, files[name], progress)
     named = {name: str(file) for name, file in files.items()}
     methods = (replace(m, models=tuple(named.get(model, model) for model in m.models)) for m in study.methods)
@@ -70,7 +70,7 @@ def train_models(
 def _fit(sweep: Sweep, name: str, model: Path, progress: Callable[[str, int, int], None]) -> None:
     data = sweep.variants[name].configs[0].each_stage[-1].data
     if len(data.root) != 1:
-        raise InputError(f"'{name}' learns from {len(data.root)} datasets; statistics are those of one")
+        raise InputError(f"'{name}' learns from {len(data.root)} datasets; statistics need exactly one")
     fit_density(
         model, Path(data.root[0]), model, split=data.split, progress=lambda done, total: progress(name, done, total)
     )

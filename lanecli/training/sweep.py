@@ -1,4 +1,4 @@
-"""One configuration, many variants: each is trained and scored alike, and the table says how they compare."""
+"""A sweep: variants of one configuration are trained and scored in the same way, and compared in a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lanecli.training.sweep_file import Sweep
 from lanecli.training.sweep_table import summary, write_tables
 from lanecli.training.watcher import Watcher
 
-_TIMED = 2.0  # seconds of a network, trained
+_TIMED = 2.0  # seconds for which each trained network is timed
 
 
 def run_sweep(
@@ -39,60 +39,61 @@ def run_sweep(
     device: str = "auto",
     say: Callable[[str], None] = lambda _line: None,
 ) -> list[dict[str, Any]]:
-    """Train every variant to the end; finished ones are taken from disk, an interrupted one is resumed.
+    """Train every variant to the end. Results of finished variants are read from disk, an interrupted one is resumed.
 
     Args:
-        sweep: from :func:`lanecli.training.sweep_file.read_sweep`.
-        out: a variant's run is ``out/NAME``, or ``out/NAME/seed-N``; the tables there are rewritten after each.
-        watch: who is told how the run of this name goes.
+        sweep: the result of :func:`lanecli.training.sweep_file.read_sweep`.
+        out: the folder of the sweep. The run of a variant is in ``out/NAME`` or ``out/NAME/seed-N``; the tables are
+            written again after each run.
+        watch: returns the watcher of a run, by its name.
         device: as for training.
-        say: told how far the sweep is.
+        say: called with a line when a run begins.
 
     Returns:
-        A row for each variant, as :func:`lanecli.training.sweep_table.summary` makes it. Scores are those after the
-        last epoch, not the best one, so that no variant is favoured by choosing its epoch on the pictures it is scored
-        on. ``milliseconds`` are those of one picture through the network in float32 on `device`, taken once all are
-        trained and nothing else runs here; ``images_per_second`` those of the whole training. ``failed`` says why a
-        variant has no scores; but where its loss was no number, it is tried again the next time.
+        A row for each variant, from :func:`lanecli.training.sweep_table.summary`. Scores are those after the last
+        epoch, not those of the best one, so that no variant gains from a choice of epoch on the pictures that score it.
+        ``milliseconds`` is the time of one picture through the network in float32 on `device`, measured when all are
+        trained and nothing else runs here; ``images_per_second`` is that of the whole training. ``failed`` says why a
+        variant has no scores; it is tried again the next time, unless its loss was not finite.
 
     Raises:
-        InputError: a folder holds a run of another configuration, another process writes into it, or no variant can be
-            built at all, and all for the same reason.
+        InputError: a folder holds a run of another configuration, another process writes to it, or all variants fail to
+            be built for the same reason.
     """
     runs = [
         (variant.name, config, out / variant.name / (f"seed-{config.train.seed}" if len(variant.configs) > 1 else ""))
         for variant in sweep.variants.values()
         for config in variant.configs
     ]
-    found: dict[str, list[dict[str, Any]]] = {}
+    rows_by_name: dict[str, list[dict[str, Any]]] = {}
     clock = _Clock(len(runs))
     with owned(out):
         for number, (name, config, folder) in enumerate(runs, start=1):
             seed = f", seed {config.train.seed}" if folder.name != name else ""
-            say(f"{number}/{len(runs)} {name}{seed}{clock.left(number)}")
+            say(f"{number}/{len(runs)} {name}{seed}{clock.remaining(number)}")
             since = time.perf_counter()
             row = _train(name, config, folder, watch, device)
-            clock.took(time.perf_counter() - since if row.pop("trained", False) else None)
+            clock.add(time.perf_counter() - since if row.pop("trained", False) else None)
             if "failed" in row:
                 say(f"  failed: {row['failed']}")
-            found.setdefault(name, []).append(row)
-            write_tables(_rows(found), out)
-        _refuse_if_none_was_built(found)
+            rows_by_name.setdefault(name, []).append(row)
+            write_tables(_rows(rows_by_name), out)
+        _refuse_if_none_was_built(rows_by_name)
         if sweep.speeds:
-            _time_all(runs, found, device, say)
-            write_tables(_rows(found), out)
-    return _rows(found)
+            _time_all(runs, rows_by_name, device, say)
+            write_tables(_rows(rows_by_name), out)
+    return _rows(rows_by_name)
 
 
-def _rows(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    return [summary(name, rows) for name, rows in found.items()]
+def _rows(rows_by_name: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [summary(name, rows) for name, rows in rows_by_name.items()]
 
 
-def _refuse_if_none_was_built(found: dict[str, list[dict[str, Any]]]) -> None:
-    reasons = {row.get("unbuilt") for rows in found.values() for row in rows}
+def _refuse_if_none_was_built(rows_by_name: dict[str, list[dict[str, Any]]]) -> None:
+    reasons = {row.get("unbuilt") for rows in rows_by_name.values() for row in rows}
     if len(reasons) == 1 and (reason := reasons.pop()) is not None:
         raise InputError(reason)
-    for rows in found.values():
+    for rows in rows_by_name.values():
         for row in rows:
             row.pop("unbuilt", None)
 
@@ -100,7 +101,7 @@ def _refuse_if_none_was_built(found: dict[str, list[dict[str, Any]]]) -> None:
 def _train(
     name: str, config: Config, folder: Path, watch: Callable[[str, Run], Watcher], device: str
 ) -> dict[str, Any]:
-    """The row of one run, trained unless it is there."""
+    """Return the row of one run, after training it if there is none yet."""
     result, written = folder / "result.json", folder / "config.yaml"
     fresh = not written.is_file()
     try:
@@ -119,14 +120,14 @@ def _train(
             run = Run(config, folder, device=device, resume=has_state(folder / "last"))
         except LaneError as error:
             if fresh:
-                _clear(folder)  # the variant may be mended, and is then another configuration
+                _clear(folder)  # once its configuration is corrected, it is another one
             return {"variant": name, "failed": str(error)} | (
                 {"unbuilt": str(error)} if isinstance(error, InputError) else {}
             )
         started, before = time.perf_counter(), run.step
         try:
             run.train(watch(name, run))
-        except DivergedError as error:  # is a result too
+        except DivergedError as error:  # this is a result, too
             failure = {"variant": name, "failed": str(error), "final": True}
             atomic.write(result, json.dumps(failure))
             return failure
@@ -134,12 +135,12 @@ def _train(
             return {"variant": name, "failed": str(error)}
         row = _scored(name, run, time.perf_counter() - started, run.step - before)
         atomic.write(result, json.dumps(row))
-        shutil.rmtree(folder / "last", ignore_errors=True)  # gigabytes for the large ones, and nothing left to resume
+        shutil.rmtree(folder / "last", ignore_errors=True)  # gigabytes for large networks, and nothing to resume
     return {**row, "trained": True}
 
 
 def _result(path: Path) -> dict[str, Any] | None:
-    """What was found before; None for a failure that is tried again, or what cannot be read."""
+    """Read an earlier result; None for a failure that is tried again, or a file that cannot be read."""
     with contextlib.suppress(OSError, ValueError):
         row = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(row, dict) and ("lane_iou" in row or row.get("final") is True):
@@ -148,7 +149,7 @@ def _result(path: Path) -> dict[str, Any] | None:
 
 
 def _clear(folder: Path) -> None:
-    """Take away what was begun in a folder, the lock aside."""
+    """Delete what a run has written to a folder, except the lock."""
     for name in ("config.yaml", "log.jsonl"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
@@ -169,7 +170,7 @@ def _scored(name: str, run: Run, seconds: float, steps: int) -> dict[str, Any]:
         **{key: score(key) for key in ("miou", "dice", "precision", "recall")},
         **{f"iou/{label}": score(f"iou/{label}") for label in run.stages[-1].label_map.names},
         "parameters": sum(p.numel() for p in run.network.parameters()),
-        # a run that was finished when it was taken up says nothing about its speed
+        # a run that was finished before says nothing about its speed
         "images_per_second": round(pictures / seconds, 2) if steps else None,
         "seconds": round(seconds, 1) if steps else None,
     }
@@ -177,12 +178,12 @@ def _scored(name: str, run: Run, seconds: float, steps: int) -> dict[str, Any]:
 
 def _time_all(
     runs: list[tuple[str, Config, Path]],
-    found: dict[str, list[dict[str, Any]]],
+    rows_by_name: dict[str, list[dict[str, Any]]],
     device: str,
     say: Callable[[str], None],
 ) -> None:
-    """Time every network that has not been, one after the other."""
-    rows = [row for name in found for row in found[name]]
+    """Time every network that has not been timed yet, one after the other."""
+    rows = [row for name in rows_by_name for row in rows_by_name[name]]
     waiting = [
         (config, folder, row)
         for (_, config, folder), row in zip(runs, rows, strict=True)
@@ -196,7 +197,7 @@ def _time_all(
 
 
 def _milliseconds(folder: Path, config: Config, device: str) -> float:
-    """The median time of one picture through the trained network."""
+    """Return the median time of one picture through the trained network, in milliseconds."""
     place = pick_device(device)
     network, _ = network_from_file(folder / "model.safetensors")
     network = network.to(place).to(memory_format=torch.channels_last).eval()
@@ -204,7 +205,7 @@ def _milliseconds(folder: Path, config: Config, device: str) -> float:
     picture = torch.zeros((1, height, width, 3), dtype=torch.uint8, device=place)
     times: list[float] = []
     with torch.inference_mode():
-        network.logits(picture)  # the first is for warming up
+        network.logits(picture)  # warms up
         while len(times) < 5 or sum(times) < _TIMED:
             started = time.perf_counter()
             network.logits(picture)
@@ -215,19 +216,19 @@ def _milliseconds(folder: Path, config: Config, device: str) -> float:
 
 
 class _Clock:
-    """How long the rest of a sweep will take, by what its runs took so far."""
+    """Estimates how long the rest of a sweep will take, from the time of its runs so far."""
 
     def __init__(self, runs: int) -> None:
         self.runs = runs
         self.seconds: list[float] = []
 
-    def took(self, seconds: float | None) -> None:
-        """Note a run; None for one that was not trained now."""
+    def add(self, seconds: float | None) -> None:
+        """Add the seconds of a run; None for one that was not trained now."""
         if seconds is not None:
             self.seconds.append(seconds)
 
-    def left(self, number: int) -> str:
-        """In words, before run `number` (from 1) begins; nothing before one has been trained."""
+    def remaining(self, number: int) -> str:
+        """Say how much time remains before run `number` (from 1) begins; empty until a run has been trained."""
         if not self.seconds:
             return ""
         minutes = statistics.fmean(self.seconds) * (self.runs - number + 1) / 60

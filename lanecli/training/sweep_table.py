@@ -1,4 +1,4 @@
-"""What a sweep found: a row for each variant, and the same as CSV, Markdown, LaTeX and a plot."""
+"""The results of a sweep: a row for each variant, and tables in CSV, Markdown and LaTeX, and a plot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from lanecli import atomic
 
 SCORES = ("lane_iou", "miou", "dice", "precision", "recall")
-"""Scores of a run, each with a standard deviation over seeds; ``iou/CLASS`` besides."""
+"""The scores of a run that have a standard deviation over seeds; ``iou/CLASS`` has one, too."""
 COSTS = ("parameters", "milliseconds", "images_per_second", "seconds")
 _TITLES = {
     "lane_iou": "foreground IoU",
@@ -30,15 +30,15 @@ Row = Mapping[str, Any]
 
 
 def summary(name: str, runs: Sequence[Row]) -> dict[str, Any]:
-    """One row for the runs of a variant: the run's own where it is one, else means and standard deviations.
+    """Summarise the runs of a variant: a single run keeps its row; several runs give means and standard deviations.
 
     Args:
-        name: the variant's.
-        runs: one for each seed; a failed one has ``failed``.
+        name: the name of the variant.
+        runs: the rows of its runs, one for each seed; a failed run has ``failed``.
 
     Returns:
-        The row. Of several runs, ``KEY_sd`` is the sample standard deviation (n - 1) of those that did not fail, and
-        ``runs`` are they.
+        The row. For several runs, ``KEY_sd`` is the sample standard deviation (n - 1) over those that did not fail, and
+        ``runs`` lists these.
     """
     done = [run for run in runs if "failed" not in run]
     failed = [run for run in runs if "failed" in run]
@@ -56,18 +56,18 @@ def summary(name: str, runs: Sequence[Row]) -> dict[str, Any]:
 
 
 def title(rows: Sequence[Row]) -> str:
-    """A sentence that says which means are in the table."""
+    """Return the caption of the table, which explains the scores."""
     seeds = max((row.get("seeds", 1) for row in rows), default=1)
     over = f"; mean ± standard deviation (n - 1) over {seeds} seeds" if seeds > 1 else ""
     return (
-        "Validation scores after the last epoch, at the network's size. Foreground IoU: pixels summed over all "
-        "pictures, then the mean over the classes but background; mIoU has background too; Dice, precision and recall "
-        f"are means over the classes but background{over}."
+        "Validation scores after the last epoch, at the network's size. Foreground IoU: pixels are summed over all "
+        "pictures, then the mean is over the classes except background; mIoU includes background; Dice, precision and "
+        f"recall are means over the classes except background{over}."
     )
 
 
 def write_tables(rows: Sequence[Row], out: Path) -> None:
-    """Write ``table.csv``, ``table.md``, ``table.tex``, ``runs.csv`` where there are seeds, and ``table.png``."""
+    """Write ``table.csv``, ``table.md``, ``table.tex``, ``table.png``, and ``runs.csv`` if there are several seeds."""
     flat = [{key: value for key, value in row.items() if key != "runs"} for row in rows]
     atomic.write(out / "table.csv", _csv(flat))
     if any("runs" in row for row in rows):
@@ -88,7 +88,7 @@ def _csv(rows: Sequence[Row]) -> bytes:
 
 
 def table_lines(rows: Sequence[Row]) -> list[str]:
-    """The table in Markdown, best foreground IoU first."""
+    """Return the lines of the table in Markdown, with the best foreground IoU first."""
     head, body = table_cells(rows, "±")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for cells in body:
@@ -98,7 +98,7 @@ def table_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def latex_lines(rows: Sequence[Row]) -> list[str]:
-    """The table for LaTeX with the package booktabs, best foreground IoU first."""
+    """Return the lines of the table for LaTeX, with the package booktabs and the best foreground IoU first."""
     head, body = table_cells(rows, "$\\pm$")
     lines = [f"% {title(rows)}", f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "\\toprule"]
     lines += [" & ".join(map(_latex, head)) + " \\\\", "\\midrule"]
@@ -112,7 +112,7 @@ def latex_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def table_cells(rows: Sequence[Row], sign: str) -> tuple[list[str], list[list[str]]]:
-    """Titles, and a line of cells for each row; a failed one has its name and why."""
+    """Return the titles, and the cells of each row; a failed variant has two, its name and the reason."""
     classes = _classes(rows)
     known = [key for key in (*SCORES, *COSTS) if key in _TITLES and any(row.get(key) is not None for row in rows)]
     keys = [*(key for key in known if key in SCORES), *(classes if len(classes) > 1 else ()), *known[_scores(known) :]]
@@ -145,7 +145,7 @@ def _cell(row: Row, key: str, sign: str) -> str:
 
 
 def _classes(rows: Sequence[Row]) -> list[str]:
-    """Keys of the classes' IoU, background left out."""
+    """Return the keys of the IoU of each class except background."""
     keys = dict.fromkeys(key for row in rows for key in row if key.startswith("iou/") and not key.endswith(_DEVIATION))
     return [key for key in keys if key != "iou/background"]
 
@@ -160,7 +160,7 @@ def _latex(text: str) -> str:
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:
-    """Foreground IoU of each variant as a bar, with its standard deviation over seeds."""
+    """Draw the foreground IoU of each variant as a bar, with its standard deviation over seeds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

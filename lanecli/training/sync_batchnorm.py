@@ -1,7 +1,7 @@
 """Batch norm over the pictures of all processes.
 
-torch's own SyncBatchNorm computes on GPUs only; on a CPU the layers get the same statistics from here, so that a run on
-several processes can be checked against one process anywhere.
+torch's SyncBatchNorm works on GPUs only. This module gives the layers the same statistics on a CPU, so that a run with
+several processes can be compared with a single process on any machine.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from lanecli.models.norms import TolerantBatchNorm2d
 
 
 def synchronise_batchnorm(network: Network, device: torch.device) -> Network:
-    """`network` with its batch norm layers normalising over all processes while training; weights keep their names.
+    """Return `network` with batch norm layers that normalise over all processes in training. Weights keep their names.
 
-    Raises InputError for a kind of batch norm that is not known here.
+    Raises:
+        InputError: the network has a kind of batch norm that is not supported here.
     """
     if device.type == "cuda":
-        return convert_sync_batchnorm(network)  # timm's, for it keeps the activation inside timm's own layers
+        return convert_sync_batchnorm(network)  # timm's function keeps the activation inside timm's layers
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             if type(module) not in _SYNCED:
@@ -38,18 +39,18 @@ def synced_batch_norm(module: nn.modules.batchnorm._BatchNorm, features: Tensor)
 
     Args:
         module: the layer; its running statistics are updated.
-        features: (N, C, ...) float; the same shape in every process.
+        features: (N, C, ...) float, with the same shape in every process.
 
     Returns:
-        The shape and dtype of `features`; differentiable through the statistics.
+        A tensor with the shape and dtype of `features`, differentiable through the statistics.
     """
     values = features.float()
-    places = [0, *range(2, values.ndim)]
+    axes = [0, *range(2, values.ndim)]
     count = values.numel() // values.shape[1] * dist.get_world_size()
     shape = (1, -1) + (1,) * (values.ndim - 2)
-    mean = _Total.apply(values.sum(places)) / count
+    mean = _Total.apply(values.sum(axes)) / count
     centred = values - mean.view(shape)
-    variance = _Total.apply(centred.square().sum(places)) / count  # of what is centred: no cancellation
+    variance = _Total.apply(centred.square().sum(axes)) / count  # of centred values, which avoids cancellation
     if module.track_running_stats and module.running_mean is not None and module.running_var is not None:
         with torch.no_grad():
             module.num_batches_tracked.add_(1)  # type: ignore[union-attr]
@@ -63,7 +64,7 @@ def synced_batch_norm(module: nn.modules.batchnorm._BatchNorm, features: Tensor)
 
 
 class _Total(torch.autograd.Function):
-    """The sum over all processes; so is its gradient."""
+    """The sum over all processes. Its gradient is summed in the same way."""
 
     @staticmethod
     def forward(_ctx: Any, values: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ class SyncedBatchNorm1d(nn.BatchNorm1d):
     """`BatchNorm1d` over all processes."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C) or (N, C, L) to the same."""
+        """Map (N, C) or (N, C, L) to the same shape."""
         return synced_batch_norm(self, features) if self.training else super().forward(features)
 
 
@@ -95,7 +96,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
 
 
 class SyncedBatchNormAct2d(BatchNormAct2d):
-    """timm's batch norm with an activation in it, over all processes."""
+    """timm's batch norm with an activation, over all processes."""
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""

@@ -1,4 +1,4 @@
-"""Scores of a network on validation sets, at the network's size."""
+"""Scoring a network on validation sets, at the size of its input."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.losses.combined import CombinedLoss
 from lanecli.metrics.segmentation import ConfusionMatrix, LabelCounts
 from lanecli.models.build import Network
-from lanecli.training.answers import answers, label_planes
-from lanecli.training.batches import Share, targets_of
+from lanecli.training.batches import ProcessShare, targets_of
+from lanecli.training.decisions import decisions, label_planes
 from lanecli.training.processes import Processes
 
 
-class Validated(Protocol):
-    """What :func:`validate` needs of a stage; :class:`lanecli.training.stage.Stage` is one."""
+class ValidationTask(Protocol):
+    """The attributes that :func:`validate` needs; :class:`lanecli.training.stage.Stage` has them."""
 
     criterion: CombinedLoss
 
@@ -32,25 +32,25 @@ class Validated(Protocol):
 
 def validate(
     network: Network,
-    stage: Validated,
+    stage: ValidationTask,
     read: Callable[[Any], Iterator[list[torch.Tensor]]],
     autocast: torch.autocast,
     processes: Processes,
 ) -> dict[str, float | None]:
-    """Scores over all validation sets of a stage together, as they stand in the log. Call it in inference mode.
+    """Score a network on all validation sets of a stage together. Call it in inference mode.
 
     Args:
-        network: put into eval mode.
-        stage: whose sets it is scored on, with the loss it is trained by.
-        read: batches of a set.
-        autocast: to compute under.
-        processes: those that share the sets; each gets the scores of all.
+        network: a network, which is put into eval mode.
+        stage: the stage, with its validation sets and its loss.
+        read: yields the batches of a set.
+        autocast: the context to compute under.
+        processes: the processes that share the sets; each of them gets the scores of all.
 
     Returns:
-        ``val/loss``, the mean of each picture's own loss, without what is learnt from a teacher;
-        ``val/miou``, ``val/miou_foreground``, ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and
-        ``val/recall``, means over the foreground classes (a class without a ratio counts 0); ``val/iou/CLASS``.
-        Empty without sets.
+        The scores for the log: ``val/loss``, the mean of the loss of single pictures, without terms for a teacher;
+        ``val/miou``, ``val/miou_foreground`` and ``val/pixel_accuracy``; ``val/dice``, ``val/precision`` and
+        ``val/recall``, means over the foreground classes (an undefined value counts as 0); and ``val/iou/CLASS``. Empty
+        if there are no sets.
     """
     sets, label_map = stage.validation, stage.label_map
     if not sets:
@@ -58,34 +58,34 @@ def validate(
     network.eval()
     device = network.scale.device
     criterion = stage.criterion.without_teacher()
-    losses = torch.zeros(2, dtype=torch.float64)  # sum over pictures, and how many they are
+    losses = torch.zeros(2, dtype=torch.float64)  # the sum over pictures, and the number of pictures
     counts = (LabelCounts if label_map.multilabel else ConfusionMatrix)(len(label_map.classes))
     for part in sets:
-        share, place = Share(part, processes), 0
+        share, first = ProcessShare(part, processes), 0
         for pictures, masks in read(share):
-            own = [share.own(place + i) for i in range(len(masks))]
-            masks, place = masks.clone(), place + len(masks)
-            masks[~torch.tensor(own)] = IGNORE_ID  # what another process counts
+            own = [share.is_own(first + i) for i in range(len(masks))]
+            masks, first = masks.clone(), first + len(masks)
+            masks[~torch.tensor(own)] = IGNORE_ID  # another process counts these pictures
             with autocast:
                 logits = network.logits(pictures.to(device))
-            if criterion is not None:  # picture by picture: losses over regions depend on what is in a batch
+            if criterion is not None:  # picture by picture, because losses over regions depend on the whole batch
                 targets = targets_of(masks.to(device), label_map)
                 for number in (number for number, keep in enumerate(own) if keep):
                     picture = slice(number, number + 1)
                     losses += torch.tensor([float(criterion(logits[picture], targets[picture])), 1.0])
-            found = answers(logits, label_map)
+            decided = decisions(logits, label_map)
             if label_map.multilabel:
-                labels = np.stack([decision.labels for decision in found if decision.labels is not None])
+                labels = np.stack([decision.labels for decision in decided if decision.labels is not None])
                 counts.update(label_planes(labels, len(label_map.classes)), label_map.split_labels(masks.numpy()))
             else:
-                counts.update(np.stack([decision.class_map for decision in found]), masks.numpy())
+                counts.update(np.stack([decision.class_map for decision in decided]), masks.numpy())
     counts.counts = processes.total(torch.from_numpy(counts.counts)).numpy()
     total, pictures_scored = processes.total(losses).tolist()
     scores = counts.scores(label_map)
-    drawn = [name for number, name in enumerate(label_map.names) if number != label_map.background]
+    foreground_names = [name for number, name in enumerate(label_map.names) if number != label_map.background]
     pooled = {f"val/{name}": scores[name] for name in ("miou", "miou_foreground", "pixel_accuracy")}
     foreground = {
-        f"val/{key}": float(np.mean([scores[key][name] or 0.0 for name in drawn]))
+        f"val/{key}": float(np.mean([scores[key][name] or 0.0 for name in foreground_names]))
         for key in ("dice", "precision", "recall")
     }
     iou = {f"val/iou/{name}": value for name, value in scores["iou"].items()}
@@ -94,6 +94,6 @@ def validate(
 
 
 def score_names(label_map: LabelMap) -> list[str]:
-    """Validation scores that can choose the best model."""
+    """Return the names of the validation scores by which the best model can be chosen."""
     pooled = ["miou_foreground", "miou", "pixel_accuracy", "dice", "precision", "recall"]
     return pooled + [f"iou/{name}" for name in label_map.names]

@@ -1,4 +1,4 @@
-"""Who is told how training goes."""
+"""The interface through which training reports its progress."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Any, Protocol
 
 
 class Watcher(Protocol):
-    """Who is told how training goes."""
+    """Receives the progress of training."""
 
     def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """After an optimiser step; on a GPU after every tenth."""
+        """Called after an optimiser step; on a GPU after every tenth one."""
 
     def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """After each validation."""
+        """Called after each validation, with the row of the log and whether its model is the best so far."""
 
     def warn(self, line: str) -> None:
-        """Something that training goes on in spite of."""
+        """Called with a warning, after which training continues."""
 
 
 class SilentWatcher:
-    """Tells nobody: for processes beside the main one."""
+    """Ignores all reports, for processes other than the main one."""
 
     def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def warn(self, line: str) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanecli.config import AugmentConfig
 from lanecli.data.augment import (
     add_noise,
     augment,
@@ -22,6 +21,7 @@ from lanecli.data.augment import (
 )
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelClass, LabelMap
+from lanecli.sections import AugmentConfig
 
 calm = settings(deadline=None, max_examples=40)
 STILL = AugmentConfig(flip=0, scale=(1, 1), aspect=0, rotate=0, shift=0, color=0, blur=0, noise=0, cutout=0)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanecli.config import AugmentConfig
 from lanecli.data.dataset import EvaluationSet, PreparedSource, SyntheticSource, TrainingSet
 from lanecli.data.manifest import Sample
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
 from lanecli.media import write_mask, write_picture
+from lanecli.sections import AugmentConfig
 
 LANE = label_map("lane")
 GEOMETRY = Geometry((24, 16))

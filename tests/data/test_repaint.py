@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from lanecli.config import AugmentConfig
 from lanecli.data.augment import augment
 from lanecli.data.dataset import TrainingSet
 from lanecli.data.repaint import _parts, look, remove, repaint
@@ -14,6 +13,7 @@ from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
 from lanecli.labels import LabelMap
+from lanecli.sections import AugmentConfig
 
 HORIZON = (160.0, 90.0)
 SLOPES = (-1.1, 0.3, 1.3)

@@ -216,9 +216,9 @@ def test_pictures_a_member_has_seen_are_refused(cli: Cli, roads: Path, tmp_path:
         (["--method", "magic"], "--method is weights, stacking, blending"),
         (["--criterion", "luck"], "--criterion must be nll or iou"),
         (["--method", "blending", "--inputs", "smell"], "--inputs are probabilities, entropy, picture"),
-        (["--method", "blending", "--inputs", "picture"], "must have probabilities or entropy"),
-        (["--method", "blending", "--context", "4"], "--context is an odd number"),
-        (["--method", "stacking"], "for other models there is --method blending"),
+        (["--method", "blending", "--inputs", "picture"], "must include probabilities or entropy"),
+        (["--method", "blending", "--context", "4"], "--context must be an odd number"),
+        (["--method", "stacking"], "for other models use --method blending"),
     ],
 )
 def test_what_cannot_be_is_said(cli: Cli, roads: Path, tmp_path: Path, words: list[str], message: str) -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from loss_cases import NAMES, Term, make
 
-from lanecli.config import LossTerm
 from lanecli.errors import InputError
 from lanecli.losses import LOSSES, build_loss
 from lanecli.losses.combined import arguments
+from lanecli.sections import LossTerm
 
 
 def test_names_and_aliases() -> None:
@@ -74,27 +74,27 @@ REFUSED: list[tuple[list[Term], dict[str, Any], str]] = [
     ([Term("dice", 1.0, {"smoth": 1})], {}, "loss 'dice' has no argument 'smoth' (did you mean 'smooth'?)"),
     ([Term("focal_tversky", 1.0, {"btea": 1})], {}, "(did you mean 'beta'?)"),
     ([Term("dice", 1.0, {"task": 1})], {}, "loss 'dice' has no argument 'task'"),
-    ([Term("dice", -1.0)], {}, "weight is a number at least 0"),
-    ([Term("dice", float("nan"))], {}, "weight is a number at least 0"),
-    ([Term("dice", 1.0, {"smooth": -1})], {}, "loss 'dice': smooth is a number at least 0, not -1"),
-    ([Term("dice", 1.0, {"smooth": "much"})], {}, "smooth is a number"),
-    ([Term("dice", 1.0, {"per_image": "yes"})], {}, "per_image is true or false"),
+    ([Term("dice", -1.0)], {}, "weight must be a number at least 0"),
+    ([Term("dice", float("nan"))], {}, "weight must be a number at least 0"),
+    ([Term("dice", 1.0, {"smooth": -1})], {}, "loss 'dice': smooth must be a number at least 0, not -1"),
+    ([Term("dice", 1.0, {"smooth": "much"})], {}, "smooth must be a number"),
+    ([Term("dice", 1.0, {"per_image": "yes"})], {}, "per_image must be true or false"),
     ([Term("dice", 1.0, {"classes": [3]})], {}, "a list of ids 0..2"),
-    ([Term("dice", 1.0, {"classes": "forground"})], {}, "classes is 'foreground'"),
+    ([Term("dice", 1.0, {"classes": "forground"})], {}, "classes must be 'foreground'"),
     ([Term("dice", 1.0, {"absent": "skipp"})], {}, "(did you mean 'skip'?)"),
     ([Term("dice", 1.0, {"absent": "count"})], {}, "needs smooth above 0"),
     ([Term("dice", 1.0, {"class_weights": [1, 0, 0]})], {}, "0 for every class in the mean"),
     ([Term("dice", 1.0, {"class_weights": [1, 1]})], {"mode": "binary", "classes": 2}, "there is one region"),
     ([Term("tversky", 1.0, {"alpha": 2})], {}, "alpha without beta"),
     ([Term("tversky", 1.0, {"alpha": 0, "beta": 0})], {}, "both 0"),
-    ([Term("focal_tversky", 1.0, {"gamma": 0})], {}, "gamma is a number above 0"),
+    ([Term("focal_tversky", 1.0, {"gamma": 0})], {}, "gamma must be a number above 0"),
     ([Term("ce", 1.0, {"label_smoothing": 1})], {}, "label_smoothing"),
     ([Term("ce", 1.0, {"class_weights": [1, 2]})], {}, "a list of 3 numbers"),
     ([Term("ce", 1.0, {"class_weights": [1, 2, -1]})], {}, "numbers from 0"),
     ([Term("ce", 1.0, {"class_weights": "inverse"})], {}, "the data set has none"),
     ([Term("ce", 1.0, {"class_weights": "invers"})], {"pixel_counts": [1, 2, 3]}, "(did you mean 'inverse'?)"),
     ([Term("ce")], {"pixel_counts": [1, 2]}, "pixel counts of 2 classes"),
-    ([Term("focal", 1.0, {"alpha": 1.5})], {}, "alpha is a number at least 0 and at most 1"),
+    ([Term("focal", 1.0, {"alpha": 1.5})], {}, "alpha must be a number at least 0 and at most 1"),
     ([Term("focal", 1.0, {"alpha": 0.5})], {"background": None}, "no background"),
     ([Term("weighted_ce")], {"background": None}, "no background"),
     ([Term("balanced_ce")], {"background": None}, "no background"),
@@ -135,12 +135,12 @@ def test_two_teachers_are_refused() -> None:
 @pytest.mark.parametrize(
     ("mode", "logits", "target", "message"),
     [
-        ("multiclass", (1, 3, 2, 2), torch.zeros(1, 2, 2).long(), "wants logits (N, 2, H, W)"),
-        ("multiclass", (1, 2, 2, 2), torch.zeros(1, 2, 3).long(), "wants a target (1, 2, 2)"),
+        ("multiclass", (1, 3, 2, 2), torch.zeros(1, 2, 2).long(), "needs floating-point logits (N, 2, H, W)"),
+        ("multiclass", (1, 2, 2, 2), torch.zeros(1, 2, 3).long(), "needs a target (1, 2, 2)"),
         ("multiclass", (1, 2, 2, 2), torch.zeros(1, 2, 2), "integer train ids"),
-        ("multiclass", (1, 2, 1, 2), torch.tensor([[[0, 7]]]), "the target holds 7 (1 such pixels)"),
+        ("multiclass", (1, 2, 1, 2), torch.tensor([[[0, 7]]]), "the target holds 7 (1 wrong pixels in all)"),
         ("multiclass", (1, 2, 1, 2), torch.tensor([[[-1, 0]]]), "the target holds -1"),
-        ("multilabel", (1, 2, 2, 2), torch.zeros(1, 2, 2).long(), "wants a target (1, 2, 2, 2)"),
+        ("multilabel", (1, 2, 2, 2), torch.zeros(1, 2, 2).long(), "needs a target (1, 2, 2, 2)"),
         ("binary", (1, 1, 1, 2), torch.tensor([[[2, 0]]]), "the target holds 2"),
         ("binary", (1, 1, 1, 2), torch.tensor([[[0.5, 0.0]]]), "the target holds 0.5"),
     ],

@@ -19,10 +19,10 @@ from lanecli.export.whole import WholeModel
 from lanecli.geometry import Geometry
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import Network, build_network, load_weights, network_from_file
-from lanecli.models.dropout import sampling
+from lanecli.models.dropout import dropout_sampling
 from lanecli.models.idle import freeze_idle
 from lanecli.models.registry import MODELS
-from lanecli.models.spectral import folded
+from lanecli.models.spectral import without_spectral_norm
 
 NAMES = list(MODELS)
 AUXILIARY = {
@@ -107,7 +107,7 @@ def test_features_are_what_the_classifier_takes(name: str) -> None:
     network = build_small(name).eval()
     pictures = noise(2, 128, 128)  # what every one takes without padding
     with torch.inference_mode():
-        features, maps = network.architecture.describe(network._prepared(pictures))
+        features, maps = network.architecture.extract_features(network._prepared(pictures))
         logits = network.architecture.classify(features, maps, torch.Size((128, 128)))
         assert torch.equal(network(pictures, ("features",))["features"], features)
         assert torch.equal(network.logits(pictures), logits)
@@ -121,8 +121,8 @@ def test_features_are_what_the_classifier_takes(name: str) -> None:
 def test_one_pass_through_the_encoder_answers_every_name(name: str) -> None:
     network = build_small(name).eval()
     passes = []
-    inside = network.architecture.describe
-    network.architecture.describe = lambda pictures: passes.append(1) or inside(pictures)
+    inside = network.architecture.extract_features
+    network.architecture.extract_features = lambda pictures: passes.append(1) or inside(pictures)
     with torch.inference_mode():
         found = network(noise(1, 64, 64), ("logits", "features", "auxiliary"))
     assert set(found) == {"logits", "features", "auxiliary"}
@@ -157,18 +157,18 @@ def test_dropout_samples_and_changes_no_names(name: str) -> None:
     with torch.inference_mode():
         expected = plain.logits(pictures)
         assert torch.equal(network.logits(pictures), expected)
-        with sampling(network):
+        with dropout_sampling(network):
             assert not torch.equal(network.logits(pictures), network.logits(pictures))
         assert not any(module.training for module in network.modules())
         assert torch.equal(network.logits(pictures), expected)
-    with pytest.raises(InputError, match="no dropout to sample with"), sampling(plain):
+    with pytest.raises(InputError, match="no dropout to sample with"), dropout_sampling(plain):
         pass
 
 
 @every_model
 @pytest.mark.parametrize("rate", [-0.1, 1.0, "much"])
 def test_dropout_out_of_range_is_refused(name: str, rate: object) -> None:
-    with pytest.raises(InputError, match=r"model\.dropout must be a number from 0 to below 1"):
+    with pytest.raises(InputError, match=r"model\.dropout must be a number of at least 0 and below 1"):
         build_small(name, dropout=rate)
 
 
@@ -194,7 +194,7 @@ def test_spectral_norm_is_saved_copied_and_folded(name: str, tmp_path: Path) -> 
     with torch.inference_mode():
         expected = network.logits(pictures)
         assert torch.equal(copy.deepcopy(network).logits(pictures), expected)
-        plain = folded(network)
+        plain = without_spectral_norm(network)
         assert plain.state_dict().keys() == build_small(name).state_dict().keys()
         torch.testing.assert_close(plain.logits(pictures), expected)
         write_safetensors(tmp_path / "m.safetensors", network.state_dict(), spec_of(name, spectral_norm=True))

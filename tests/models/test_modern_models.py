@@ -121,7 +121,7 @@ def test_auxiliary_heads_stand_where_the_paper_has_them() -> None:
 
 def test_boosters_follow_the_semantic_branch() -> None:
     network = build_small("bisenetv2").eval()
-    _, ends = network.architecture.describe(torch.zeros(1, 3, 64, 128))
+    _, ends = network.architecture.extract_features(torch.zeros(1, 3, 64, 128))
     assert [tuple(end.shape[1:]) for end in ends] == [(4, 16, 32), (8, 8, 16), (16, 4, 8), (32, 2, 4)]
 
 

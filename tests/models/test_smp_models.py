@@ -122,7 +122,7 @@ def test_dropout_is_smps_unless_said(name: str, own: float) -> None:
 
 
 def test_one_rate_is_said_once() -> None:
-    with pytest.raises(InputError, match=r"model\.dropout and model\.args\.psp_dropout .* give one of them"):
+    with pytest.raises(InputError, match=r"model\.dropout and model\.args\.psp_dropout .* give only one"):
         build_network(spec_of("pspnet", dropout=0.1, psp_dropout=0.2))
 
 
@@ -145,7 +145,7 @@ def test_pspnets_map_is_at_an_eighth_as_in_its_paper(more: dict[str, int], strid
 
 def test_pspnets_head_stands_behind_stage_four() -> None:
     network = build_network(spec_of("pspnet")).eval()
-    maps = network.architecture.describe(torch.zeros(1, 3, 64, 64))[1]
+    maps = network.architecture.extract_features(torch.zeros(1, 3, 64, 64))[1]
     assert maps[0].shape[1:] == (256, 8, 8)  # ResNet-18's third block of layers, dilated
     assert network.architecture.auxiliary[0][0].weight.shape == (256, 256, 3, 3)
 

@@ -98,7 +98,7 @@ def test_nothing_to_find_and_nothing_found_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["train.weigh_errors_of", "teacher"])
 def test_a_model_of_other_classes_is_refused_before_anything_is_done(tmp_path: Path, key: str) -> None:
     model(tmp_path / "m.safetensors", "tusimple-binary")
-    with pytest.raises(InputError, match="knows background, lane: not the classes trained here"):
+    with pytest.raises(InputError, match="has the classes background, lane, not those trained here"):
         build_stages(load_config(None, [f"{key}={tmp_path / 'm.safetensors'}"]).each_stage, Processes())
     with pytest.raises(InputError, match="nowhere"):
         build_stages(load_config(None, [f"{key}=nowhere.safetensors"]).each_stage, Processes())
@@ -132,7 +132,7 @@ def test_a_run_draws_its_mistakes_more_often(learnt: Path) -> None:
     )  # fmt: skip
     (learnt / "run").mkdir()
     run = loop.Run(config, learnt / "run")
-    run._enter(run.stages[0])
+    run.enter(run.stages[0])
     drawn = np.bincount(run.stage.training.draws(0)[:, 1], minlength=6)
     assert drawn.sum() == 1600
     assert drawn[4] == pytest.approx(1100, abs=75)  # four deviations of a binomial

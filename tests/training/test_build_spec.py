@@ -8,12 +8,13 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 
-from lanecli.config import ModelConfig, load_config
+from lanecli.config import load_config
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.registry import MODELS
+from lanecli.sections import ModelConfig
 from lanecli.training.data import TrainingData
 from lanecli.training.spec import build_spec
 

@@ -19,8 +19,8 @@ from processes import launch, together
 from safetensors.numpy import load_file
 from samples import SMALL_RUN, Outcome
 
-from lanecli.config import LossTerm
 from lanecli.losses import build_loss
+from lanecli.sections import LossTerm
 from lanecli.training.processes import Processes
 from lanecli.training.validate import validate
 

@@ -11,8 +11,9 @@ import torch
 from samples import SMALL_RUN
 from torch import nn
 
-from lanecli.config import OptimConfig, load_config
-from lanecli.training import loop
+from lanecli.config import load_config
+from lanecli.sections import OptimConfig
+from lanecli.training import epoch_pictures, loop
 from lanecli.training.optim import _layers, build_optimiser, rate_shares
 from lanecli.training.watcher import SilentWatcher
 
@@ -112,7 +113,7 @@ def step_of(scenes: Path, folder: Path, *overrides: str) -> dict[str, torch.Tens
 
 
 def test_the_encoder_moves_by_its_share(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "draw_curves", lambda rows, path: None)
+    monkeypatch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
     whole = step_of(scenes, tmp_path / "whole", "optim.lr=1")
     slow = step_of(scenes, tmp_path / "slow", "optim.lr=1", "optim.encoder_lr=0.25")
     moved = 0

@@ -102,7 +102,7 @@ def test_out_of_memory_says_what_to_change(
     def fail(_run: loop.Run, _parts: object) -> torch.Tensor:
         raise error
 
-    monkeypatch.setattr(loop.Run, "_take_step", fail)
+    monkeypatch.setattr(loop.Run, "take_step", fail)
     line = one_line(cli("train", *SMALL_RUN, "--data", scenes, "--out", tmp_path / "run"), 1)
     assert "out of memory with 2 pictures of 64x32" in line
     assert "train.accumulate" in line
@@ -115,7 +115,7 @@ def test_another_runtime_error_is_not_called_memory(
     def fail(_run: loop.Run, _parts: object) -> torch.Tensor:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(loop.Run, "_take_step", fail)
+    monkeypatch.setattr(loop.Run, "take_step", fail)
     line = one_line(cli("train", *SMALL_RUN, "--data", scenes, "--out", tmp_path / "run"), 1)
     assert "shapes differ" in line
     assert "memory" not in line
@@ -242,7 +242,7 @@ def test_a_damaged_state_is_refused_by_name_and_stays(
     path.write_text(damage(path.read_text()))
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     line = one_line(cli("train", "--resume", run), 2)
-    assert str(run / "last") in line or f"{run} was trained by 0 processes" in line
+    assert str(run / "last") in line or f"{run} was trained with 0 processes" in line
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
@@ -266,7 +266,7 @@ def test_a_damaged_log_is_refused_by_name(
     assert (run / name).read_text() == text
     (run / "log.jsonl").write_bytes(b"\xff\xfe\n{}\n")
     shutil.copy(whole / "metrics.csv", run / "metrics.csv")
-    assert f"{run / 'log.jsonl'}: damaged (byte 0 is no UTF-8)" in one_line(cli("train", "--resume", run), 2)
+    assert f"{run / 'log.jsonl'}: damaged (byte 0 is not UTF-8)" in one_line(cli("train", "--resume", run), 2)
 
 
 @pytest.mark.parametrize("place", [".", "..", "/"])

@@ -30,11 +30,11 @@ from lanecli.labels import IGNORE_ID
 from lanecli.losses.pixels import Pixels, Task
 from lanecli.modelfile import ModelSpec, read_spec, write_safetensors
 from lanecli.models.build import Network, build_network
-from lanecli.training import ensemble_teacher, loop, members, samme
+from lanecli.training import ensemble_teacher, epoch_pictures, loop, members, samme
 from lanecli.training.ensemble_teacher import EnsembleTeacher
 from lanecli.training.folds import fold_of
 from lanecli.training.members import Request, snapshot_config
-from lanecli.training.samme import Forerunners, alpha_of, boosted_loss, weighted_error
+from lanecli.training.samme import PreviousMembers, alpha_of, boosted_loss, weighted_error
 
 Cli = Callable[..., Outcome]
 SMALL = [*SMALL_RUN, "model.encoder=tu-mobilenetv3_small_050", "train.epochs=1", "train.sample_epochs=0"]
@@ -42,7 +42,7 @@ SMALL = [*SMALL_RUN, "model.encoder=tu-mobilenetv3_small_050", "train.epochs=1",
 
 @pytest.fixture(autouse=True)
 def _no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "draw_curves", lambda rows, path: None)
+    monkeypatch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
 
 
 def sample(group: str, number: int) -> Sample:
@@ -56,7 +56,7 @@ def sample(group: str, number: int) -> Sample:
 def test_folds_share_out_whole_groups(groups: list[int], folds: int) -> None:
     samples = [sample(f"g{group}", number) for number, group in enumerate(groups)]
     if len(samples) < folds:
-        with pytest.raises(InputError, match="cannot be cut"):
+        with pytest.raises(InputError, match="cannot be divided"):
             fold_of(samples, folds)
         return
     places = fold_of(samples, folds)
@@ -173,7 +173,7 @@ def test_samme_by_hand(tmp_path: Path) -> None:
         total += weight
         missed += weight * (answers[2][place] != truth[place])
     paths = [tmp_path / f"{n}.safetensors" for n in range(3)]
-    forerunners = Forerunners(list(zip(paths, alphas, strict=False)), classes, torch.device("cpu"))
+    forerunners = PreviousMembers(list(zip(paths, alphas, strict=False)), classes, torch.device("cpu"))
     np.testing.assert_allclose(forerunners.weights(pictures, masks), wanted, rtol=1e-5)
     read = [[pictures[:2], masks[:2].to(torch.uint8)], [pictures[2:], masks[2:].to(torch.uint8)]]
     error = weighted_error(paths[2], forerunners, read, torch.device("cpu"))
@@ -207,7 +207,7 @@ def test_boosting_weighs_members_and_stops_at_guessing(
     errors = iter([0.125, 0.25, 0.5])
     seen: list[list[float]] = []
 
-    def error(_model: Path, forerunners: Forerunners, _read: Any, _device: Any) -> float:
+    def error(_model: Path, forerunners: PreviousMembers, _read: Any, _device: Any) -> float:
         seen.append([alpha for _, alpha in forerunners.members])
         return next(errors)
 
@@ -233,12 +233,12 @@ def test_a_member_learns_where_its_forerunner_was_wrong(scenes: Path, tmp_path: 
     boost = f"train.boost=[{{model: {tmp_path / 'first.safetensors'}, weight: 2}}]"
     (tmp_path / "run").mkdir()
     run = loop.Run(load_config(None, [*SMALL, f"data.root={scenes}", boost]), tmp_path / "run")
-    run._enter(run.stages[0])
+    run.enter(run.stages[0])
     pictures, masks = noise(2), torch.zeros((2, 32, 64), dtype=torch.uint8)
     logits = torch.zeros((2, 2, 32, 64), requires_grad=True)
-    run._loss([logits], pictures, masks).backward()
+    run.batch_loss.compute(run.stage, [logits], pictures, masks).backward()
     assert logits.grad is not None
-    wrong = samme.wrong(run.stage.forerunners.members[0][0].logits(pictures), masks.long(), label_map("lane"))  # type: ignore[union-attr]
+    wrong = samme.wrong(run.stage.previous_members.members[0][0].logits(pictures), masks.long(), label_map("lane"))  # type: ignore[union-attr]
     assert 0 < wrong.sum() < wrong.numel()
     pull = logits.grad[:, 0].abs()
     ce = 0.5 / wrong.numel()
@@ -309,9 +309,9 @@ def test_snapshots_are_cycles_of_one_run(cli: Cli, scenes: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--members", "1"], "--members is a number from 2"),
+        (["--members", "1"], "--members must be a number from 2"),
         (["--bagging"], "--bagging goes with --members N"),
-        (["--folds", "3", "--bagging"], "--bagging goes with --members, not with --folds"),
+        (["--folds", "3", "--bagging"], "--bagging can be used with --members, not with --folds"),
         (["--folds", "3", "--boosting", "3"], "choose one"),
         (["--snapshots", "3", "stages=[{}, {}]"], "stages=[]"),
         (["--snapshots", "9"], "fewer than 9 snapshots"),
@@ -400,5 +400,5 @@ def test_a_student_of_an_ensemble(scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "vote.yaml").write_text("members: [0.safetensors, 1.safetensors]\ncombine: vote\n")
     with pytest.raises(InputError, match="not from vote"):
         EnsembleTeacher(str(tmp_path / "vote.yaml"), label_map("lane"))
-    with pytest.raises(InputError, match="not the classes trained here"):
+    with pytest.raises(InputError, match="not those trained here"):
         EnsembleTeacher(str(tmp_path / "ens.yaml"), label_map("comma10k"))

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lanecli.config import OptimConfig, ScheduleConfig
 from lanecli.errors import InputError
+from lanecli.sections import OptimConfig, ScheduleConfig
 from lanecli.training.optim import OPTIMISERS, SCHEDULES, build_optimiser, build_schedule
 
 NAMES = st.sampled_from(sorted(SCHEDULES))
@@ -97,7 +97,7 @@ def test_a_warm_up_of_nothing_is_none() -> None:
         ("cosine", {"flor": 0.1}, r"takes no argument 'flor' \(did you mean 'floor'\?\)"),
         ("constant", {"done": 1}, "takes no argument 'done'"),
         ("cosine", {"done": 1}, "takes no argument 'done'"),
-        ("step", {"at": 0.5}, "schedule 'step' does not take schedule.args"),
+        ("step", {"at": 0.5}, "schedule 'step' does not accept schedule.args"),
         ("cosine", {"floor": "low"}, "schedule 'cosine' does not take"),
         ("cosin", {}, r"unknown schedule 'cosin' \(did you mean 'cosine'\?\)"),
     ],
@@ -161,7 +161,7 @@ def test_arguments_reach_the_optimiser() -> None:
         ("adamw", {"lr": 1}, "takes no argument 'lr' in optim.args"),
         ("sgd", {"weight_decay": 1}, "takes no argument 'weight_decay'"),
         ("sgd", {"params": []}, "takes no argument 'params'"),
-        ("adam", {"eps": -1}, "optimiser 'adam' does not take optim.args .*epsilon"),
+        ("adam", {"eps": -1}, "optimiser 'adam' does not accept optim.args .*epsilon"),
         ("adam", {"betas": 3}, "optimiser 'adam' does not take"),
         ("adan", {}, "unknown optimiser 'adan'"),
     ],

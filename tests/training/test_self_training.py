@@ -18,7 +18,7 @@ from lanecli.config import load_config
 from lanecli.errors import InputError
 from lanecli.labelmaps import label_map
 from lanecli.labels import LabelClass, LabelMap
-from lanecli.training import loop
+from lanecli.training import batch_loss, epoch_pictures, loop
 from lanecli.training.pseudo_labels import pseudo_labels
 from lanecli.training.watcher import SilentWatcher
 
@@ -40,7 +40,7 @@ def roads(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "draw_curves", lambda rows, path: None)
+    monkeypatch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
 
 
 def begin(scenes: Path, folder: Path, *overrides: str, resume: bool = False) -> loop.Run:
@@ -85,14 +85,14 @@ def test_the_students_labels_are_the_teachers_answers_to_the_calm_picture(
         scenes, tmp_path / "run", f"data.unlabelled={roads}", "data.confidence=0.5", "data.unlabelled_share=0.5"
     )
     stage, seen = run.stages[0], []
-    run._enter(stage)
-    targets_of = loop.targets_of
+    run.enter(stage)
+    targets_of = batch_loss.targets_of
 
     def spy(masks: torch.Tensor, classes: LabelMap) -> torch.Tensor:
         seen.append(masks.numpy().copy())
         return targets_of(masks, classes)
 
-    monkeypatch.setattr(loop, "targets_of", spy)
+    monkeypatch.setattr(batch_loss, "targets_of", spy)
     items = [stage.training[i] for i in range(4)]
     parts = [torch.from_numpy(np.stack(p)) for p in zip(*items, strict=True)]
     assert run.average is not None
@@ -100,7 +100,7 @@ def test_the_students_labels_are_the_teachers_answers_to_the_calm_picture(
     with torch.no_grad():
         answers = teacher.logits(parts[2]).numpy()
     run.network.train()
-    run._take_step([parts])
+    run.take_step([parts])
     asked = [bool(item[3]) for item in items]
     assert sum(asked) == 2
     for number, item in enumerate(items):

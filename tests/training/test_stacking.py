@@ -266,7 +266,7 @@ def test_answers_to_other_pictures_are_refused(cli: Cli, roads: Path, tmp_path: 
     words = ("--method", "stacking", "--out", tmp_path / "e.yaml")
     done = cli("ensemble", "fit", folder, "--data", other, *words)
     assert done.code == 2
-    assert "none of its pictures has an answer" in done.err
+    assert "none of its pictures has a prediction" in done.err
     manifest = folder / "out-of-fold" / "manifest.csv"
     rows = list(csv.reader(io.StringIO(manifest.read_text())))
     manifest.write_text(

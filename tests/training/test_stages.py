@@ -19,7 +19,7 @@ from samples import SMALL_RUN
 from lanecli.config import Config, load_config
 from lanecli.errors import InputError
 from lanecli.modelfile import read_spec
-from lanecli.training import loop
+from lanecli.training import epoch_pictures, loop
 from lanecli.training.checkpoint import load_state
 from lanecli.training.run_folder import resume_config
 from lanecli.training.watcher import SilentWatcher
@@ -81,7 +81,7 @@ def test_an_empty_stage_is_the_rest() -> None:
         ({"los": "ce"}, r"unknown key 'los' \(did you mean 'loss'\?\)"),
         ({"train": {"epochs": 0}}, r"train\.epochs: .*got 0"),
         ({"optim": None}, r"optim: .*got None"),
-        ({"stages": [{}]}, "a stage has no stages of its own"),
+        ({"stages": [{}]}, "a stage cannot have stages of its own"),
     ],
 )
 def test_what_is_wrong_with_a_stage_names_it(stage: dict[str, Any], says: str) -> None:
@@ -115,7 +115,7 @@ def test_a_file_says_which_stage_of_it_is_wrong(tmp_path: Path) -> None:
 def test_what_is_one_for_the_whole_run_cannot_differ(key: str, value: Any) -> None:
     section, _, name = key.rpartition(".")
     stage = {section: {name: value}} if section else {key: value}
-    with pytest.raises(InputError, match=f"^stage 2: {key} is one for the whole run"):
+    with pytest.raises(InputError, match=f"^stage 2: {key} must be the same for the whole run"):
         configs({}, stage)
     base = Config.model_validate(stage).model_dump(mode="json", include={section or key})
     assert len(configs({}, stage, **base)) == 2, "saying the same again is no difference"
@@ -138,7 +138,7 @@ TWO_STAGES = [
 def _quick() -> Iterator[None]:
     """Leave out what takes longer than the steps: drawing curves, and waiting for the disk."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "draw_curves", lambda rows, path: None)
+        patch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
         patch.setattr(os, "fsync", lambda file: None)
         yield
 
@@ -264,16 +264,16 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("place", ["_train_stage", "_enter"])
+@pytest.mark.parametrize("place", ["_train_stage", "enter"])
 def test_a_run_killed_at_the_boundary_ends_bit_identical(scenes: Path, run: Path, tmp_path: Path, place: str) -> None:
     original = getattr(loop.Run, place)
 
     def entered(self: loop.Run, stage: Any, *rest: Any) -> None:
-        if place == "_enter":
+        if place == "enter":
             original(self, stage, *rest)
         if stage.number == 1:
             raise Killed
-        if place != "_enter":
+        if place != "enter":
             original(self, stage, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -319,7 +319,7 @@ def test_a_stages_fault_is_found_before_the_first_begins(scenes: Path, tmp_path:
         ("{loss: dise}", "stage 2: .*unknown loss 'dise'"),
         ("{schedule: {name: cosin}}", "stage 2: .*unknown schedule 'cosin'"),
         ("{optim: {name: adamm}}", "unknown optimiser 'adamm'"),
-        ("{train: {best: iou/sky}}", "stage 2: train.best=iou/sky is no score"),
+        ("{train: {best: iou/sky}}", "stage 2: train.best=iou/sky is not a score"),
     ):
         with pytest.raises(InputError, match=says):
             begin(tmp_path / stage[:9], *SMALL, f"data.root={scenes}", "stages=[{}, " + stage + "]")

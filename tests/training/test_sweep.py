@@ -194,7 +194,7 @@ def test_a_grid_with_seeds(cli: Cli, dataset: Path, tmp_path: Path) -> None:
     assert "1/4 ce, lr=0.01, seed 0" in done.err
     assert "4/4 ce+dice, lr=0.01, seed 1, less than a minute left" in done.err
     page = (tmp_path / "o" / "table.md").read_text()
-    assert "Foreground IoU: pixels summed over all pictures" in page
+    assert "Foreground IoU: pixels are summed over all pictures" in page
     assert "± standard deviation (n - 1) over 2 seeds" in page
     first = next(line for line in page.splitlines() if line.startswith("| ce, "))
     assert f"{rows[0]['lane_iou']:.3f} ± {rows[0]['lane_iou_sd']:.3f}" in first
@@ -205,7 +205,7 @@ def test_a_grid_with_seeds(cli: Cli, dataset: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["..", ".", "", "../up", "a/b", "/abs", "C:x", "-x", "x" * 300, "a\\..\\b"])
 def test_a_variant_is_a_folder_below_out(tmp_path: Path, name: str) -> None:
     (tmp_path / "s.yaml").write_text(yaml.safe_dump({"variants": {name: []}}))
-    with pytest.raises(InputError, match="cannot be the name of a variant's folder"):
+    with pytest.raises(InputError, match="cannot be the name of the folder of a variant"):
         read_sweep(tmp_path / "s.yaml", [])
 
 
@@ -233,8 +233,8 @@ def test_a_grid_names_its_variants_and_keeps_lists_elsewhere(tmp_path: Path) -> 
         ("base: {}", "neither 'variants' nor 'grid'"),
         ("grid: {loss: []}", "grid.loss has no value"),
         ("grid: {loss: ce}", "grid.loss"),
-        ("variants: {a: []}\nseeds: 0", "seeds is a number from 1"),
-        ("variants: {a: [], A: []}", "two variants are called 'A'"),
+        ("variants: {a: []}\nseeds: 0", "seeds must be a number from 1"),
+        ("variants: {a: [], A: []}", "two variants have the name 'A'"),
         ("variant: {a: []}", "did you mean 'variants'"),
         ("grid: {optim.lr: [[1, 2]]}", "variant 'lr=_1_2'"),
         ("variants: [", "not readable as YAML"),

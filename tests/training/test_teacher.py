@@ -17,7 +17,9 @@ from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import build_network, network_from_file
-from lanecli.training import loop
+from lanecli.training import epoch_pictures, loop
+from lanecli.training.batch_loss import BatchLoss
+from lanecli.training.stage import Stage
 from lanecli.training.watcher import SilentWatcher
 
 SMALL = [*SMALL_RUN, "model.encoder=tu-mobilenetv3_small_050", "data.samples=2", "train.epochs=1"]
@@ -41,7 +43,7 @@ def begin(scenes: Path, folder: Path, *overrides: str) -> loop.Run:
 
 @pytest.fixture(autouse=True)
 def _no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "draw_curves", lambda rows, path: None)
+    monkeypatch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
 
 
 def divergence(teacher: np.ndarray, student: np.ndarray, counted: np.ndarray, temperature: float) -> float:
@@ -66,15 +68,20 @@ def test_the_loss_follows_the_teachers_answers_to_the_same_pictures(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str, weight: float, temperature: float
 ) -> None:
     seen: dict[str, Any] = {}
-    original = loop.Run._loss
+    original = BatchLoss.compute
 
     def record(
-        self: loop.Run, outputs: list[torch.Tensor], pictures: torch.Tensor, masks: torch.Tensor, **taught: Any
+        self: BatchLoss,
+        stage: Stage,
+        outputs: list[torch.Tensor],
+        pictures: torch.Tensor,
+        masks: torch.Tensor,
+        **teacher: Any,
     ) -> Any:
         seen.update(student=outputs[0].detach().numpy(), pictures=pictures, masks=masks.numpy())
-        return original(self, outputs, pictures, masks, **taught)
+        return original(self, stage, outputs, pictures, masks, **teacher)
 
-    monkeypatch.setattr(loop.Run, "_loss", record)
+    monkeypatch.setattr(BatchLoss, "compute", record)
     model = fresh_model(tmp_path / "teacher.safetensors")
     run = begin(scenes, tmp_path / "run", f"teacher={model}", f"loss={loss}")
     assert [term.name for term in run.stage.loss_terms] == ["ce", "dice", "kl"]
@@ -110,7 +117,7 @@ def test_the_teacher_learns_nothing(scenes: Path, tmp_path: Path) -> None:
 
 def test_a_teacher_of_other_classes_is_refused(scenes: Path, tmp_path: Path) -> None:
     model = fresh_model(tmp_path / "teacher.safetensors", "tusimple-binary")
-    with pytest.raises(InputError, match="knows background, lane: not the classes trained here"):
+    with pytest.raises(InputError, match="has the classes background, lane, not those trained here"):
         begin(scenes, tmp_path / "run", f"teacher={model}").train(SilentWatcher())
 
 

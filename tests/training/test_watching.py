@@ -21,7 +21,7 @@ from lanecli.labelmaps import label_map
 from lanecli.labels import LabelClass, LabelMap
 from lanecli.media.pictures import write_mask, write_picture
 from lanecli.modelfile import read_spec
-from lanecli.training import loop
+from lanecli.training import epoch_pictures, loop
 from lanecli.training.choice import choose
 from lanecli.training.outline import outline
 from lanecli.training.unlearnt import advice, all_at_zero, unlearnt_classes
@@ -33,7 +33,7 @@ SMALL = [*SMALL_RUN, "model.encoder=tu-mobilenetv3_small_050", "data.samples=4"]
 
 @pytest.fixture(autouse=True)
 def _no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "draw_curves", lambda rows, path: None)
+    monkeypatch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
 
 
 def begin(folder: Path, *overrides: str) -> loop.Run:
@@ -92,7 +92,7 @@ def test_a_run_says_what_it_will_do(cli: Cli, scenes: Path, tmp_path: Path) -> N
     assert "12 pictures of 'train' to train on, 2 pictures of 'val' for validation" in before
     assert "stage 1: 1 epochs of 6 steps of 2 pictures at 64x32, loss ce+dice, sgd at 0.002, cosine" in before
     assert (
-        "stage 2: 1 epochs of 2 steps of 5 pictures (2 pictures do not fill a batch: other ones each epoch)" in before
+        "stage 2: 1 epochs of 2 steps of 5 pictures (2 pictures do not fill a batch; they change each epoch)" in before
     )
     assert "in all:  2 epochs, 8 steps" in before
     assert "foreground IoU" in after
@@ -128,7 +128,7 @@ def test_a_set_without_any_foreground_is_refused(cli: Cli, tmp_path: Path) -> No
     for more in (["--dry-run"], []):
         done = cli("train", *SMALL, "--data", root, "--out", tmp_path / "run", *more)
         assert done.code == 2
-        assert "no training picture holds a pixel of c1" in done.err
+        assert "no training picture has a pixel of c1" in done.err
     assert not (tmp_path / "run").exists()
 
 
@@ -205,7 +205,7 @@ def test_nothing_found_at_all() -> None:
 
 def test_advice_names_what_has_not_been_tried() -> None:
     line = advice(["pole", "fence"], load_config(None, ["loss=ce", "data.geometry.size=64x32"]))
-    assert "IoU has been 0 for 3 validations: pole, fence" in line
+    assert "the IoU has been 0 in 3 validations: pole, fence" in line
     for word in ("class_weights", "data.sampler=rare", "data.geometry.size"):
         assert word in line
     weighed = "loss=[{name: ce, args: {class_weights: inverse}}]"

@@ -311,7 +311,7 @@ def test_a_study_trains_its_models_once_and_fits_what_they_need(folder, cli, tmp
     config.write_text(json.dumps(plan), encoding="utf-8")
     refused = cli("uncertainty", "study", config)
     assert refused.code == 2
-    assert "name each seed as a variant" in refused.err
+    assert "make each of them a variant of its own" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from lanecli.hardware import cpu_has_bf16
 from lanecli.inference.backends.base import FALLBACK_SIZE, Answer, Backend, Load, Ready
 from lanecli.labels import LabelMap
 from lanecli.models.build import network_from_file
-from lanecli.models.dropout import sampling
+from lanecli.models.dropout import dropout_sampling
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -61,14 +61,14 @@ class TorchBackend(Backend):
         """Raise InputError if the network has no dropout, or comes from a graph that was exported without it."""
         if self.load.path.suffix == ".onnx":
             super().check_sampling()
-        with sampling(self._network):
+        with dropout_sampling(self._network):
             pass
 
     @contextmanager
     def _sampled(self, seed: int) -> Iterator[None]:
         """Turn dropout on, drawn from `seed`, and leave the process's own random state unchanged."""
         devices = [self.device] if self.device != "cpu" else []
-        with torch.random.fork_rng(devices), sampling(self._network):
+        with torch.random.fork_rng(devices), dropout_sampling(self._network):
             torch.manual_seed(seed)
             yield
 
