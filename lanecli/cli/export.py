@@ -11,6 +11,7 @@ from lanecli.cli.complete import listed, models
 from lanecli.cli.help import MODEL, OUTPUT, Command
 from lanecli.cli.options import choice
 from lanecli.cli.output import JsonOption, emit
+from lanecli.inference.measures import graph_maps
 from lanecli.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def onnx(
         str | None,
         typer.Option(
             metavar="NAME,…",
-            help="Maps the file gives too, of density, entropy, energy, neco; default: the fitted.",
+            help=f"Maps the file gives too, of {', '.join(graph_maps())}; default: the fitted.",
             rich_help_panel=MODEL,
-            autocompletion=listed(("density", "entropy", "energy", "neco", "none")),
+            autocompletion=listed((*graph_maps(), "none")),
         ),
     ] = None,
     out: Annotated[

@@ -13,7 +13,7 @@ import torch
 from lanecli.data.manifest import DatasetInfo, Sample, read_dataset
 from lanecli.errors import InputError
 from lanecli.inference.evaluate import geometry_on
-from lanecli.inference.measures import MEASURES
+from lanecli.inference.measures import MEASURES, graph_maps
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media import read_mask, read_picture
 from lanecli.metrics.calibration import Calibration
@@ -31,8 +31,6 @@ from lanecli.uncertainty.temperature import LogitSample
 MACS = 2 * 256 * 256
 """Most multiplications that whitening may take per 4-pixel cell: two classes of 256 channels; more are reduced."""
 _RANGE_PICTURES = 64
-GRAPH_MAPS = {"density": "log_density", "entropy": "entropy", "energy": "energy", "neco": "neco"}
-"""Name of each measure's map in an exported graph."""
 Progress = Callable[[int, int], None]
 
 
@@ -204,15 +202,15 @@ def with_maps(network: Network, spec: ModelSpec, names: str) -> tuple[Network, M
     Raises:
         InputError: a measure is unknown, has no map in a graph, or was not fitted.
     """
-    maps: list[str] = []
+    known, maps = graph_maps(), list[str]()
     for word in dict.fromkeys(part.strip() for part in names.split(",") if part.strip() not in ("", "none")):
         measure = MEASURES.canonical(word)
-        if measure not in GRAPH_MAPS:
+        if measure not in known:
             raise InputError(
                 f"'{measure}' needs several passes and has no map in a graph: it needs torch or several "
-                f"models; export takes {', '.join(GRAPH_MAPS)}"
+                f"models; export takes {', '.join(known)}"
             )
-        name = GRAPH_MAPS[measure]
+        name = known[measure]
         if name not in spec.outputs and measure in ("density", "neco"):
             raise InputError(
                 f"the model has no feature statistics for '{measure}': add them with 'lanecli uncertainty fit'"

@@ -26,7 +26,7 @@ def test_picture_mask_is_the_stripe(cli: Cli, bright: Path, stripe_picture: Path
     )
     assert done.code == 0, done.err
     document = done.json()
-    assert set(document) == {"sources", "model", "backend", "precision", "device"}
+    assert set(document) == {"sources", "left_out", "model", "backend", "precision", "device"}
     [report] = document["sources"]
     assert report["frames"] == 1
     mask = read_mask(tmp_path / "o" / "stripe.mask.png")

@@ -26,8 +26,9 @@ from lanecli.training.validate import validate
 
 Cli = Callable[..., Outcome]
 
-# Adam divides by the gradient's size at first: where that is rounding, so would the whole difference be
-SMALL = [*SMALL_RUN, "optim.name=sgd", "optim.lr=0.05"]
+# Adam divides by the gradient's size at first: where that is rounding, so would the whole difference be; and the larger
+# the steps, the more of what rounding began they add
+SMALL = [*SMALL_RUN, "optim.name=sgd", "optim.lr=0.02"]
 
 WITHIN = "{scale: [1.0, 1.5], rotate: 0, shift: 0, aspect: 0}"
 

@@ -54,6 +54,7 @@ MEASURES.add(
     "lanecli.inference.measures.entropy:Entropy",
     summary="entropy of the combined probabilities, in nats: how undecided the answer is",
     default=True,
+    graph="entropy",
 )
 MEASURES.add(
     "mc-dropout",
@@ -69,14 +70,28 @@ MEASURES.add(
     "density",
     "lanecli.inference.measures.outputs:Density",
     summary="log density of features under one Gaussian per class (DDU), and entropy, in one pass",
+    graph="log_density",
 )
 MEASURES.add(
-    "energy", "lanecli.inference.measures.outputs:Energy", summary="energy of the logits: -log-sum-exp over classes"
+    "energy",
+    "lanecli.inference.measures.outputs:Energy",
+    summary="energy of the logits: -log-sum-exp over classes",
+    graph="energy",
 )
 MEASURES.add(
-    "neco", "lanecli.inference.measures.outputs:Neco", summary="share of a feature in the training's principal space"
+    "neco",
+    "lanecli.inference.measures.outputs:Neco",
+    summary="share of a feature in the training's principal space",
+    graph="neco",
 )
-"""Facts: ``default``, true for the measure used if any measure will do."""
+"""Facts: ``default``, true for the measure used if any measure will do; ``graph``, the name of its map in an exported
+graph, for measures that need one pass of one model."""
+
+
+def graph_maps() -> dict[str, str]:
+    """Return the measures that an exported graph can hold, each with the name of its map there."""
+    facts = {name: MEASURES.entry(name).facts for name in MEASURES}
+    return {name: str(own["graph"]) for name, own in facts.items() if "graph" in own}
 
 
 def default_measure() -> str:
