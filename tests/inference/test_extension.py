@@ -213,8 +213,8 @@ def test_toys_of_every_kind_run_through_predict_and_evaluate(cli: Cli, model: Pa
 def test_a_toy_output_comes_from_the_same_pass_and_lies_over_the_picture(model: Path) -> None:
     network = build_network(read_spec(model)).eval()
     passes = []
-    inside = network.architecture.describe
-    network.architecture.describe = lambda pictures: passes.append(1) or inside(pictures)
+    inside = network.architecture.extract_features
+    network.architecture.extract_features = lambda pictures: passes.append(1) or inside(pictures)
     with torch.inference_mode():
         found = network(torch.zeros(2, 30, 50, 3, dtype=torch.uint8), ("logits", "toy_output"))
     assert len(passes) == 1
