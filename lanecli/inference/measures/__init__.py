@@ -54,7 +54,7 @@ MEASURES.add(
     "lanecli.inference.measures.entropy:Entropy",
     summary="entropy of the combined probabilities, in nats: how undecided the answer is",
     default=True,
-    graph="entropy",
+    graph=True,
 )
 MEASURES.add(
     "mc-dropout",
@@ -76,22 +76,22 @@ MEASURES.add(
     "energy",
     "lanecli.inference.measures.outputs:Energy",
     summary="energy of the logits: -log-sum-exp over classes",
-    graph="energy",
+    graph=True,
 )
 MEASURES.add(
     "neco",
     "lanecli.inference.measures.outputs:Neco",
     summary="share of a feature in the training's principal space",
-    graph="neco",
+    graph=True,
 )
-"""Facts: ``default``, true for the measure used if any measure will do; ``graph``, the name of its map in an exported
-graph, for measures that need one pass of one model."""
+"""Facts: ``default``, true for the measure used if any measure will do; ``graph``, for measures that need one
+pass of one model, the name of its map in an exported graph, or true where that is the measure's own."""
 
 
 def graph_maps() -> dict[str, str]:
     """Return the measures that an exported graph can hold, each with the name of its map there."""
     facts = {name: MEASURES.entry(name).facts for name in MEASURES}
-    return {name: str(own["graph"]) for name, own in facts.items() if "graph" in own}
+    return {name: name if own["graph"] is True else str(own["graph"]) for name, own in facts.items() if "graph" in own}
 
 
 def default_measure() -> str:
