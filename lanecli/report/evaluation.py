@@ -1,4 +1,4 @@
-"""What an evaluation leaves beside its scores: those of each picture, some to look at, the confusion matrix."""
+"""The files of an evaluation: the scores of each picture, a sheet of pictures, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from lanecli.metrics.segmentation import PixelScores
 
 PICTURES, SHEET, CONFUSION, CONFUSION_PLOT = "pictures.csv", "pictures.jpg", "confusion.csv", "confusion.png"
 SCORES = "evaluation.json"
-"""What the command itself writes."""
+"""The file with all scores, which the command itself writes."""
 FILES = (PICTURES, SHEET, CONFUSION, CONFUSION_PLOT)
-_WIDTH = 420  # pixels of a picture on the sheet
+_WIDTH = 420  # width of a picture on the sheet, in pixels
 _EACH = 3  # pictures of each kind
-_MOST_CLASSES = 127  # that can be drawn
-_MOST_NUMBERS = 16  # classes whose shares are still readable in the plot's cells
+_MOST_CLASSES = 127  # the largest number of classes that can be drawn
+_MOST_NUMBERS = 16  # the largest number of classes whose shares are readable in the cells of the plot
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A picture's own scores, and what was answered for it, small and packed."""
+    """The scores of a picture, and its prediction, reduced and compressed."""
 
     image: Path
     mask: Path
@@ -44,27 +44,27 @@ class _Row:
 
     @property
     def rank(self) -> float | None:
-        """Foreground mIoU of this picture alone."""
+        """The foreground mIoU of this picture alone."""
         value: float | None = self.scores["miou_foreground"]
         return value
 
 
 class EvaluationReport:
-    """Gathers pictures while they are scored; hand :meth:`add` to `evaluate` as ``each``, then :meth:`write`."""
+    """Collects pictures while they are scored: pass :meth:`add` to `evaluate` as ``each``, then call :meth:`write`."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without pictures."""
         self._rows: list[_Row] = []
         self._counts: np.ndarray | None = None
         self._label_map: LabelMap | None = None
 
     def add(self, prediction: Prediction, truth: Truth, mask: Path) -> None:
-        """Take one picture in.
+        """Add one picture.
 
         Args:
-            prediction: what was answered.
-            truth: what is true.
-            mask: the file of the true mask, read again for the sheet.
+            prediction: the prediction for the picture.
+            truth: the true classes.
+            mask: the file of the true mask, which is read again for the sheet.
         """
         own = PixelScores(prediction.label_map)
         own.update(prediction, truth)
@@ -76,10 +76,10 @@ class EvaluationReport:
         self._rows.append(_Row(Path(truth.image), mask, truth.group, own.scores(), size, small))
 
     def write(self, out: Path) -> list[Path]:
-        """Write :data:`FILES` into a folder, as far as there is something to write.
+        """Write :data:`FILES` to a folder, if there is something to write.
 
-        The sheet has the pictures with the highest, the middle and the lowest foreground mIoU of their own, each with
-        the true mask and the answer. Of several labels at once there is no confusion matrix.
+        The sheet has the pictures with the highest, the median and the lowest foreground mIoU, each with the true mask
+        and the prediction. With several labels per pixel there is no confusion matrix.
 
         Returns:
             The files written.
@@ -103,7 +103,7 @@ class EvaluationReport:
         return written
 
     def _table(self, label_map: LabelMap) -> bytes:
-        """A row for each picture, in the order they were scored."""
+        """Return a row for each picture, in the order in which they were scored."""
         pooled = ("miou_foreground", "miou", "pixel_accuracy")
         rows = [["image", "group", *pooled, *(f"iou/{name}" for name in label_map.names)]]
         for row in self._rows:
@@ -112,20 +112,24 @@ class EvaluationReport:
         return _csv(rows)
 
     def _chosen(self) -> list[tuple[str, _Row]]:
-        """Best, typical and worst pictures, none of them twice; those without any foreground have no place."""
+        """Choose the best, typical and worst pictures, each only once; pictures without foreground are left out."""
         ranked = sorted((row for row in self._rows if row.rank is not None), key=lambda row: -float(row.rank or 0))
         each = min(_EACH, -(-len(ranked) // 3))
         middle = (len(ranked) - each) // 2
-        places = dict.fromkeys(range(each), "best")
-        for place in range(len(ranked) - each, len(ranked)):
-            places.setdefault(place, "worst")
-        for place in range(middle, middle + each):
-            places.setdefault(place, "typical")
-        return [(places[place], ranked[place]) for place in sorted(places) if 0 <= place < len(ranked)]
+        kinds = dict.fromkeys(range(each), "best")
+        for rank in range(len(ranked) - each, len(ranked)):
+            kinds.setdefault(rank, "worst")
+        for rank in range(middle, middle + each):
+            kinds.setdefault(rank, "typical")
+        return [(kinds[rank], ranked[rank]) for rank in sorted(kinds) if 0 <= rank < len(ranked)]
 
 
 def _tile(title: str, row: _Row, label_map: LabelMap) -> np.ndarray:
-    """A line of text above the picture, the true mask on it, and the answer on it: (h, 3 `_WIDTH`, 3) uint8 RGB."""
+    """Draw a line of text above the picture, the true mask and the prediction, side by side.
+
+    Returns:
+        (h, 3 `_WIDTH`, 3) uint8 RGB.
+    """
     picture = resize(read_picture(row.image, at_least=(_WIDTH, 1)), row.size)
     mask = resize(read_mask(row.mask), row.size, nearest=True)
     answer = np.frombuffer(zlib.decompress(row.answer), np.uint8).reshape(row.size[1], row.size[0])
@@ -141,14 +145,14 @@ def _csv(rows: Sequence[Sequence[object]]) -> bytes:
 
 
 def _confusion_table(counts: np.ndarray, names: Sequence[str]) -> bytes:
-    """Pixels, a row for each true class, a column for each answered one."""
+    """Return numbers of pixels as CSV, with a row for each true class and a column for each predicted class."""
     return _csv(
         [["true \\ answered", *names], *([name, *row] for name, row in zip(names, counts.tolist(), strict=True))]
     )
 
 
 def _confusion_plot(counts: np.ndarray, names: Sequence[str]) -> bytes:
-    """Shares of each true class's pixels, as a PNG."""
+    """Plot the shares of the pixels of each true class, as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -161,7 +165,7 @@ def _confusion_plot(counts: np.ndarray, names: Sequence[str]) -> bytes:
     shown = [name.replace("$", "\\$") for name in names]
     axis.set_xticks(range(len(names)), shown, rotation=90)
     axis.set_yticks(range(len(names)), shown)
-    axis.set(xlabel="answered", ylabel="true", title="share of each true class's pixels")
+    axis.set(xlabel="answered", ylabel="true", title="share of the pixels of each true class")
     if len(names) <= _MOST_NUMBERS:
         for row, column in np.ndindex(shares.shape):
             color = "white" if shares[row, column] > 0.5 else "black"

@@ -71,7 +71,7 @@ def test_what_was_typed_is_understood(
     [
         (["lr=0.001"], "unknown key 'lr' (did you mean 'optim.lr'?)"),
         (["batch_size=4"], "unknown key 'batch_size' (did you mean 'train.batch'?)"),
-        (["--epochs", "3"], "no such option: --epochs; settings are KEY=VALUE: type train.epochs=3"),
+        (["--epochs", "3"], "no such option: --epochs; settings have the form KEY=VALUE: type train.epochs=3"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
