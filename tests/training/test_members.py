@@ -371,7 +371,7 @@ def test_an_ensemble_teaches_one_member_at_a_time(
     teacher = EnsembleTeacher(str(tmp_path / "ens.yaml"), label_map("comma10k"))
     pictures = noise(5)
     read = iter([[pictures[i : i + 1], torch.zeros(1)] for i in range(5)])
-    found = torch.cat([logits for _, _, logits in teacher.answering(read, torch.device("cpu"))]).double()
+    found = torch.cat([logits for _, _, logits in teacher.with_logits(read, torch.device("cpu"))]).double()
     shares = np.array(weights) / sum(weights)
     with torch.no_grad():
         said = [network.logits(pictures).double() for network in networks]

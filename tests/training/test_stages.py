@@ -349,7 +349,7 @@ def test_a_frozen_encoder_stays_bit_equal_and_learns_in_the_next_stage(scenes: P
 
 def test_a_frozen_encoder_is_left_out_of_the_optimiser(scenes: Path, tmp_path: Path) -> None:
     one = begin(tmp_path / "run", *SMALL, f"data.root={scenes}", "optim.freeze_encoder=true")
-    one._enter(one.stages[0])
+    one.enter(one.stages[0])
     learning = {id(p) for group in one.optimiser.param_groups for p in group["params"]}
     names = {name for name, p in one.network.named_parameters() if id(p) in learning}
     assert names
