@@ -19,7 +19,7 @@ from walks import blocks, commands, walk
 
 from lanecli.labelmaps import label_map
 from lanecli.shipped import find_model
-from lanecli.training import loop, sweep, sweep_table
+from lanecli.training import epoch_pictures, sweep, sweep_table
 
 Cli = Callable[..., Outcome]
 FRAME = (3384, 1710)
@@ -131,7 +131,7 @@ def rows_of(path: str) -> list[dict[str, str]]:
 
 def test_a_comparison_ends_in_the_table(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """With twelve runs of one step each; curves and bars are not drawn after each of them."""
-    monkeypatch.setattr(loop, "draw_curves", lambda rows, path: None)
+    monkeypatch.setattr(epoch_pictures, "draw_curves", lambda rows, path: None)
     monkeypatch.setattr(sweep_table, "_plot", lambda rows, path: None)
     monkeypatch.setattr(sweep, "_TIMED", 0.0)
     camvid_tree(tmp_path / "CamVid", (96, 72))
