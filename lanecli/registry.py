@@ -1,10 +1,10 @@
 """The Registry class, of which models, losses, optimisers, schedules, formats, backends and label maps have instances.
 
 Example:
-    >>> shapes: Registry[str] = Registry("shape")
-    >>> shapes.add("square", "four equal sides", aliases=("quad",), summary="as high as wide")
-    >>> shapes.canonical("QUAD"), shapes.get("square")
-    ('square', 'four equal sides')
+    >>> corners: Registry[int] = Registry("shape")
+    >>> corners.add("square", 4, aliases=("quad",), summary="four equal sides")
+    >>> corners.canonical("QUAD"), corners.get("square")
+    ('square', 4)
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def test_a_warm_up_of_nothing_is_none() -> None:
         ("constant", {"done": 1}, "takes no argument 'done'"),
         ("cosine", {"done": 1}, "takes no argument 'done'"),
         ("step", {"at": 0.5}, "schedule 'step' does not accept schedule.args"),
-        ("cosine", {"floor": "low"}, "schedule 'cosine' does not take"),
+        ("cosine", {"floor": "low"}, "schedule 'cosine' does not accept"),
         ("cosin", {}, r"unknown schedule 'cosin' \(did you mean 'cosine'\?\)"),
     ],
 )
@@ -162,7 +162,7 @@ def test_arguments_reach_the_optimiser() -> None:
         ("sgd", {"weight_decay": 1}, "takes no argument 'weight_decay'"),
         ("sgd", {"params": []}, "takes no argument 'params'"),
         ("adam", {"eps": -1}, "optimiser 'adam' does not accept optim.args .*epsilon"),
-        ("adam", {"betas": 3}, "optimiser 'adam' does not take"),
+        ("adam", {"betas": 3}, "optimiser 'adam' does not accept"),
         ("adan", {}, "unknown optimiser 'adan'"),
     ],
 )
