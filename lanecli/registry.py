@@ -2,7 +2,7 @@
 
 Example:
     >>> corners: Registry[int] = Registry("shape")
-    >>> corners.add("square", 4, aliases=("quad",), summary="as high as wide")
+    >>> corners.add("square", 4, aliases=("quad",), summary="four equal sides")
     >>> corners.canonical("QUAD"), corners.get("square")
     ('square', 4)
 """
