@@ -16,7 +16,7 @@ from xml.parsers import expat
 
 from lanecli import atomic
 from lanecli.data.manifest import safe_relative
-from lanecli.errors import InputError
+from lanecli.errors import InputError, printable_name
 from lanecli.textfiles import decoded, read_bytes
 
 _MAX_RATIO = 200
@@ -58,9 +58,10 @@ def unpack(archive: Path, folder: Path) -> Path:
         EOFError,
         LookupError,
     ) as error:
-        raise InputError(f"{archive}: not a zip that can be read ({error})") from error
+        raise InputError(f"{archive}: not a zip that can be read ({error!s:.500})") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{archive}: cannot be unpacked ({getattr(error, 'strerror', None) or error})") from error
+        told = getattr(error, "strerror", None) or error
+        raise InputError(f"{archive}: cannot be unpacked ({told!s:.500})") from error
     return folder
 
 
@@ -103,9 +104,9 @@ def _check_entries(archive: Path, entries: dict[str, zipfile.ZipInfo]) -> None:
         try:
             safe_relative(name)
         except ValueError as error:
-            raise InputError(f"{archive}: refused, it holds a path that leads outside: {error}") from error
+            raise InputError(f"{archive}: refused, it holds a path that leads outside: {error!s:.500}") from error
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise InputError(f"{archive}: refused, '{name}' is a link")
+            raise InputError(f"{archive}: refused, '{printable_name(name)}' is a link")
     total, packed = (
         sum(e.file_size for e in entries.values()),
         sum(e.compress_size for e in entries.values()),

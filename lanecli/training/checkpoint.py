@@ -97,5 +97,5 @@ def load_state(folder: Path) -> dict[str, Any]:
         if not isinstance(state, dict):
             raise TypeError(f"it is a {type(state).__name__}")
         return state
-    except (OSError, ValueError, TypeError, LookupError, RecursionError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError, SafetensorError) as error:
         raise InputError(f"{source}: the training state is not readable ({type(error).__name__}: {error})") from error

@@ -255,6 +255,21 @@ def test_zip_with_a_link_or_a_bomb_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "bomb.zip", tmp_path / "into")
 
 
+@pytest.mark.parametrize("damage", ["outside", "link", "crc"])
+def test_zip_with_a_name_without_end_is_named_in_a_short_line(tmp_path: Path, damage: str) -> None:
+    name = "../" * (damage == "outside") + "a" * 30_000
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = (0o120777 if damage == "link" else 0o100644) << 16
+    path = tmp_path / "job.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, "hello")
+    if damage == "crc":
+        path.write_bytes(path.read_bytes().replace(b"hello", b"jello"))
+    with pytest.raises(InputError, match=r"job\.zip") as caught:
+        unpack(path, tmp_path / "out")
+    assert len(str(caught.value)) < 1000
+
+
 def test_zip_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a zip"):
         unpack(text(tmp_path / "a.zip", "no"), tmp_path / "into")

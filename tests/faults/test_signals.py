@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from victims import STOPS, Victim, dice
 
+from lanecli.data.scene_record import RECORD
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
 
@@ -81,24 +83,33 @@ def test_synth_ends_within_two_seconds(times: int, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_synth_goes_on(tmp_path: Path) -> None:
-    words = ["--count", 40, "--size", "128x96", "--workers", 2]
+    words = ["--count", 12, "--size", "128x96", "--workers", 2]
     assert Victim("synth", tmp_path / "whole", *words, cwd=tmp_path).end() == 0
     whole = contents(tmp_path / "whole")
     draw, later = dice("killed synth"), 0
-    for number in range(8):
-        folder = tmp_path / f"scenes-{number}"
-        kills = 0
-        while (victim := Victim("synth", folder, *words, cwd=tmp_path)).process.poll() is None:
-            victim.until(lambda folder=folder: (folder / "images").is_dir())  # type: ignore[misc]
+    for number in range(3):
+        folder, code, kills = tmp_path / f"scenes-{number}", -signal.SIGKILL, 0
+        while code == -signal.SIGKILL:
+            before = recorded(folder)
+            victim = Victim("synth", folder, *words, cwd=tmp_path)
+            victim.until(lambda folder=folder, before=before: recorded(folder) > before)  # type: ignore[misc]
             later += kills > 0
-            time.sleep(draw.uniform(0, 1.5))
+            time.sleep(draw.uniform(0, 0.3))
             victim.stop(signal.SIGKILL, group=True)
-            if victim.end() == 0:
+            code, kills = victim.end(), kills + 1
+            if (folder / "dataset.yaml").exists() and not recorded(folder):  # killed when all was done
                 break
-            kills += 1
         assert contents(folder) == whole
         assert victim.err == ""
     assert later > 0
+
+
+def recorded(folder: Path) -> int:
+    """Bytes of the record of scenes."""
+    try:
+        return (folder / RECORD).stat().st_size
+    except OSError:
+        return 0
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -231,3 +231,14 @@ def test_what_cannot_be_stored_is_named_and_the_old_state_stays(tmp_path: Path) 
     with pytest.raises(TypeError, match=r"state\.b\.1: a set cannot be stored"):
         save_state(tmp_path / "last", {"b": [0, {1}]})
     assert load_state(tmp_path / "last") == {"a": 1}
+
+
+@pytest.mark.parametrize("key", ["Infinity", "-Infinity", "NaN", "1e999", "[]", "{}", "null", '"x"'])
+def test_a_key_that_is_no_whole_number_is_damage(tmp_path: Path, key: str) -> None:
+    save_state(tmp_path / "last", {"epochs": {7: 1.5}})
+    path = tmp_path / "last" / "state.json"
+    whole = path.read_text()
+    assert whole.count('"int", 7') == 1
+    path.write_text(whole.replace('"int", 7', f'"int", {key}'))
+    with pytest.raises(InputError, match="the training state is not readable"):
+        load_state(tmp_path / "last")
