@@ -23,8 +23,23 @@ def main() -> None:
         build(None if completing else sys.argv[1:])(prog_name="lanecli")
     except BaseException as error:
         code = _concluded(error)
-    interruption.finish(code if isinstance(code, int) else 1)
+    status = code if isinstance(code, int) else 1
+    interruption.finish(status)
+    if _is_connecting():
+        # the thread is inside a library and would wake up in an interpreter that has been taken down: a crash
+        for stream in (sys.stdout, sys.stderr):
+            try:  # noqa: SIM105 - contextlib would be loaded before signals are heard
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(status)
     sys.exit(code)  # type: ignore[arg-type]
+
+
+def _is_connecting() -> bool:
+    """Return whether a thread still waits for a URL that nobody needs any more (`lanecli.media.container`)."""
+    threading = sys.modules.get("threading")
+    return threading is not None and any(thread.name == "lanecli-connect" for thread in threading.enumerate())
 
 
 def _concluded(error: BaseException) -> object:
