@@ -12,6 +12,8 @@ import time
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 ONE_STOP = 1.0
 """Seconds within which further signals mean the same stop: `timeout` sends two, to the process and to its group."""
+CONNECTING = "lanecli-connect"
+"""Name of a thread that waits inside a library, which cannot be called back."""
 _GRACE = 10
 stderr = 2
 """Descriptor of our own stderr."""

@@ -13,6 +13,10 @@ Size = tuple[int, int]
 Color = tuple[int, ...]
 
 
+FULL_SIZE = (3384, 1710)
+"""Of the pictures of the competition."""
+
+
 def striped(size: Size, row: list[Color]) -> np.ndarray:
     """(H, W, channels): the colours of `row` as upright stripes of equal width."""
     width, height = size
@@ -39,6 +43,16 @@ def competition_tree(root: Path, camera: str = "Camera 5", size: Size = (16, 8))
         )
     picture(root / "Road04/ColorImage_road04/ColorImage/Record001/Camera 6/x.jpg", size)
     return root
+
+
+def competition_at_full_size(root: Path, name: str) -> None:
+    """Three labelled pictures of two roads in the folder `name`, and a test picture in those of the test set."""
+    for road, number in (("02", 1), ("02", 2), ("04", 3)):
+        stem = f"Record001/Camera 5/17_{number}"
+        picture(root / name / f"Road{road}/ColorImage_road{road}/{stem}.jpg", FULL_SIZE)
+        label = block(FULL_SIZE, 200, 1000, 800, 1100, 1700)
+        ids(root / name / f"Gray_Label/Label_road{road}/{stem}_bin.png", label)
+    picture(root / "apollo_test/Road05/Record001/Camera 5/a.jpg", FULL_SIZE)
 
 
 def camvid_tree(root: Path, size: Size = (4, 1)) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -65,10 +66,22 @@ def run_line(*line: str) -> str:
 
 def brightness_model(path: Path, *, size: tuple[int, int] = (64, 32), level: float = 128.0) -> Path:
     """A model file that calls a pixel lane marking above a mean level: logits are +-(mean - level)."""
+    weight = np.array([[-1 / 3] * 3, [1 / 3] * 3], np.float32)
+    return linear_model(path, ModelSpec("brightness", {}, label_map("lane"), Geometry(size)), weight, [level, -level])
+
+
+def linear_model(path: Path, spec: ModelSpec, weight: np.ndarray, bias: Sequence[float] | np.ndarray) -> Path:
+    """A model file of format version 1, the network alone, whose logits are ``weight @ RGB + bias`` at each pixel.
+
+    Args:
+        path: of the .onnx file.
+        spec: what its header says.
+        weight: (C, 3), for levels 0 to 255.
+        bias: (C,).
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    weight = np.array([-1 / 3] * 3 + [1 / 3] * 3, np.float32).reshape(2, 3, 1, 1)
     nodes = [
         helper.make_node("Cast", ["pictures"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
@@ -76,18 +89,16 @@ def brightness_model(path: Path, *, size: tuple[int, int] = (64, 32), level: flo
     ]
     graph = helper.make_graph(
         nodes,
-        "brightness",
+        spec.architecture,
         [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["batch", "height", "width", 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2, "height", "width"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(weight), "height", "width"])],
         [
-            numpy_helper.from_array(weight, "weight"),
-            numpy_helper.from_array(np.array([level, -level], np.float32), "bias"),
+            numpy_helper.from_array(weight.astype(np.float32)[:, :, None, None], "weight"),
+            numpy_helper.from_array(np.asarray(bias, np.float32), "bias"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    spec = ModelSpec("brightness", {}, label_map("lane"), Geometry(size))
     entry = model.metadata_props.add()
-    # a file of version 1 holds the network alone
     entry.key, entry.value = KEY, json.dumps({**json.loads(spec.to_json()), "format_version": 1})
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)

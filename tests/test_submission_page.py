@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniature_files import block, ids, picture, stored
+from miniature_files import ids, picture, stored
+from miniatures import FULL_SIZE, competition_at_full_size
 from samples import SMALL_RUN, Outcome, write_video
 from walks import DOCS, commands, walk
 
@@ -19,7 +20,6 @@ from lanecli.errors import InputError
 from lanecli.labelmaps import label_map
 
 COMMANDS = commands("submission.md")
-FULL = (3384, 1710)
 TINY = {
     "prepare": ["--contact-sheet", "0"],
     "train": ["--device", "cpu", *SMALL_RUN, "train.epochs=1"],
@@ -27,21 +27,11 @@ TINY = {
 }
 
 
-def competition(root: Path) -> None:
-    """Three labelled pictures of two roads, and a test picture in the folders of the test set."""
-    for road, number in (("02", 1), ("02", 2), ("04", 3)):
-        stem = f"Record001/Camera 5/17_{number}"
-        picture(root / f"apollo/Road{road}/ColorImage_road{road}/{stem}.jpg", FULL)
-        label = block(FULL, 200, 1000, 800, 1100, 1700)
-        ids(root / f"apollo/Gray_Label/Label_road{road}/{stem}_bin.png", label)
-    picture(root / "apollo_test/Road05/Record001/Camera 5/a.jpg", FULL)
-
-
 def test_the_page_from_download_to_submission(
     tmp_path: Path, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same commands with fewer steps, on small data."""
-    competition(tmp_path)
+    competition_at_full_size(tmp_path, "apollo")
     monkeypatch.chdir(tmp_path)
     walk(cli, COMMANDS, TINY)
     cropped = cli(
@@ -54,7 +44,7 @@ def test_the_page_from_download_to_submission(
     (handed_in,) = [path for path in Path("submission").rglob("*") if path.is_file()]
     assert handed_in == Path("submission/Road05/Record001/Camera 5/a.png")
     mask = stored(handed_in)
-    assert mask.shape == FULL[::-1]
+    assert mask.shape == FULL_SIZE[::-1]
     known = {c.decoded for c in label_map("apolloscape-8").classes}
     assert set(np.unique(mask)) <= known
     assert not mask[:690].any()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniature_files import block, ids, picture, stored
-from miniatures import camvid_tree
+from miniature_files import picture, stored
+from miniatures import FULL_SIZE, camvid_tree, competition_at_full_size
 from samples import Outcome, write_video
 from walks import blocks, commands, walk
 
@@ -22,7 +22,6 @@ from lanecli.shipped import find_model
 from lanecli.training import epoch_pictures, sweep, sweep_table
 
 Cli = Callable[..., Outcome]
-FRAME = (3384, 1710)
 SHORT = [
     "data.geometry.size=64x32",
     "data.workers=0",
@@ -39,12 +38,7 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_course_ends_in_the_submission(tmp_path: Path, cli: Cli) -> None:
-    for road, number in (("02", 1), ("02", 2), ("04", 3)):
-        stem = f"Record001/Camera 5/17_{number}"
-        picture(tmp_path / f"ApolloScape/Road{road}/ColorImage_road{road}/{stem}.jpg", FRAME)
-        label = block(FRAME, 200, 1000, 800, 1100, 1700)
-        ids(tmp_path / f"ApolloScape/Gray_Label/Label_road{road}/{stem}_bin.png", label)
-    picture(tmp_path / "apollo_test/Road05/Record001/Camera 5/a.jpg", FRAME)
+    competition_at_full_size(tmp_path, "ApolloScape")
     smaller = {
         "prepare": ["--contact-sheet", "1"],
         "train": ["--device", "cpu", *SHORT, "stages=[]", "model.encoder=tu-test_resnet"],
@@ -63,7 +57,7 @@ def test_a_course_ends_in_the_submission(tmp_path: Path, cli: Cli) -> None:
     (handed_in,) = [path for path in Path("submission").rglob("*") if path.is_file()]
     assert handed_in == Path("submission/Road05/Record001/Camera 5/a.png")
     mask = stored(handed_in)
-    assert mask.shape == FRAME[::-1]
+    assert mask.shape == FULL_SIZE[::-1]
     assert set(np.unique(mask)) <= {c.decoded for c in label_map("apolloscape-8").classes}
     assert not mask[:690].any()
 

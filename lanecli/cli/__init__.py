@@ -39,7 +39,7 @@ def main() -> None:
 def _is_connecting() -> bool:
     """Return whether a thread still waits for a URL that nobody needs any more (`lanecli.media.container`)."""
     threading = sys.modules.get("threading")
-    return threading is not None and any(thread.name == "lanecli-connect" for thread in threading.enumerate())
+    return threading is not None and any(thread.name == interruption.CONNECTING for thread in threading.enumerate())
 
 
 def _concluded(error: BaseException) -> object:

@@ -65,8 +65,9 @@ def export_onnx(
     network, spec = without_spectral_norm(network), spec_without_spectral_norm(spec)
     halved = round_weights(network) if precision == "fp16" else set()
     wanted = tuple(spec.outputs) if maps is None else tuple(maps)
-    spec = replace(spec, geometry=replace(spec.geometry, size=spec.geometry.size or FALLBACK_SIZE))
-    size = (spec.geometry.frame if static else None) or spec.geometry.size or FALLBACK_SIZE
+    seen = spec.geometry.size or FALLBACK_SIZE
+    spec = replace(spec, geometry=replace(spec.geometry, size=seen))
+    size = (spec.geometry.frame if static else None) or seen
     whole = WholeModel(network, spec.label_map, spec.geometry, wanted, size if static else None).eval()
     model = traced_graph(whole, spec.architecture, size if static else None)
     clean_graph(model, whole, static)

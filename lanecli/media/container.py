@@ -17,6 +17,7 @@ import av.error
 from av.container import InputContainer
 from av.format import Flags
 
+from lanecli import interruption
 from lanecli.errors import InputError
 from lanecli.media.encryption import ENCRYPTED, is_encrypted
 from lanecli.media.kinds import heif_brand
@@ -102,7 +103,7 @@ def interruptible(call: Callable[[], T]) -> T:
         except BaseException as error:  # carried over to the caller's thread
             failed.append(error)
 
-    thread = threading.Thread(target=run, name="lanecli-connect", daemon=True)
+    thread = threading.Thread(target=run, name=interruption.CONNECTING, daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(0.2)

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from samples import Outcome
+from samples import Outcome, linear_model
 
+from lanecli.geometry import Geometry
 from lanecli.labels import LabelClass, LabelMap
 from lanecli.media import read_mask, write_picture
-from lanecli.modelfile import KEY
+from lanecli.modelfile import ModelSpec
 
 Cli = Callable[..., Outcome]
 
@@ -106,9 +107,9 @@ def test_own_outputs_are_no_sources_of_the_next_run(
     cli: Cli, bright: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`predict .` again and again, into folders of every kind of name."""
-    write_picture(tmp_path / "work" / "a.png", np.zeros((8, 8, 3), np.uint8))
-    monkeypatch.chdir(tmp_path / "work")
-    for out in ([], [], ["--out", "results"], ["--out", "../work/more/deep"], []):
+    write_picture(tmp_path / "trip" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.chdir(tmp_path / "trip")
+    for out in ([], [], ["--out", "results"], ["--out", "../trip/more/deep"], []):
         done = cli("predict", ".", "--model", bright, "--save", "overlay,masks", *out, "--json")
         assert done.code == 0, done.err
         assert len(done.json()["sources"]) == 1  # type: ignore[index]
@@ -117,36 +118,12 @@ def test_own_outputs_are_no_sources_of_the_next_run(
 @pytest.mark.parametrize("count", [127, 128, 254])
 def test_many_classes_have_masks(cli: Cli, tmp_path: Path, count: int) -> None:
     """A drawing that cannot take them is left out; masks are not."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    from lanecli.geometry import Geometry
-    from lanecli.modelfile import ModelSpec
-
     classes = tuple(LabelClass(f"class {n}", (n % 256, n // 2, 255 - n)) for n in range(count))
     spec = ModelSpec("levels", {}, LabelMap("many", classes), Geometry((16, 16)))
     # class c has the logit 2 c v - c c, which is largest where the level v is nearest to c
-    weight = np.zeros((count, 3, 1, 1), np.float32)
-    weight[:, 0, 0, 0] = 2 * np.arange(count)
-    nodes = [
-        helper.make_node("Cast", ["pictures"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["planes", "weight", "bias"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "levels",
-        [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["batch", "height", "width", 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", count, "height", "width"])],
-        [
-            numpy_helper.from_array(weight, "weight"),
-            numpy_helper.from_array(-np.square(np.arange(count)).astype(np.float32), "bias"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, spec.to_json().replace('"format_version": 2', '"format_version": 1')
-    onnx.save(model, tmp_path / "many.onnx")
+    weight = np.zeros((count, 3), np.float32)
+    weight[:, 0] = 2 * np.arange(count)
+    linear_model(tmp_path / "many.onnx", spec, weight, -np.square(np.arange(count)))
     levels = np.arange(count - 16, count, dtype=np.uint8).repeat(16).reshape(16, 16)
     write_picture(tmp_path / "in.png", np.stack([levels] * 3, -1))
     done = cli(
