@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -117,6 +118,8 @@ def predict(
     batch: BatchOption = 1,
 ) -> None:
     """Draw lane markings on pictures and video, or write them as masks."""
+    # numpy's products are tiny here: threads of its own, which it starts when it is loaded, only disturb the network's
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from lanecli.draw import OverlayStyle
     from lanecli.inference.record import JobRecord
     from lanecli.inference.run import Run, check_outputs, needed_parts, parse_save, select_shard

@@ -19,11 +19,11 @@ NEXT = 3.4
 
 def foot(points: Floats, height: int) -> float:
     """Where a line, or its straight continuation from its nearest points, meets the bottom row of the frame."""
-    near = points[: max(2, len(points) // 4)]
-    if near[0, 1] >= height - 2 or len(near) < 2:
-        return float(near[0, 0])
-    slope = (near[0, 0] - near[-1, 0]) / max(near[0, 1] - near[-1, 1], 1e-6)
-    return float(near[0, 0] + slope * (height - 1 - near[0, 1]))
+    x, y = points[0].tolist()
+    far_x, far_y = points[min(len(points), max(2, len(points) // 4)) - 1].tolist()
+    if y >= height - 2 or len(points) < 2:
+        return float(x)
+    return float(x + (x - far_x) / max(y - far_y, 1e-6) * (height - 1 - y))
 
 
 def roles(lines: Sequence[Floats], offsets: Sequence[float], view: Perspective, size: Size) -> list[Role | None]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from lanecli.lanes.lane import Lane, Role
 from lanecli.lanes.perspective import Perspective
 from lanecli.lanes.roles import NEXT, foot
 from lanecli.lanes.sampling import distances, down_of, points_of, sampled_in
+from lanecli.lanes.track import Track
 
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame
@@ -24,58 +24,16 @@ Floats = NDArray[np.floating]
 
 _STEP = 8.0  # rows of the frame from one in which lines are compared, smoothed and given to the next, at most
 _TOP = 0.15  # of the frame, above which no line is followed
-_TINTS = 5  # a line's colour is looked up in every so many frames
-_SETTLE = 0.08  # seconds in which a line follows two thirds of a step
+_LOOK = 0.045  # seconds at least from one frame that lines are looked for in to the next
+_TINTS = 3  # a line's colour is looked up in every so many of these
+_SETTLE = 0.065  # seconds in which a line follows two thirds of a step
 _PROVE = 0.1  # seconds a new line is watched before it is given
 _KEEP = 0.5  # seconds a line that is no longer seen is still given, at a falling confidence
-_FADE = 0.4  # seconds in which that confidence falls to a half
 _NEAR = 0.75  # camera heights: a third of a lane; what lies nearer is the same line
 _CROSSED = 0.15  # camera heights past the middle before a line counts as crossed
 _THUMBNAIL = (18, 32)
 _CUT = 22.0  # levels of luma that a cut changes at least
 _CUT_RATIO = 4.0  # and how many times the usual change
-
-
-@dataclass
-class _Track:
-    """One line.
-
-    Attributes:
-        number: its identity.
-        x: (R,) smoothed, in the tracker's rows, NaN where it has never been seen.
-        far: its smoothed far end, a row.
-        lane: as it was last seen.
-        confidence: smoothed.
-        born, seen: times in seconds.
-        shown: whether it has been given.
-        side: -1 left of the middle, 1 right of it.
-        looks: votes for style, colour and class.
-    """
-
-    number: int
-    x: Floats
-    far: float
-    lane: Lane
-    confidence: float
-    born: float
-    seen: float
-    shown: bool = False
-    side: int = 0
-    looks: dict[str, Counter[str | None]] = field(default_factory=dict)
-
-    def vote(self, lane: Lane) -> None:
-        for name in ("style", "color", "class_name"):
-            votes = self.looks.setdefault(name, Counter())
-            found = getattr(lane, name)
-            if name == "color" and found is None:  # not looked up in this frame
-                votes.setdefault(None, 0)
-                continue
-            for key in votes:
-                votes[key] *= 0.95  # type: ignore[assignment]
-            votes[found] += lane.confidence  # type: ignore[assignment]
-
-    def look(self, name: str) -> str | None:
-        return max(self.looks[name].items(), key=lambda item: item[1])[0]
 
 
 class LaneTracker:
@@ -95,17 +53,24 @@ class LaneTracker:
 
     def _begin(self) -> None:
         """Forget what was seen; identities are not given again."""
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._view: Perspective | None = None
+        self._frame_view: Perspective | None = None
         self._time: float | None = None
+        self._looked: float | None = None
         self._start: float | None = None
         self._thumbnail: Floats | None = None
         self._change: float | None = None
 
     def find(self, scores: np.ndarray, label_map: LabelMap, frame: Frame) -> tuple[Lane, ...]:
-        """The lane lines of the next frame (`lanecli.lanes.find_lanes`), with identities that last."""
+        """The lane lines of the next frame (`lanecli.lanes.find_lanes`), with identities that last.
+
+        Lines are looked for some twenty times a second; in the frames between they go on as they were found.
+        """
         if self._is_cut(frame):
             self._begin()
+        if self._size == frame.size and self._is_rest(frame.time):
+            return self._go_on(frame.time)
         tinted = self._count % _TINTS == 0 or self._count < _TINTS or any(t.seen == t.born for t in self._tracks)
         self._count += 1
         found = survey(scores, label_map, frame.size, picture=frame if tinted else None, prior=self._view)
@@ -117,6 +82,33 @@ class LaneTracker:
         if found.view is not None and found.view.certain:
             self._view = found.view
         return lanes
+
+    def _clock(self, time: float | None) -> float:
+        """The time of the next frame, which bears `time`; never back."""
+        if time is not None and (self._time is None or time > self._time):
+            return time
+        return 0.0 if self._time is None else self._time + self._step
+
+    def _is_rest(self, time: float | None) -> bool:
+        """Whether lines were looked for so lately that the next frame can do without, past a scene's start."""
+        if self._looked is None or self._start is None:
+            return False
+        now = self._clock(time)
+        return now - self._looked < _LOOK and now - self._start >= _PROVE / 2
+
+    def _go_on(self, time: float | None) -> tuple[Lane, ...]:
+        """The lines of a frame in which none are looked for."""
+        now = self._clock(time)
+        share = self._share(now)
+        self._time = now
+        for track in self._tracks:
+            if track.seen == self._looked:
+                track.follow(share)
+        return self._given(now)
+
+    def _share(self, now: float) -> float:
+        """Of the way to where a line was found, what it goes by the time `now`."""
+        return 1 - float(np.exp(-(self._step if self._time is None else now - self._time) / _SETTLE))
 
     def update(
         self, lanes: tuple[Lane, ...], size: Size, view: Perspective | None = None, time: float | None = None
@@ -134,12 +126,10 @@ class LaneTracker:
             count = 2 + int((1 - _TOP) * size[1] / min(_STEP, max(1.0, size[1] / 80)))
             self._rows = np.linspace(size[1] - 1.0, _TOP * size[1], count)
             self._begin()
-        last = self._time
-        now = (
-            time if time is not None and (last is None or time > last) else (0.0 if last is None else last + self._step)
-        )
-        passed = self._step if last is None else now - last
-        self._time = now
+        now, last = self._clock(time), self._looked
+        share = self._share(now)
+        self._time = self._looked = now
+        self._frame_view = view
         if self._start is None:
             self._start = now
         rows = self._rows
@@ -149,26 +139,27 @@ class LaneTracker:
         if len(self._tracks) > 1 and len(lanes) > 1 and not pairs and all(t.seen == last for t in self._tracks):
             start, self._tracks = now, []  # nothing is where it was: another scene
             self._start = start
-        share = 1 - float(np.exp(-passed / _SETTLE))
         for track, index in pairs:
-            self._follow(track, lanes[index], sampled[index], share, now)
+            track.take(lanes[index], sampled[index], now)
+            track.follow(share)
         taken = {index for _, index in pairs}
         for index, lane in enumerate(lanes):
             if index not in taken:
-                track = _Track(self._next, sampled[index], float(lane.points[-1, 1]), lane, lane.confidence, now, now)
+                x = sampled[index]
+                track = Track(self._next, x, float(lane.points[-1, 1]), lane, x, lane.confidence, now, now)
                 track.vote(lane)
                 self._tracks.append(track)
                 self._next += 1
         self._forget(now, down)
-        return self._given(now, rows, size, view)
+        return self._given(now)
 
-    def _match(self, sampled: Floats, down: Floats) -> list[tuple[_Track, int]]:
+    def _match(self, sampled: Floats, down: Floats) -> list[tuple[Track, int]]:
         """Tracks with the found lines that continue them, the nearest pairs first."""
         if not self._tracks or not len(sampled):
             return []
         apart = distances(np.stack([track.x for track in self._tracks]), sampled, down)
         which, index = np.nonzero(apart <= _NEAR)
-        pairs: list[tuple[_Track, int]] = []
+        pairs: list[tuple[Track, int]] = []
         free_tracks, free_lines = set(range(len(apart))), set(range(len(sampled)))
         for place in np.argsort(apart[which, index], kind="stable"):
             one, other = int(which[place]), int(index[place])
@@ -177,14 +168,6 @@ class LaneTracker:
                 free_lines.remove(other)
                 pairs.append((self._tracks[one], other))
         return pairs
-
-    def _follow(self, track: _Track, lane: Lane, x: Floats, share: float, now: float) -> None:
-        old = np.where(np.isnan(track.x), x, track.x)
-        track.x = old + share * (np.where(np.isnan(x), old, x) - old)
-        track.far += share * (float(lane.points[-1, 1]) - track.far)
-        track.confidence += share * (lane.confidence - track.confidence)
-        track.lane, track.seen = lane, now
-        track.vote(lane)
 
     def _forget(self, now: float, down: Floats) -> None:
         """Drop lines long unseen, lines that were never proved, and the younger of two that have become one."""
@@ -200,41 +183,34 @@ class LaneTracker:
             tracks = [tracks[place] for place in kept]
         self._tracks = tracks
 
-    def _given(self, now: float, rows: Floats, size: Size, view: Perspective | None) -> tuple[Lane, ...]:
+    def _given(self, now: float) -> tuple[Lane, ...]:
+        assert self._size is not None
+        rows, size, view = self._rows, self._size, self._frame_view
         at_start = self._start is not None and now - self._start < _PROVE / 2
-        out: list[tuple[_Track, Lane]] = []
+        tracks: list[Track] = []
+        lines: list[Floats] = []
         for track in self._tracks:
             track.shown |= at_start or track.seen - track.born >= _PROVE
             points = points_of(track.x, track.far, rows, size)
-            if not track.shown or len(points) < 2:
-                continue
-            fading = 2 ** (-(now - track.seen) / _FADE)
-            lane = replace(
-                track.lane,
-                points=points,
-                confidence=float(track.confidence * fading),
-                style=track.look("style"),  # type: ignore[arg-type]
-                color=track.look("color"),  # type: ignore[arg-type]
-                class_name=track.look("class_name") or track.lane.class_name,
-                id=track.number,
-            )
-            out.append((track, lane))
-        roles = self._roles(out, size, view)
-        ordered = sorted(zip(out, roles, strict=True), key=lambda item: foot(item[0][1].points, size[1]))
-        return tuple(replace(lane, role=role) for (_, lane), role in ordered)
+            if track.shown and len(points) > 1:
+                tracks.append(track)
+                lines.append(points)
+        feet = [foot(points, size[1]) for points in lines]
+        roles = self._roles(tracks, feet, size, view)
+        order = sorted(range(len(tracks)), key=feet.__getitem__)
+        return tuple(tracks[i].as_lane(lines[i], roles[i], now) for i in order)
 
-    def _roles(self, out: list[tuple[_Track, Lane]], size: Size, view: Perspective | None) -> list[Role | None]:
+    def _roles(self, tracks: list[Track], feet: list[float], size: Size, view: Perspective | None) -> list[Role | None]:
         """As `lanecli.lanes.roles`, but a line changes sides only when it has clearly crossed the middle."""
         middle = (size[0] - 1) / 2
-        scale = float(down_of(np.array([size[1] - 1.0]), size, view)[0])
-        feet = [foot(lane.points, size[1]) for _, lane in out]
-        for (track, _), x in zip(out, feet, strict=True):
+        scale = float(down_of(self._rows[:1], size, view)[0])
+        for track, x in zip(tracks, feet, strict=True):
             if track.side == 0 or abs(x - middle) > _CROSSED * scale:
                 track.side = -1 if x < middle else 1
-        roles: list[Role | None] = ["left" if track.side < 0 else "right" for track, _ in out]
+        roles: list[Role | None] = ["left" if track.side < 0 else "right" for track in tracks]
         centre = view.vx if view is not None and view.certain else middle
         for side, role in ((-1, "ego-left"), (1, "ego-right")):
-            beside = [i for i, (track, _) in enumerate(out) if track.side == side]
+            beside = [i for i, track in enumerate(tracks) if track.side == side]
             if beside:
                 nearest = max(beside, key=lambda i: -side * feet[i])
                 if view is None or not view.certain or abs(feet[nearest] - centre) < NEXT * scale:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from lanes.flat_roads import Line, Road, error
 
 from lanecli.labelmaps import label_map
-from lanecli.lanes import Lane, LaneTracker
+from lanecli.lanes import Lane, LaneTracker, tracking
+from lanecli.lanes.find import survey
 from lanecli.media import Frame
 
 LANE = label_map("lane")
@@ -17,8 +19,8 @@ RATE = 20.0
 PICTURE = np.full((352, 640, 3), 90, np.uint8)
 
 
-def frame(number: int, picture: np.ndarray = PICTURE) -> Frame:
-    return Frame.from_rgb(picture, number, number, Fraction(1, int(RATE)))
+def frame(number: int, picture: np.ndarray = PICTURE, rate: float = RATE) -> Frame:
+    return Frame.from_rgb(picture, number, number, Fraction(1, int(rate)))
 
 
 def road(shift: float = 0.0, phase: float = 0.0) -> Road:
@@ -74,6 +76,24 @@ def test_a_lane_change_swaps_roles_at_once_and_keeps_identities() -> None:
     assert last[0] == first[1]
     changes = [i for i in range(1, 60) if history[i] != history[i - 1]]
     assert len(changes) <= 2  # the swap, and the new right line's coming into sight
+
+
+@pytest.mark.parametrize(("rate", "share"), [(10, 1.0), (20, 1.0), (25, 0.5), (30, 0.5), (50, 1 / 3)])
+def test_fast_films_are_searched_some_twenty_times_a_second(
+    rate: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+    monkeypatch.setattr(tracking, "survey", lambda *args, **rest: searched.append(1) or survey(*args, **rest))
+    tracker, frames = LaneTracker(rate), 3 * rate
+    for number in range(frames):
+        shift = 2.4 * number / frames  # a lane change in three seconds
+        scene = road(shift, phase=-16.0 * number / rate)
+        lanes = tracker.find(scene.mask(), LANE, frame(number, rate=rate))
+        assert {"ego-left", "ego-right"} <= by_role(lanes).keys()
+        truth = [float(scene.x(line.u, np.array(250.0))) for line in scene.lines]
+        for x in (float(lane.x_at(np.array([250.0]))[0]) for lane in lanes if lane.points[0, 1] > 250):
+            assert min(abs(x - other) for other in truth) < 14  # they move by 80 pixels a second there
+    assert abs(len(searched) / frames - share) < 0.04
 
 
 def test_a_cut_starts_afresh() -> None:
