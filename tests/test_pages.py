@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import Outcome
 
 from lanecli.media import read_mask, write_picture
 from lanecli.shipped import find_model
@@ -56,14 +54,3 @@ def test_the_deploy_pages_script_runs_without_lanecli(tmp_path: Path) -> None:
     values = {"pictures": np.full((2, 90, 160, 3), 120, np.uint8)}
     exec(openvino, values)
     assert values["class_map"].shape == (2, 90, 160)
-
-
-@pytest.mark.parametrize(
-    "line",
-    re.findall(r"^(lanecli \w+ \w+.*?)(?:  #.*)?$", (DOCS / "deploy.md").read_text(encoding="utf-8"), re.MULTILINE),
-)
-def test_commands_of_the_deploy_page_have_these_options(cli: Callable[..., Outcome], line: str) -> None:
-    words = line.split()
-    group = words[1:3] if words[1] == "export" else words[1:2]
-    shown = cli(*group, "--help").out
-    assert all(word in shown for word in words if word.startswith("--"))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +10,7 @@ import pytest
 from miniature_files import ids, picture, stored
 from miniatures import FULL_SIZE, competition_at_full_size
 from samples import SMALL_RUN, Outcome, write_video
-from walks import DOCS, commands, walk
+from walks import commands, walk
 
 from lanecli.data.submission import decode_folder
 from lanecli.errors import InputError
@@ -147,14 +144,3 @@ def test_frames_of_no_video(cli: Callable[..., Outcome], arguments: list[str]) -
     outcome = cli("prepare", *arguments)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
-
-
-def test_commands_of_the_page_of_formats_exist(cli: Callable[..., Outcome]) -> None:
-    page = (DOCS / "formats.md").read_text(encoding="utf-8")
-    commands = [shlex.split(line) for line in re.findall(r"`(lanecli prepare [^`]*)`", page)]
-    assert len(commands) > 15
-    options = cli("prepare", "--help").out
-    formats = {entry["name"] for entry in json.loads(cli("list", "formats", "--json").out)}
-    for words in commands:
-        assert words[2] in {*formats, "frames", "FORMAT"}
-        assert all(word in options for word in words if word.startswith("--"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from lanecli.media import write_mask
 from lanecli.metrics.scores import SCORES
 
 Cli = Callable[..., Outcome]
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "scores.md"
 LEFT, RIGHT = "400 580 420 400 450 300\n", "1200 580 1100 400 1000 300\n"
 
 
@@ -114,20 +112,3 @@ def test_every_score_is_a_command_and_is_listed(cli: Cli) -> None:
         assert cli("score", name, "--help").code == 0
         assert listed[name] == SCORES.entry(name).summary
         assert callable(SCORES.get(name))
-
-
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for block in re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    for line in block.strip().splitlines()
-]
-
-
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_commands_of_the_page_exist(cli: Cli, words: list[str]) -> None:
-    assert words[0] == "lanecli"
-    command = words[1:3] if words[1] == "score" else words[1:2]
-    done = cli(*command, "--help")
-    assert done.code == 0, done.err
-    for option in (word for word in words if word.startswith("--")):
-        assert option in done.out
