@@ -137,22 +137,37 @@ def interrupt(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SLOW = {
-    "lanecli train tusimple --members 5 --bagging --out runs/bags",
-    "lanecli train tusimple --members 5 --out runs/five",
-    "lanecli train tusimple --folds 5 --out runs/unet",
-    "lanecli train tusimple teacher=runs/five/ensemble.yaml model.encoder=resnet18 --out runs/student",
-    "lanecli train tusimple teacher=runs/large model.encoder=resnet18 --out runs/small",
-    "lanecli train configs/weights/repainted.yaml --out runs/repainted",
-    "lanecli train configs/weights/distilled.yaml --out runs/distilled",
+    "lanecli evaluate --uncertainty …",
+    "lanecli evaluate runs/five/ensemble.yaml --data data/tusimple",
+    "lanecli evaluate runs/repainted --data data/camvid --json",
+    "lanecli evaluate runs/tusimple --data data/tusimple",
+    "lanecli predict drive.mp4 --model ens.yaml",
+    "lanecli predict drive.mp4 --model runs/bags/ensemble.yaml",
+    "lanecli select drive.mp4 --top 10 --out frames --export cvat",
+    "lanecli select drives/ --top 50 --out next --export cvat",
+    "lanecli synth data/synthetic --count 400 --size 768x432 --seed 8000000 --val 0",
+    "lanecli synth scenes",
+    "lanecli train --data DIR",
     "lanecli train --folds N",
-    "lanecli train CONFIG --members 5",
-    "lanecli train apolloscape train.epochs=1 data.geometry.size=240x80",
+    "lanecli train --resume runs/five",
     "lanecli train --resume runs/repainted",
     "lanecli train --resume runs/tusimple",
     "lanecli train --resume runs/unet",
-    "lanecli synth data/synthetic --count 400 --size 768x432 --seed 8000000 --val 0",
+    "lanecli train CONFIG --boosting 3",
+    "lanecli train CONFIG --members 5 --bagging",
+    "lanecli train CONFIG --members 5",
+    "lanecli train apolloscape train.epochs=1 data.geometry.size=240x80",
+    "lanecli train configs/weights/distilled.yaml --out runs/distilled",
+    "lanecli train configs/weights/repainted.yaml --out runs/repainted",
+    "lanecli train tusimple --folds 5 --out runs/unet",
+    "lanecli train tusimple --members 5 --bagging --out runs/bags",
+    "lanecli train tusimple --members 5 --out runs/five",
+    "lanecli train tusimple --out runs/tusimple",
+    "lanecli train tusimple data.unlabelled=roads/ teacher=runs/large --out runs/from-large",
+    "lanecli train tusimple teacher=runs/five/ensemble.yaml model.encoder=resnet18 --out runs/student",
+    "lanecli train tusimple teacher=runs/large model.encoder=resnet18 --out runs/small",
 }
-"""Commands that take a second or more and do little that a quick one does not; every `lanecli export` is slow, too."""
+"""Commands that do little that a quicker one or another test does not; every ``lanecli export`` is slow, too."""
 
 RUN = [
     pytest.param(
