@@ -10,6 +10,9 @@ import pytest
 MODULES = [
     "lanecli",
     "lanecli.bench.architectures",
+    "lanecli.cli.complete",
+    "lanecli.cli.options",
+    "lanecli.cli.table",
     "lanecli.config",
     "lanecli.errors",
     "lanecli.geometry",
