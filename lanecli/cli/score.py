@@ -23,6 +23,13 @@ app = typer.Typer(
 )
 
 _RULES = "Rules"
+
+
+def _input(metavar: str, text: str) -> Any:
+    """Return an argument that names a file or folder."""
+    return typer.Argument(metavar=metavar, help=text, rich_help_panel=INPUT)
+
+
 WidthOption = Annotated[
     int, typer.Option(metavar="N", help="Width in pixels with which lanes are drawn.", rich_help_panel=_RULES)
 ]
@@ -52,18 +59,8 @@ def score() -> None:
 
 @app.command(cls=Command, epilog="lanecli score tusimple test_label.json runs/predict/tusimple.json")
 def tusimple(
-    truth: Annotated[
-        Path,
-        typer.Argument(
-            metavar="GT.json", help="A line for each picture: raw_file, lanes, h_samples.", rich_help_panel=INPUT
-        ),
-    ],
-    prediction: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PRED.json", help="A line for each picture: raw_file, lanes, run_time.", rich_help_panel=INPUT
-        ),
-    ],
+    truth: Annotated[Path, _input("GT.json", "A line for each picture: raw_file, lanes, h_samples.")],
+    prediction: Annotated[Path, _input("PRED.json", "A line for each picture: raw_file, lanes, run_time.")],
     json: JsonOption = False,
 ) -> None:
     """TuSimple: accuracy, FP and FN."""
@@ -77,10 +74,8 @@ def tusimple(
 
 @app.command(cls=Command, epilog="lanecli score culane CULane/ predictions/ --list list/test_split")
 def culane(
-    truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.lines.txt.", rich_help_panel=INPUT)],
-    prediction: Annotated[
-        str, typer.Argument(metavar="PRED_DIR", help="Folder of *.lines.txt.", rich_help_panel=INPUT)
-    ],
+    truth: Annotated[str, _input("GT_DIR", "Folder of *.lines.txt.")],
+    prediction: Annotated[str, _input("PRED_DIR", "Folder of *.lines.txt.")],
     lists: ListOption = None,
     width: WidthOption = 30,
     iou: IouOption = 0.5,
@@ -106,8 +101,8 @@ def culane(
 
 @app.command(cls=Command, epilog="lanecli score openlane lane3d_1000/validation/ predictions/")
 def openlane(
-    truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.json.", rich_help_panel=INPUT)],
-    prediction: Annotated[str, typer.Argument(metavar="PRED_DIR", help="Folder of *.json.", rich_help_panel=INPUT)],
+    truth: Annotated[str, _input("GT_DIR", "Folder of *.json.")],
+    prediction: Annotated[str, _input("PRED_DIR", "Folder of *.json.")],
     lists: ListOption = None,
     width: WidthOption = 30,
     iou: IouOption = 0.3,
@@ -138,17 +133,9 @@ def openlane(
 
 @app.command(cls=Command, epilog="lanecli score llamas llamas/labels/valid predictions/")
 def llamas(
-    labels: Annotated[
-        Path,
-        typer.Argument(metavar="LABELS", help="Folder of label files, such as labels/valid.", rich_help_panel=INPUT),
-    ],
+    labels: Annotated[Path, _input("LABELS", "Folder of label files, such as labels/valid.")],
     prediction: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PRED",
-            help="Folder of *.lines.txt or of *.json_1.png, or a JSON file of regressed lines.",
-            rich_help_panel=INPUT,
-        ),
+        Path, _input("PRED", "Folder of *.lines.txt or of *.json_1.png, or a JSON file of regressed lines.")
     ],
     width: WidthOption = 30,
     workers: WorkersOption = None,
@@ -183,10 +170,8 @@ def llamas(
 
 @app.command(cls=Command, epilog="lanecli score bdd100k labels/lane/masks/val predictions/ --task lane")
 def bdd100k(
-    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG labels.", rich_help_panel=INPUT)],
-    prediction: Annotated[
-        Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG files of the same names.", rich_help_panel=INPUT)
-    ],
+    truth: Annotated[Path, _input("GT_DIR", "Folder of PNG labels.")],
+    prediction: Annotated[Path, _input("PRED_DIR", "Folder of PNG files of the same names.")],
     task: Annotated[
         str, choice(("auto", "lane", "drivable"), "auto decides by the folder's name or its values.", _RULES)
     ] = "auto",
@@ -209,12 +194,8 @@ def bdd100k(
 
 @app.command(cls=Command, epilog="lanecli score apolloscape labels/ predictions/")
 def apolloscape(
-    truth: Annotated[
-        Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks of source ids.", rich_help_panel=INPUT)
-    ],
-    prediction: Annotated[
-        Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.", rich_help_panel=INPUT)
-    ],
+    truth: Annotated[Path, _input("GT_DIR", "Folder of PNG masks of source ids.")],
+    prediction: Annotated[Path, _input("PRED_DIR", "Folder of PNG masks of the same paths.")],
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -232,10 +213,8 @@ def apolloscape(
 
 @app.command(cls=Command, epilog="lanecli score masks labels/ predictions/ --classes camvid-11")
 def masks(
-    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks.", rich_help_panel=INPUT)],
-    prediction: Annotated[
-        Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.", rich_help_panel=INPUT)
-    ],
+    truth: Annotated[Path, _input("GT_DIR", "Folder of PNG masks.")],
+    prediction: Annotated[Path, _input("PRED_DIR", "Folder of PNG masks of the same paths.")],
     classes: Annotated[
         str,
         typer.Option(
