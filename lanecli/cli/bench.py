@@ -7,38 +7,84 @@ from typing import Annotated, Any
 
 import typer
 
+from lanecli.cli.help import MODEL
+from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note
+
+_ARCHITECTURES, _TRAINING = "Architectures", "Training"
+EXAMPLES = """
+lanecli bench runs/train --video drive.mp4
+lanecli bench --architectures unet,erfnet --out speed.json
+lanecli bench --training --data data/mine --set train.batch=4
+"""
 
 
 def bench(
-    model: Annotated[str | None, typer.Argument(help="A model file, run folder or shipped name.")] = None,
-    video: Annotated[Path | None, typer.Option(help="Run the whole path on this video too.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    architectures: Annotated[
+    model: Annotated[
         str | None,
-        typer.Option(metavar="NAME,…", help="Measure these of 'list models', or all, freshly built, instead of MODEL."),
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A model file, run folder or shipped model.  [default: lane]",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
-    measure: Annotated[
-        str | None, typer.Option(metavar="WHAT,…", help="Of architectures: counts, export, ms; default all of them.")
+    video: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Measure the whole path from file to file too.", rich_help_panel=MODEL),
     ] = None,
     budget: Annotated[
         float,
-        typer.Option(min=0, help="Seconds for each figure of a backend and precision; six times as many for a video."),
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Time for each figure; six times as much for a video.",
+            rich_help_panel=MODEL,
+        ),
     ] = 5.0,
-    out: Annotated[
-        Path | None, typer.Option(help="Of architectures: JSON file that is gone on with and grows after each.")
+    architectures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Measure new models of 'lanecli list models', or all, instead of MODEL.",
+            rich_help_panel=_ARCHITECTURES,
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure again what --out has already.")] = False,
-    training: Annotated[
-        bool, typer.Option("--training", help="Measure training against a plain loop instead of MODEL.")
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…", help="Any of counts, export, ms.  [default: all]", rich_help_panel=_ARCHITECTURES
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON file, written after each model; what it has is not measured again.",
+            rich_help_panel=_ARCHITECTURES,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Measure again what --out has.", rich_help_panel=_ARCHITECTURES),
     ] = False,
-    data: Annotated[list[Path] | None, typer.Option(help="Of training: a prepared dataset to read.")] = None,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="Compare training with a plain loop, instead of MODEL.", rich_help_panel=_TRAINING
+        ),
+    ] = False,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A prepared dataset; may be given several times.", rich_help_panel=_TRAINING),
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of training: a configuration key.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A configuration key.", rich_help_panel=_TRAINING),
     ] = None,
     json: JsonOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
-    """Measure latency and throughput of every backend and precision here, and of the whole video path."""
+    """Measure latency and throughput of every backend and precision on this machine."""
     from lanecli.errors import InputError
 
     if training:
@@ -82,10 +128,10 @@ def bench(
 
 
 def _training(settings: list[str], data: list[Path], device: str) -> tuple[dict[str, Any], list[str]]:
-    """The document and the table of ``--training``."""
+    """Measure training and return the document and the lines of its table."""
     import os
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as lanecli train sets it
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `lanecli train` does
     from lanecli.bench.training import DEFINITIONS, bench_training
 
     document = bench_training(settings, data, device=device, progress=lambda what: note(f"measuring {what} …"))
@@ -103,7 +149,7 @@ def _training(settings: list[str], data: list[Path], device: str) -> tuple[dict[
 def _architectures(
     names: str, measure: str | None, out: Path | None, budget: float, again: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """The document and the table of ``--architectures``."""
+    """Measure architectures and return the document and the lines of its table."""
     from lanecli import atomic
     from lanecli.bench.architectures import measure as measure_all
     from lanecli.bench.architectures import parse_measurements, parse_names
@@ -117,7 +163,7 @@ def _architectures(
         document = measure_all(wanted, measurements, target, budget=budget, again=again, note=note)
     except KeyboardInterrupt:
         if target:
-            note("interrupted; the same command goes on")
+            note("interrupted; the same command continues")
         raise
     entries = list(document["models"].values())
     kinds = {(b, p): None for e in entries for b, times in (e.get("ms") or {}).items() for p in times}

@@ -7,21 +7,40 @@ from typing import Annotated
 
 import typer
 
+from lanecli.cli.help import INPUT, MODEL, OUTPUT
 from lanecli.cli.output import JsonOption, emit, progress_bar
 from lanecli.cli.uncertainty import source_and_target
 
+EXAMPLES = """
+lanecli calibrate runs/train --data data/held-out
+lanecli calibrate lane --data data/mine --out lane-mine.safetensors
+"""
+
 
 def calibrate(
-    model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
-    data: Annotated[Path, typer.Option(help="A prepared dataset the model was not trained on.")],
-    split: Annotated[str, typer.Option(help="Of the dataset's manifest.")] = "val",
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model file, run folder or shipped model.", rich_help_panel=MODEL),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="A dataset the model was not trained on.", rich_help_panel=INPUT),
+    ],
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split of the dataset to fit on.", rich_help_panel=INPUT)
+    ] = "val",
     out: Annotated[
-        Path | None, typer.Option(help="The .safetensors file; default: a run's own model is rewritten.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The .safetensors file.  [default: a run's own model]", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=OUTPUT)
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Fit one temperature, so that probabilities say how often they are right. No pixel changes its class."""
+    """Fit the temperature that calibrates a model's probabilities. No pixel changes its class."""
     source, target = source_and_target(model, out, overwrite)
 
     from lanecli.inference.fitting import calibrate as fit

@@ -1,4 +1,4 @@
-"""What a shell may complete: ready configurations, keys and their values, formats, shipped models, choices."""
+"""Shell completion of shipped configurations, keys and their values, formats, shipped models and choices."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _REGISTRIES = {
     "schedule.name": "lanecli.training.optim:SCHEDULES",
     "schedule": "lanecli.training.optim:SCHEDULES",
 }
-"""Keys whose values are names of a registry."""
+"""Keys whose values are names in a registry."""
 
 
 def among(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """A completion that offers `names`."""
+    """Return a completion that offers `names`."""
     choices = tuple(names)
 
     def complete(incomplete: str) -> list[str]:
@@ -28,7 +28,13 @@ def among(names: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def listed(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """A completion of names separated by commas: ``overlay,ma`` becomes ``overlay,masks``."""
+    """Return a completion of names separated by commas.
+
+    Example:
+        >>> complete_list = listed(["overlay", "masks", "lanes"])
+        >>> complete_list("overlay,ma")
+        ['overlay,masks']
+    """
     choices = tuple(names)
 
     def complete(incomplete: str) -> list[str]:
@@ -40,43 +46,43 @@ def listed(names: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def models(incomplete: str) -> list[str]:
-    """Names of shipped models; where none fits, the shell offers files."""
+    """Complete names of shipped models; if none fits, the shell offers files."""
     from lanecli.shipped import shipped_models
 
     return among(shipped_models())(incomplete)
 
 
 def formats(incomplete: str) -> list[str]:
-    """Layouts that `prepare` reads, and the word that takes frames out of a video."""
+    """Complete the formats that `prepare` reads, and ``frames``."""
     from lanecli.data.formats import FORMATS
 
     return among([*FORMATS, "frames"])(incomplete)
 
 
 def label_maps(incomplete: str) -> list[str]:
-    """Named label maps."""
+    """Complete named label maps."""
     from lanecli.labelmaps import LABEL_MAPS
 
     return among(LABEL_MAPS)(incomplete)
 
 
 def training(ctx: Any, incomplete: str) -> list[str]:
-    """A ready configuration, then keys and values, of ``lanecli train``."""
+    """Complete the configuration, then keys and values, of ``lanecli train``."""
     return _words(_typed(ctx, "config"), incomplete, "")
 
 
 def sweeping(ctx: Any, incomplete: str) -> list[str]:
-    """A ready sweep file, then keys and values, of ``lanecli sweep``."""
+    """Complete the sweep file, then keys and values, of ``lanecli sweep``."""
     return _words(_typed(ctx, "config"), incomplete, "sweeps")
 
 
 def shown(incomplete: str) -> list[str]:
-    """What ``lanecli show`` shows: shipped models and ready configurations."""
+    """Complete what ``lanecli show`` takes: shipped models and configurations."""
     return [*models(incomplete), *_configs(incomplete, ""), *_configs(incomplete, "sweeps")]
 
 
 def overriding(ctx: Any, incomplete: str) -> list[str]:
-    """Keys and values after the configuration of ``lanecli show``."""
+    """Complete keys and values of ``lanecli show CONFIG``."""
     return _settings(_typed(ctx, "overrides"), incomplete)
 
 
@@ -96,10 +102,10 @@ def _configs(incomplete: str, kind: str) -> list[str]:
 
 
 def _settings(typed: Sequence[str], incomplete: str) -> list[str]:
-    """``KEY=`` for every key that begins so; after it the values it can have.
+    """Complete the key of ``KEY=VALUE``, then its value.
 
-    bash takes ``=`` for a word of its own: ``model.name=un`` comes as ``model.name``, ``=`` and ``un``, and a last
-    ``=`` comes as nothing.
+    bash treats ``=`` as a word: ``model.name=un`` arrives as ``model.name``, ``=`` and ``un``, and a final ``=`` as an
+    empty word.
     """
     if not incomplete and typed and (values := _values(typed[-1])):
         return values
@@ -114,7 +120,7 @@ def _settings(typed: Sequence[str], incomplete: str) -> list[str]:
 
 
 def _values(key: str) -> list[str]:
-    """Words a key can be set to; none where it is no choice."""
+    """Return the values that a key can have, or none if it does not take one of several words."""
     if target := _REGISTRIES.get(key):
         from importlib import import_module
 

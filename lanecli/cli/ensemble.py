@@ -7,46 +7,84 @@ from typing import Annotated
 
 import typer
 
-from lanecli.cli.help import Command
+from lanecli.cli.help import INPUT, MODEL, OUTPUT, SPEED, Command
+from lanecli.cli.options import DeviceOption, choice
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
-app = typer.Typer(help="Fit how several models become one answer, or make one model of them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Learn how to combine several models, or average their weights into one model.", no_args_is_help=True
+)
 _METHODS = ("weights", "stacking", "blending")
+_FIT, _META = "Fit", "Meta-model of stacking and blending"
+FIT_EXAMPLES = """
+lanecli ensemble fit runs/a runs/b --data data/held-out --out pair.yaml
+lanecli ensemble fit runs/folds/fold* --data data/mine --method stacking
+"""
+SOUP_EXAMPLE = "lanecli ensemble soup runs/a runs/b --data data/mine --out soup.safetensors"
 
 
 @app.callback()
 def ensemble() -> None:
-    """What is done is a subcommand."""
+    """Hold the subcommands."""
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=FIT_EXAMPLES)
 def fit(
     model: Annotated[
         list[str],
-        typer.Argument(help="Model files, run folders or shipped names; for stacking folders of train --folds."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="Model files, run folders or shipped models; for stacking the folders of train --folds.",
+            rich_help_panel=MODEL,
+        ),
     ],
     data: Annotated[
-        Path, typer.Option(help="A prepared dataset no model was trained on; for stacking the one of the folds.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="A dataset no model was trained on; for stacking, that of the folds.",
+            rich_help_panel=INPUT,
+        ),
     ],
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(_METHODS)}.")] = "weights",
-    split: Annotated[str, typer.Option(help="Of the dataset's manifest; stacking takes what the folds hold.")] = "val",
+    method: Annotated[str, choice(_METHODS, "what to fit.", _FIT)] = "weights",
+    split: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Split to fit on; stacking fits on the folds.", rich_help_panel=INPUT),
+    ] = "val",
     criterion: Annotated[
-        str, typer.Option(help="Of weights: nll (likelihood) or iou (foreground IoU, by a search).")
+        str, choice(("nll", "iou"), "what weights optimise: likelihood, or foreground IoU by a search.", _FIT)
     ] = "nll",
     inputs: Annotated[
-        str, typer.Option(help="Of stacking and blending: probabilities, entropy, picture, separated by commas.")
+        str,
+        typer.Option(metavar="NAME,…", help="Any of probabilities, entropy, picture.", rich_help_panel=_META),
     ] = "probabilities",
     context: Annotated[
-        int, typer.Option(help="Side of a square whose mean the meta-model sees too, odd; 1 for none.")
+        int,
+        typer.Option(
+            metavar="N", help="Odd side of a square whose mean is an input too; 1: none.", rich_help_panel=_META
+        ),
     ] = 1,
-    hidden: Annotated[int, typer.Option(help="Hidden values of the meta-model.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw of pixels and of first weights.")] = 0,
-    out: Annotated[Path, typer.Option(help="The ensemble file; a meta-model lies beside it.")] = Path("ensemble.yaml"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    hidden: Annotated[int, typer.Option(metavar="N", help="Hidden units.", rich_help_panel=_META)] = 16,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Seed for the pixels drawn and the initial weights.", rich_help_panel=_FIT
+        ),
+    ] = 0,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Ensemble file; a meta-model is written beside it.", rich_help_panel=OUTPUT),
+    ] = Path("ensemble.yaml"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=OUTPUT)
+    ] = False,
     json: JsonOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
-    """Fit how models are combined, on pictures none of them has seen; the file written is a MODEL."""
+    """Learn how to combine models, on pictures none has seen.
+
+    The file it writes is a MODEL for every other command.
+    """
     from lanecli.atomic import prepare_target
     from lanecli.errors import InputError
 
@@ -90,34 +128,49 @@ def fit(
         note(f"note: {line}")
     figures = found.figures
     if learnt:
-        mean = f", of the plain mean {figures['nll_mean']:.5f}" if "nll_mean" in figures else ""
+        mean = f", of the mean {figures['nll_mean']:.5f}" if "nll_mean" in figures else ""
         lines = [
             f"{out}  (with {figures['meta']})",
-            f"negative log-likelihood on {figures['pixels_held_out']} pixels kept aside: {figures['nll']:.5f}{mean}",
+            f"negative log-likelihood on {figures['pixels_held_out']} held-out pixels: {figures['nll']:.5f}{mean}",
         ]
     else:
         weights = zip(model, figures["weights"], figures["nll_members"], strict=True)
         lines = [
             str(out),
-            *(f"  {name}: weight {weight:.4f}, alone {alone:.5f} nats a pixel" for name, weight, alone in weights),
+            *(
+                f"  {name}: weight {weight:.4f}, by itself {alone:.5f} nats per pixel"
+                for name, weight, alone in weights
+            ),
             f"negative log-likelihood {figures['nll']:.5f}, of equal weights {figures['nll_equal']:.5f}; "
             f"foreground IoU {figures['iou']:.4f}, of equal weights {figures['iou_equal']:.4f} "
             f"({figures['pixels']} pixels)",
         ]
-    lines.append(f"next:   lanecli evaluate {out} --data DIR   (pictures it was not fitted on)")
+    lines.append(f"next:   lanecli evaluate {out} --data DIR   (on pictures it was not fitted on)")
     emit({"file": str(out), "method": method, **figures}, lines, json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=SOUP_EXAMPLE)
 def soup(
-    model: Annotated[list[str], typer.Argument(help="Model files or run folders of one architecture.")],
-    data: Annotated[Path, typer.Option(help="A prepared dataset, for the statistics of batch normalisation.")],
-    out: Annotated[Path, typer.Option(help="The .safetensors file.")],
-    split: Annotated[str, typer.Option(help="Of the dataset's manifest.")] = "train",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 8,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    model: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Model files or run folders of one architecture.", rich_help_panel=MODEL
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="A dataset for the statistics of batch normalisation.", rich_help_panel=INPUT),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .safetensors file.", rich_help_panel=OUTPUT)],
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split of the dataset to use.", rich_help_panel=INPUT)
+    ] = "train",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=OUTPUT)
+    ] = False,
     json: JsonOption = False,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in one batch.", rich_help_panel=SPEED)] = 8,
+    device: DeviceOption = "auto",
 ) -> None:
     """Average the weights of models of one architecture into one model."""
     from lanecli.atomic import prepare_target

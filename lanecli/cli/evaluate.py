@@ -26,7 +26,7 @@ from lanecli.cli.options import (
 from lanecli.cli.output import JsonOption, emit, progress_bar
 
 EXAMPLES = """
-lanecli evaluate --data data/camvid                            the shipped model
+lanecli evaluate --data data/camvid      scores the shipped model
 lanecli evaluate runs/train --data data/camvid --split test --out scores
 lanecli evaluate a.onnx b.onnx --data data/camvid --combine vote --json
 """
@@ -44,7 +44,7 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option(metavar="NAME", help="Of the dataset's manifest.", rich_help_panel=INPUT)
+        str, typer.Option(metavar="NAME", help="Split of the dataset to score on.", rich_help_panel=INPUT)
     ] = "val",
     combine: CombineOption = None,
     weights: WeightsOption = None,
@@ -55,15 +55,13 @@ def evaluate(
     passes: PassesOption = 5,
     lanes: Annotated[
         bool,
-        typer.Option(
-            "--lanes", help="Score lane lines too, where the dataset has lanes.jsonl.", rich_help_panel=OUTPUT
-        ),
+        typer.Option("--lanes", help="Score lane lines too; the dataset needs lanes.jsonl.", rich_help_panel=OUTPUT),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for each picture's scores, the best and worst, the confusion matrix.",
+            help="Folder for scores of each picture, the best and worst pictures, and the confusion matrix.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -72,7 +70,7 @@ def evaluate(
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
-    """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, milliseconds."""
+    """Score a model on a dataset: IoU, Dice, precision, recall, pixel accuracy, calibration, speed."""
     import json as json_module
 
     from lanecli import atomic
@@ -168,7 +166,7 @@ def _cell(value: float | None) -> str:
 
 
 def class_table(scores: dict[str, Any]) -> list[str]:
-    """Pixel scores of each class, and their means, as lines."""
+    """Return the pixel scores of each class and their means, as lines."""
     width = max(len(name) for name in scores["iou"])
     lines = [f"{'class':{width}}    IoU    Dice  precision  recall"]
     for name in scores["iou"]:

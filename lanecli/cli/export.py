@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lanecli.export.parity import Parity
 
 app = typer.Typer(
-    help="Write a model as one deployable file, run and compared before it is called exported.", no_args_is_help=True
+    help="Export a model to one file, which is then run and compared with the model.", no_args_is_help=True
 )
 EXAMPLES = """
 lanecli export onnx runs/train --out lanes.onnx
@@ -28,7 +28,7 @@ lanecli export onnx runs/five/ensemble.yaml --precision fp16
 
 @app.callback()
 def export() -> None:
-    """Formats are subcommands."""
+    """Hold the formats, which are subcommands."""
 
 
 @app.command(cls=Command, epilog=EXAMPLES)
@@ -46,27 +46,30 @@ def onnx(
         str | None,
         typer.Option(
             metavar="NAME,…",
-            help=f"Maps the file gives too, of {', '.join(graph_maps())}; default: the fitted.",
+            help=f"Maps to put into the file, of {', '.join(graph_maps())}, none.  [default: those that are fitted]",
             rich_help_panel=MODEL,
             autocompletion=listed((*graph_maps(), "none")),
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The .onnx file; default: beside the model.", rich_help_panel=OUTPUT),
+        typer.Option(metavar="FILE", help="The .onnx file.  [default: beside the model]", rich_help_panel=OUTPUT),
     ] = None,
     precision: Annotated[
-        str, choice(("fp32", "fp16"), "what weights are stored in; fp16 is half the size.", OUTPUT)
+        str, choice(("fp32", "fp16"), "format of the weights; fp16 halves the file.", OUTPUT)
     ] = "fp32",
     static: Annotated[
-        bool, typer.Option("--static", help="Fix batch 1 and one picture size.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--static", help="Fix the batch to 1, and the size of pictures.", rich_help_panel=OUTPUT)
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=OUTPUT)
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Export the whole model to ONNX: RGB pictures of any size in, class maps and probabilities of their size out."""
+    """Export a whole model to ONNX.
+
+    The file takes RGB pictures of any size and gives class maps and probabilities of the same size.
+    """
     from lanecli import atomic
     from lanecli.errors import InputError
     from lanecli.shipped import find_model, models_folder
@@ -79,7 +82,7 @@ def onnx(
         raise InputError(f"export onnx writes fp32 or fp16, not '{precision}'")
     if target.suffix != ".onnx":
         raise InputError(f"{target}: an ONNX file ends in .onnx")
-    atomic.prepare_target(target, overwrite=overwrite)  # before the minutes an export takes
+    atomic.prepare_target(target, overwrite=overwrite)  # an export takes minutes: fail before them
 
     parity = _written(source, target, several, precision, uncertainty, static)
     megabytes = target.stat().st_size / 1e6
@@ -92,7 +95,7 @@ def onnx(
     sizes = ", ".join(f"{count} of {width}x{height}" for count, width, height in parity.sizes)
     lines = [
         f"{target}  ({megabytes:.1f} MB, {precision})",
-        f"against torch, on pictures ({sizes}): largest difference {parity.largest_difference:.2g} of "
+        f"compared with torch on pictures ({sizes}): largest difference {parity.largest_difference:.2g} of "
         f"{'probabilities' if several else 'logits'} up to "
         f"{parity.largest_logit:.3g}, "
         f"equal pixels {100 * parity.equal_pixels:.4f} % of {parity.pixels}",
@@ -105,14 +108,14 @@ def onnx(
 def _written(
     source: Path, target: Path, several: bool, precision: str, uncertainty: str | None, static: bool
 ) -> Parity:
-    """Write the .onnx file of a model, or of an ensemble file's."""
+    """Write the .onnx file of a model or an ensemble file, and return how it differs from torch."""
     from lanecli.errors import InputError
 
     if several:
         from lanecli.export.ensemble import export_ensemble
 
         if uncertainty not in (None, "none"):
-            raise InputError("a file of several models gives class maps and probabilities: leave out --uncertainty")
+            raise InputError("an exported ensemble gives class maps and probabilities only: leave out --uncertainty")
         return export_ensemble(source, target, precision=precision, static=static)[0]
     from lanecli.export.onnx import export_onnx
     from lanecli.models.build import network_from_file

@@ -1,15 +1,15 @@
-"""``lanecli list models``: the architectures and what each costs."""
+"""``lanecli list models``: the architectures and the cost of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lanecli.cli.table import Column, fitting, wrapped
+from lanecli.cli.table import Column, first_fitting_table, wrapped
 
 
 def model_rows() -> list[dict[str, Any]]:
-    """A row of facts for each registered architecture, the oldest first."""
+    """Return a row of facts for each registered architecture, in the order of publication."""
     from lanecli.models.facts import read_facts
     from lanecli.models.registry import MODELS
 
@@ -25,7 +25,7 @@ def model_rows() -> list[dict[str, Any]]:
 
 
 def model_lines(rows: list[dict[str, Any]], width: int | None) -> list[str]:
-    """The rows as a table of `width` characters (None: no limit), and what its columns mean."""
+    """Return the rows as lines of a table, and what its columns mean, at most `width` characters wide if given."""
     from lanecli.models.facts import DEFINITIONS
 
     authors, sources = zip(*((row["paper"].rpartition(", ")[::2]) for row in rows), strict=True)
@@ -44,7 +44,7 @@ def model_lines(rows: list[dict[str, Any]], width: int | None) -> list[str]:
     source = Column("source", sources)
     encoder = Column("default encoder", [row.get("encoder") or "its own" for row in rows])
     short = [name, Column("paper", first), *figures]
-    layouts = [
+    choices = [
         [name, *paper, *figures, source, encoder, summary],
         [name, *paper, *figures, source, summary],
         [name, *paper, *figures, summary],
@@ -60,11 +60,11 @@ def model_lines(rows: list[dict[str, Any]], width: int | None) -> list[str]:
         notes.append(f"{machine_line(machine)}; fp32. Yours: lanecli bench --architectures NAME,…")
     else:
         notes.append("Milliseconds on your machine: lanecli bench --architectures NAME,…")
-    return [*fitting(layouts, width), "", *(line for text in notes for line in wrapped(text, width))]
+    return [*first_fitting_table(choices, width), "", *(line for text in notes for line in wrapped(text, width))]
 
 
 def cost_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """Parameters, multiply-adds, stride and export of rows that have those facts, or None or nothing for them."""
+    """Return the columns of parameters, multiply-adds, stride and ONNX export; a missing fact is shown as ``-``."""
     return [
         Column("M", [_number(row.get("parameters"), 1e6) for row in rows], right=True),
         Column("GMACs", [_number(row.get("macs"), 1e9) for row in rows], right=True),
@@ -74,7 +74,7 @@ def cost_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
-    """What milliseconds are, and were measured on."""
+    """Return what the milliseconds mean, and the machine they were measured on."""
     from lanecli.models.facts import DEFINITIONS
 
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
@@ -82,10 +82,10 @@ def machine_line(machine: Mapping[str, Any]) -> str:
 
 
 def _first_name(authors: str) -> str:
-    """``"Noh"`` of ``"Noh et al."``, ``"Long"`` of ``"Long, Shelhamer & Darrell"``."""
+    """Return the first author: ``"Long"`` of ``"Long, Shelhamer & Darrell"``, ``"Noh"`` of ``"Noh et al."``."""
     return authors.replace(",", " ").split()[0]
 
 
 def _number(value: float | None, unit: float) -> str:
-    """`value` in units of `unit`, ``-`` where there is none."""
+    """Return `value` in units of `unit`, or ``-`` if it is None."""
     return "-" if value is None else f"{value / unit:.1f}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from lanecli.cli.complete import among
+from lanecli.cli.help import INPUT
 from lanecli.cli.output import JsonOption, emit
 from lanecli.cli.table import Column, table, terminal_width, wrapped
 
@@ -29,16 +30,22 @@ _REGISTRIES = {
     "labelmaps": "lanecli.labelmaps:LABEL_MAPS",
 }
 _KINDS = ("models", *_REGISTRIES, "encoders", "metrics", "configs")
+EXAMPLES = """
+lanecli list models
+lanecli list losses --json
+"""
 
 
 def listing(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help=f"One of {', '.join(_KINDS)}.", autocompletion=among(_KINDS)),
+        typer.Argument(
+            metavar="KIND", help=f"One of {', '.join(_KINDS)}.", rich_help_panel=INPUT, autocompletion=among(_KINDS)
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List what there is of a kind; for models with what each costs."""
+    """List models (with what each costs), losses, formats and so on."""
     from lanecli.cli.list_models import model_lines, model_rows
     from lanecli.errors import InputError, did_you_mean
 
@@ -53,7 +60,7 @@ def listing(
         "configs": _configs,
     }
     if kind is None:
-        raise InputError(f"say which list: {', '.join(_KINDS)}")
+        raise InputError(f"name a list, as in 'lanecli list models'; there are: {', '.join(_KINDS)}")
     if kind not in _KINDS:
         raise InputError(
             f"there is no list of '{kind}'{did_you_mean(kind, _KINDS) or '; there are: ' + ', '.join(_KINDS)}"
@@ -62,17 +69,17 @@ def listing(
     lines = table([Column("", [row["name"] for row in rows]), Column("", [_described(row) for row in rows])], width)
     if kind == "encoders":
         more = (
-            "Any model of timm's is an encoder besides, as tu-NAME; 'lanecli list models' names each model's default."
+            "Every model of timm is an encoder too, as tu-NAME; 'lanecli list models' names the default of each model."
         )
         lines += ["", *wrapped(more, width)]
     if kind == "configs":
         folder = str(rows[0]["path"]).rpartition("/")[0] if rows else ""
-        lines += ["", *wrapped(f"The files lie in {folder}; what one says in full: lanecli show NAME", width)]
+        lines += ["", *wrapped(f"The files are in {folder}; 'lanecli show NAME' prints one in full.", width)]
     emit(rows, lines, json)
 
 
 def _registered(kind: str) -> Rows:
-    """A row for each entry of a registry; nothing it lists is imported for that."""
+    """Return a row for each entry of a registry, without importing what it lists."""
     module, _, attribute = _REGISTRIES[kind].partition(":")
     registry = getattr(importlib.import_module(module), attribute)
     rows = []
@@ -101,7 +108,7 @@ def _metrics() -> Rows:
 
 
 def _configs() -> Rows:
-    """Ready experiments for ``lanecli train``, and those of ``lanecli sweep``."""
+    """Return the configurations of ``lanecli train`` and the sweep files that come with lanecli."""
     from lanecli.shipped import ready_configs
 
     rows = []
@@ -126,7 +133,7 @@ def _encoders() -> Rows:
 
 
 def _described(row: dict[str, Any]) -> str:
-    """A row's summary with what else helps to choose."""
+    """Return the summary of a row with further facts that help to choose."""
     text = str(row["summary"])
     if row.get("arguments"):
         text += f" ({', '.join(f'{name}={_plain(value)}' for name, value in row['arguments'].items())})"

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is made of them."""
+"""Options that several commands share, and the recipe they make."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STYLES = ("fill", "contour", "solid")
 
 
 def choice(names: Iterable[str], what: str, heading: str, metavar: str = "NAME") -> Any:
-    """An option that takes one of `names`, which its help opens with and the shell completes."""
+    """Return an option that takes one of `names`; its help begins with them, and the shell completes them."""
     names = tuple(names)
     return typer.Option(
         metavar=metavar, help=f"{'|'.join(names)}: {what}", rich_help_panel=heading, autocompletion=among(names)
@@ -35,7 +35,7 @@ SaveOption = Annotated[
     str,
     typer.Option(
         metavar="NAME,…",
-        help=f"What to write, one or more of {', '.join(SINKS)}.",
+        help=f"What to write, any of {', '.join(SINKS)}.",
         rich_help_panel=OUTPUT,
         autocompletion=listed(SINKS),
     ),
@@ -44,36 +44,35 @@ ModelOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
-        help="A model file, run folder, ensemble file or shipped model; several are combined.  [default: lane]",
+        help="Model file, run folder, ensemble file or shipped model; given several times, the models are combined.  "
+        "[default: lane]",
         rich_help_panel=MODEL,
         autocompletion=models,
     ),
 ]
-CombineOption = Annotated[str | None, choice(COMBINERS, "how several models become one answer.", MODEL)]
+CombineOption = Annotated[str | None, choice(COMBINERS, "how several models are combined.", MODEL)]
 WeightsOption = Annotated[
-    str | None, typer.Option(metavar="A,B,…", help="A number for each model, such as 2,1.", rich_help_panel=MODEL)
+    str | None, typer.Option(metavar="A,B,…", help="The weight of each model, such as 2,1.", rich_help_panel=MODEL)
 ]
-TtaOption = Annotated[str, choice(VIEWS, "views of each picture that are averaged.", MODEL)]
-UncertaintyOption = Annotated[str, choice(("none", *MEASURES), "how far to trust each pixel.", TRUST)]
+TtaOption = Annotated[str, choice(VIEWS, "views of each picture to average.", MODEL)]
+UncertaintyOption = Annotated[str, choice(("none", *MEASURES), "how to measure it for each pixel.", TRUST)]
 PassesOption = Annotated[
     int,
     typer.Option(metavar="N", min=2, help="Passes of a measure that samples dropout.", rich_help_panel=TRUST),
 ]
 BackendOption = Annotated[str, choice(BACKENDS, "what runs the network.", SPEED)]
-PrecisionOption = Annotated[str, choice(PRECISIONS, "what it computes in.", SPEED)]
-DeviceOption = Annotated[str, choice((*DEVICES, "cuda:N"), "where it runs.", SPEED)]
+PrecisionOption = Annotated[str, choice(PRECISIONS, "number format to compute in.", SPEED)]
+DeviceOption = Annotated[str, choice((*DEVICES, "cuda:N"), "where to run.", SPEED)]
 BatchOption = Annotated[
-    int, typer.Option(metavar="N", min=1, help="Frames the network is shown at once.", rich_help_panel=SPEED)
+    int, typer.Option(metavar="N", min=1, help="Frames in one request to the network.", rich_help_panel=SPEED)
 ]
 CrfOption = Annotated[
     bool,
-    typer.Option(
-        "--crf", help="Draw class borders to the picture's edges; some 0.1 s a frame.", rich_help_panel=REFINE
-    ),
+    typer.Option("--crf", help="Refine class borders (dense CRF); about 0.1 s per frame.", rich_help_panel=REFINE),
 ]
 CleanOption = Annotated[
     bool,
-    typer.Option("--clean", help="Take away what is no paint: specks, the car's own bonnet.", rich_help_panel=REFINE),
+    typer.Option("--clean", help="Remove what is not paint: specks, the car's bonnet.", rich_help_panel=REFINE),
 ]
 
 
@@ -94,7 +93,7 @@ def recipe_of(
     device: str,
     batch: int = 1,
 ) -> Recipe:
-    """The recipe that options spell; the shipped model where none is named."""
+    """Return the recipe that options describe, with the shipped model if none is named."""
     from lanecli.inference.recipe import Recipe
     from lanecli.shipped import DEFAULT_MODEL
 
@@ -123,7 +122,15 @@ def recipe_of(
 
 
 def parse_weights(text: str | None) -> tuple[float, ...] | None:
-    """``"2,1"`` as numbers. Raises InputError for anything else."""
+    """Return ``"2,1"`` as numbers.
+
+    Raises:
+        InputError: the text is not a list of numbers.
+
+    Example:
+        >>> parse_weights("2,1")
+        (2.0, 1.0)
+    """
     from lanecli.errors import InputError
 
     if text is None:

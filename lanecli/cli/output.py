@@ -1,4 +1,4 @@
-"""What commands print: one JSON document on stdout with ``--json``, else lines; progress always goes to stderr."""
+"""What commands print: lines on stdout, or one JSON document with ``--json``; progress goes to stderr."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON document on stdout and nothing else there.", rich_help_panel=OUTPUT),
+    typer.Option("--json", help="Print one JSON document on stdout, nothing else.", rich_help_panel=OUTPUT),
 ]
 
 
 def emit(document: Any, lines: Iterable[str], as_json: bool) -> None:
     """Print `document` as JSON, or `lines` as text, on stdout.
 
-    Names that are not UTF-8 stand in the JSON as ``\\udcXX`` (Python's surrogateescape), so that they can be told back;
-    numbers that are none stand there as null.
+    In JSON, bytes of a name that are not UTF-8 are written as ``\\udcXX`` (Python's surrogateescape), from which the
+    name can be restored, and numbers that are not finite as null.
     """
     if as_json:
         utf8 = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
@@ -39,12 +39,12 @@ def emit(document: Any, lines: Iterable[str], as_json: bool) -> None:
         sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
     else:
         width = terminal_width()
-        sys.stdout.writelines(_broken(printable(line), width) + "\n" for line in lines)
+        sys.stdout.writelines(_wrap_labelled(printable(line), width) + "\n" for line in lines)
     sys.stdout.flush()
 
 
 def _finite(value: Any) -> Any:
-    """`value` with None for every number JSON has no word for."""
+    """Return `value` with None in place of every number that JSON cannot express."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -55,20 +55,24 @@ def _finite(value: Any) -> Any:
 
 
 def note(line: str) -> None:
-    """Print a line on stderr, escaped; nothing happens where stderr is gone, as that of a closed terminal.
+    """Print a line on stderr with unprintable characters escaped; do nothing if stderr cannot be written.
 
-    A terminal gets it broken between words where it opens with a label.
+    On a terminal, a line that starts with a label is wrapped.
     """
-    text = _broken(one_line(line), _stderr_width())
+    text = _wrap_labelled(one_line(line), _stderr_width())
     with suppress(OSError, ValueError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
-def _broken(text: str, width: int | None) -> str:
-    """`text` broken between words, set under what its label, such as ``data:``, names; without one as it is.
+def _wrap_labelled(text: str, width: int | None) -> str:
+    """Wrap a line that starts with a label, such as ``data:``, and indent it under the label's text.
 
-    Lines without a label mostly hold paths, which are to be copied whole.
+    A line without a label stays whole: it is usually a path, which a user copies.
+
+    Args:
+        text: one line.
+        width: columns of the terminal; None does not wrap.
     """
     label = re.match(r"[\w ]{1,12}: +", text)
     if width is None or len(text) <= width or label is None:
@@ -78,7 +82,7 @@ def _broken(text: str, width: int | None) -> str:
 
 
 def _stderr_width() -> int | None:
-    """Columns of the terminal stderr is, None where it is none."""
+    """Return the columns of the terminal that stderr is, or None if it is not a terminal."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
     except (OSError, ValueError, AttributeError):
@@ -86,26 +90,26 @@ def _stderr_width() -> int | None:
 
 
 NARROW = 100
-"""Columns below which a bar says less: it must not fill its line, or the terminal's own ``^C`` breaks it in two."""
-_COUNT, _LEFT, _FREE = 14, 8, 4  # columns for the count, the time left, and none at all
+"""Columns below which a bar shows less: if it fills its line, the ``^C`` that a terminal adds breaks it in two."""
+_COUNT, _TIME, _MARGIN = 14, 8, 4  # columns for the count and the remaining time, and columns left empty
 
 
 @contextmanager
 def progress_bar(*columns: Any) -> Iterator[Progress]:
-    """A rich progress bar on stderr, silent when stderr is not a terminal.
+    """Show a rich progress bar on stderr, if that is a terminal.
 
     Args:
-        columns: extra rich columns behind description, bar, count and time left; in a narrow terminal they take the
-            bar's place.
+        columns: further rich columns, after description, bar and count and before the remaining time; in a narrow
+            terminal they replace the bar.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
-    console = Console(stderr=True, markup=False, emoji=False)  # names out of files are no markup
+    console = Console(stderr=True, markup=False, emoji=False)  # names of files must not be read as markup
     narrow = console.width < NARROW
     bar = 20 if narrow else 40
-    longest = max(8, console.width - bar - _COUNT - _LEFT - _FREE)
+    longest = max(8, console.width - bar - _COUNT - _TIME - _MARGIN)
     with Progress(
         TextColumn("{task.description}", markup=False, table_column=Column(max_width=longest, no_wrap=True)),
         *([] if narrow and columns else [BarColumn(bar)]),
@@ -114,12 +118,12 @@ def progress_bar(*columns: Any) -> Iterator[Progress]:
         TimeRemainingColumn(compact=narrow),
         console=console,
         disable=not console.is_terminal,
-        transient=True,  # a bar that has stopped says nothing
+        transient=True,  # a stopped bar tells nothing
     ) as progress:
         yield progress
 
 
 def say_above(progress: Progress, line: str) -> None:
-    """Print a line above a bar, broken between words where a terminal is narrower; a log file gets it whole."""
+    """Print a line above a bar, wrapped to the width of a terminal; a log file gets it whole."""
     console = progress.console
     console.print(printable(line), highlight=False, markup=False, soft_wrap=not console.is_terminal)

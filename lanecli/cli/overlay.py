@@ -13,7 +13,7 @@ from lanecli.cli.options import STYLES, choice
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 EXAMPLES = """
-lanecli overlay drive.mp4 --masks runs/predict/drive.masks --out again.mp4 --style contour
+lanecli overlay drive.mp4 --masks runs/predict/drive.masks --out again.mp4
 """
 
 
@@ -24,38 +24,32 @@ def overlay(
     ],
     masks: Annotated[
         Path,
-        typer.Option(
-            metavar="DIR", help="Folder of masks that predict wrote, such as drive.masks.", rich_help_panel=INPUT
-        ),
+        typer.Option(metavar="DIR", help="Folder of masks from predict, such as drive.masks.", rich_help_panel=INPUT),
     ],
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="The file to write; a folder, for several pictures.", rich_help_panel=OUTPUT),
+        typer.Option(metavar="FILE", help="File to write; for several pictures a folder.", rich_help_panel=OUTPUT),
     ],
     classes: Annotated[
         str,
         typer.Option(
             metavar="MAP",
-            help="The label map whose train ids the masks hold.",
+            help="Label map of the masks' train ids.",
             rich_help_panel=INPUT,
             autocompletion=label_maps,
         ),
     ] = "lane",
     every: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=1, help="The masks belong to each N-th frame of the video.", rich_help_panel=INPUT
-        ),
+        typer.Option(metavar="N", min=1, help="The masks are those of every N-th frame.", rich_help_panel=INPUT),
     ] = 1,
     alpha: Annotated[
         float, typer.Option(metavar="A", help="Opacity of the overlay, 0 to 1.", rich_help_panel=OUTPUT)
     ] = 0.5,
-    style: Annotated[str, choice(STYLES, "how it is drawn.", OUTPUT)] = "fill",
+    style: Annotated[str, choice(STYLES, "how classes are drawn.", OUTPUT)] = "fill",
     lanes: Annotated[
         bool,
-        typer.Option(
-            help="Draw lane lines too where STEM.lanes.jsonl stands beside the masks.", rich_help_panel=OUTPUT
-        ),
+        typer.Option(help="Draw the lines of STEM.lanes.jsonl, if it is there.", rich_help_panel=OUTPUT),
     ] = True,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
@@ -86,7 +80,7 @@ def overlay(
         outputs = []
         for number, found in enumerate(sources):
             if found.kind != "image" and len(sources) > 1:
-                raise InputError(f"{found.path}: one video at a time, or pictures alone")
+                raise InputError(f"{found.path}: name one video, or pictures only")
             single = len(sources) == 1 and (out.suffix or found.kind != "image")
             target = out if single else out / found.relative / f"{found.stem}.overlay.png"
             if found.kind == "image":

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from lanecli.inference.run import Run, SourceReport
     from lanecli.media import Source
 
-_OUT = Path("runs/predict")
-_SHOWN = 20
+_DEFAULT_OUT = Path("runs/predict")
+_LONGEST_LIST = 20
 
 
 EXAMPLES = """
-lanecli predict drive.mp4                                      runs/predict/drive.overlay.mp4
+lanecli predict drive.mp4      writes runs/predict/drive.overlay.mp4
 lanecli predict photos/ --model runs/train --save overlay,masks --out out
 lanecli predict drive.mp4 --smooth 0.2 --tta flip --save overlay,lanes
 """
@@ -61,10 +61,13 @@ def predict(
         ),
     ],
     every: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Take each N-th frame of a video.", rich_help_panel=INPUT)
+        int, typer.Option(metavar="N", min=1, help="Use every N-th frame of a video.", rich_help_panel=INPUT)
     ] = 1,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Do part I of N of the sources.", rich_help_panel=INPUT)
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Only the I-th of N parts of the sources, such as 1/4.", rich_help_panel=INPUT
+        ),
     ] = None,
     model: ModelOption = None,
     combine: CombineOption = None,
@@ -75,7 +78,8 @@ def predict(
         typer.Option(
             metavar="SECONDS",
             min=0,
-            help="Smooth along a video with this half-life; 0 is off.",
+            help="Half-life of smoothing along a video; 0: none.",
+            show_default=False,
             rich_help_panel=REFINE,
         ),
     ] = 0.0,
@@ -87,7 +91,7 @@ def predict(
         float | None,
         typer.Option(
             metavar="T",
-            help="Leave pixels above this uncertainty undecided (255, hatched).",
+            help="Pixels above this uncertainty stay undecided (255).",
             rich_help_panel=TRUST,
         ),
     ] = None,
@@ -95,19 +99,19 @@ def predict(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for outputs; default runs/predict, numbered when they exist there.",
+            help="Output folder.  [default: runs/predict, numbered if taken]",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
     save: SaveOption = "overlay",
     decode: Annotated[
         bool,
-        typer.Option("--decode", help="Masks hold the source ids of the label map.", rich_help_panel=OUTPUT),
+        typer.Option("--decode", help="Write masks with the label map's source ids.", rich_help_panel=OUTPUT),
     ] = False,
     alpha: Annotated[
         float, typer.Option(metavar="A", help="Opacity of the overlay, 0 to 1.", rich_help_panel=OUTPUT)
     ] = 0.5,
-    style: Annotated[str, choice(STYLES, "how it is drawn.", OUTPUT)] = "fill",
+    style: Annotated[str, choice(STYLES, "how classes are drawn.", OUTPUT)] = "fill",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
     ] = False,
@@ -127,9 +131,9 @@ def predict(
     from lanecli.media import expand_sources
 
     kinds = parse_save(save)
-    left_out: list[str] = []
-    sources = select_shard(expand_sources(source, exclude=out or _OUT, note=left_out.append), shard)
-    for line in left_out:
+    excluded: list[str] = []
+    sources = select_shard(expand_sources(source, exclude=out or _DEFAULT_OUT, note=excluded.append), shard)
+    for line in excluded:
         note(f"note: {line}")
     settings = SinkSettings(OverlayStyle(style, alpha), decode, overwrite)  # type: ignore[arg-type]
     recipe = recipe_of(
@@ -149,34 +153,34 @@ def predict(
         batch=batch,
     )
     predictor = recipe.open(needed_parts(kinds))
-    with _own(out, shard, kinds, sources, overwrite) as folder:
-        job = {**asdict(recipe), "files": list(map(_state, recipe.files())), "save": kinds, "every": every}
+    with _owned_folder(out, shard, kinds, sources, overwrite) as folder:
+        job = {**asdict(recipe), "files": list(map(_file_state, recipe.files())), "save": kinds, "every": every}
         job |= {"style": asdict(settings)["style"], "decode": decode, "version": __version__}
         record = JobRecord(folder, job, shard, restart=overwrite) if out is not None else None
         run = Run(predictor, folder, kinds, settings, every, record)
         document = {"model": recipe.models[0] if len(recipe.models) == 1 else list(recipe.models), **predictor.compute}
         reports: list[SourceReport] = []
         try:
-            _show(run, sources, reports)
+            _predict_all(run, sources, reports)
         except KeyboardInterrupt as error:
-            raise Interrupted("; ".join(_kept(reports, record is not None and record.has_begun))) from error
+            raise Interrupted("; ".join(_what_is_kept(reports, record is not None and record.has_begun))) from error
         finally:
             check_outputs(reports)
             if reports:
                 emit(
-                    {"sources": [report.to_dict() for report in reports], "left_out": left_out, **document},
+                    {"sources": [report.to_dict() for report in reports], "left_out": excluded, **document},
                     _lines(reports, document, crf),
                     json,
                 )
         code = _exit_code(reports)
-        if record and code != 1:  # all is done, or nothing could be
+        if record and code != 1:  # everything is done, or nothing could be
             record.close()
     if code:
         raise typer.Exit(code)
 
 
-def _show(run: Run, sources: list[Source], reports: list[SourceReport]) -> None:
-    """Predict `sources` under a progress bar; each one's report is added to `reports`."""
+def _predict_all(run: Run, sources: list[Source], reports: list[SourceReport]) -> None:
+    """Predict `sources` with a progress bar, and append the report of each to `reports`."""
     with progress_bar() as bar:
         task = bar.add_task("")
         run.begin = lambda s, frames: bar.reset(task, description=printable_name(Path(s.path).name), total=frames)
@@ -191,13 +195,13 @@ def _show(run: Run, sources: list[Source], reports: list[SourceReport]) -> None:
 
 
 @contextlib.contextmanager
-def _own(
+def _owned_folder(
     out: Path | None, shard: str | None, kinds: tuple[str, ...], sources: list[Source], overwrite: bool
 ) -> Iterator[Path]:
-    """Own the folder for outputs: the one named, or the first of the usual ones that is free."""
+    """Own the output folder: `out`, or else the first of the default folders that is free."""
     from lanecli.inference.sinks import free_folders
 
-    for folder in [out or _OUT] if out or overwrite else free_folders(_OUT, kinds, sources):
+    for folder in [out or _DEFAULT_OUT] if out or overwrite else free_folders(_DEFAULT_OUT, kinds, sources):
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(owned(folder, shard))
@@ -209,27 +213,27 @@ def _own(
             return
 
 
-def _state(path: Path) -> list[str | int]:
-    """A file by its name, size and time of change."""
-    found = path.stat()
-    return [str(path), found.st_size, found.st_mtime_ns]
+def _file_state(path: Path) -> list[str | int]:
+    """Return a file's path, size in bytes and time of modification in nanoseconds."""
+    status = path.stat()
+    return [str(path), status.st_size, status.st_mtime_ns]
 
 
-def _kept(reports: list[SourceReport], resumable: bool) -> list[str]:
-    """What an interrupted run leaves, for people."""
+def _what_is_kept(reports: list[SourceReport], resumable: bool) -> list[str]:
+    """Return what an interrupted run has finished, and whether it can be continued, as parts of a message."""
     lines = [
-        f"{output} is kept as far as it came ({report.frames} frames)"
+        f"{output} keeps the {report.frames} frames that are done"
         for report in reports
         if report.interrupted
         for output in report.outputs
     ]
     done = sum(not (report.interrupted or report.error) for report in reports)
     lines += [f"{done} source{'s' * (done > 1)} done"] if done else []
-    return lines + (["the same command goes on"] if resumable else [])
+    return lines + (["the same command continues"] if resumable else [])
 
 
 def _exit_code(reports: list[SourceReport]) -> int:
-    """0 all done, 1 some failed, 2 bad input so that nothing could be done."""
+    """Return 0 if all sources are done, 1 if some failed, 2 if bad input made all of them fail."""
     failed = [report for report in reports if report.error]
     if failed and len(failed) == len(reports) and all(report.exit_code == 2 for report in failed):
         return 2
@@ -239,14 +243,14 @@ def _exit_code(reports: list[SourceReport]) -> int:
 def _lines(reports: list[SourceReport], document: dict[str, Any], crf: bool) -> list[str]:
     lines = []
     done = [report for report in reports if report.outputs and not report.earlier]
-    for report in done[:_SHOWN]:
-        shown = f"{report.frames} frames, {report.fps:.1f} a second" if report.frames != 1 else "1 picture"
-        state = ", cut short" if report.interrupted else ""
-        lines += [f"{output}  ({shown}{state})" for output in report.outputs]
-    if len(done) > _SHOWN:
-        lines.append(f"… and {len(done) - _SHOWN} more sources")
+    for report in done[:_LONGEST_LIST]:
+        amount = f"{report.frames} frames, {report.fps:.1f} per second" if report.frames != 1 else "1 picture"
+        state = ", interrupted" if report.interrupted else ""
+        lines += [f"{output}  ({amount}{state})" for output in report.outputs]
+    if len(done) > _LONGEST_LIST:
+        lines.append(f"… and {len(done) - _LONGEST_LIST} more sources")
     if earlier := sum(report.earlier for report in reports):
-        lines.append(f"{earlier} of {len(reports)} sources were done before")
+        lines.append(f"{earlier} of {len(reports)} sources were done already")
     if failed := sum(report.error is not None for report in reports):
         lines.append(f"{failed} of {len(reports)} sources failed")
     lines.append(

@@ -1,4 +1,4 @@
-"""``lanecli prepare``: a public or tool layout into one dataset."""
+"""``lanecli prepare``: a public layout, or that of a labelling tool, becomes a dataset."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from lanecli.data.job import Job
 
 FRAMES = "frames"
-"""The word in FORMAT's place that takes pictures out of a video."""
-
-
+"""What is given in place of a FORMAT to extract the frames of a video."""
 _PIXELS, _SPLITS, _BACK = "Pictures and masks", "Splits", "Submissions and frames"
 EXAMPLES = """
 lanecli prepare camvid CamVid/ --out data/camvid --split "val=0006R0*,train=*"
-lanecli prepare apolloscape apollo/ --crop-top 690 --size 1536x512 --out data/apollo
+lanecli prepare apolloscape apollo/ --crop-top 690 --out data/apollo
 lanecli prepare apolloscape test/ --decode predictions --out submission
 lanecli prepare frames drive.mp4 --every 25 --out to-label
 """
@@ -36,36 +34,34 @@ def prepare(
         str,
         typer.Argument(
             metavar="FORMAT",
-            help="The layout; 'lanecli list formats' names them. Or 'frames': pictures of a video, to be labelled.",
+            help="A format of 'lanecli list formats', or 'frames' to extract frames of a video for labelling.",
             rich_help_panel=INPUT,
             autocompletion=formats,
         ),
     ],
     source: Annotated[
-        Path | None, typer.Argument(metavar="SRC", help="Its folder, zip or file.", rich_help_panel=INPUT)
+        Path | None, typer.Argument(metavar="SRC", help="Folder, zip or file to convert.", rich_help_panel=INPUT)
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Where the pictures are, when labels came without them.", rich_help_panel=INPUT
-        ),
+        typer.Option(metavar="DIR", help="Folder of the pictures, if labels come without them.", rich_help_panel=INPUT),
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Read every file, list what is broken, write nothing.", rich_help_panel=INPUT),
+        typer.Option("--check", help="Read every file, list the damaged ones, write nothing.", rich_help_panel=INPUT),
     ] = False,
     image_suffix: Annotated[
-        str, typer.Option(metavar="TEXT", help="What picture names end with (folder).", rich_help_panel=INPUT)
+        str, typer.Option(metavar="TEXT", help="Ending of picture names, for the format folder.", rich_help_panel=INPUT)
     ] = "",
     mask_suffix: Annotated[
-        str, typer.Option(metavar="TEXT", help="What mask names end with (folder).", rich_help_panel=INPUT)
+        str, typer.Option(metavar="TEXT", help="Ending of mask names, for the format folder.", rich_help_panel=INPUT)
     ] = "",
     crop_top: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=0,
-            help="Rows cut off at the top; default 0, and the layout's own with --decode.",
+            help="Rows to cut off at the top.  [default: 0; with --decode the format's]",
             rich_help_panel=_PIXELS,
         ),
     ] = None,
@@ -76,7 +72,7 @@ def prepare(
         str | None,
         typer.Option(
             metavar="MAP",
-            help="Label map: a name (lanecli list labelmaps), or a YAML file of your own.",
+            help="Label map of 'lanecli list labelmaps', or a YAML file.",
             rich_help_panel=_PIXELS,
             autocompletion=label_maps,
         ),
@@ -84,62 +80,68 @@ def prepare(
     tolerance: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, max=127, help="How far each channel of a colour may be off.", rich_help_panel=_PIXELS
+            metavar="N", min=0, max=127, help="Largest difference of a colour's channel.", rich_help_panel=_PIXELS
         ),
     ] = 0,
     line_width: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Pixels lines are drawn with; default the layout's own.", rich_help_panel=_PIXELS
+            metavar="N", min=1, help="Width of drawn lines in pixels.  [default: the format's]", rich_help_panel=_PIXELS
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
             metavar="SPLIT",
-            help="train=0.8,val=0.2 shares out whole groups; val=Road02,train=* names them. "
-            "Default: the official split where there is one.",
+            help="train=0.8,val=0.2 divides whole groups, val=Road02,train=* names them.  [default: official split]",
             rich_help_panel=_SPLITS,
         ),
     ] = None,
     by: Annotated[
-        str, choice(("group", "folder", "frame"), "what stays together (group: record, clip, sequence, city).", _SPLITS)
+        str,
+        choice(
+            ("group", "folder", "frame"),
+            "what is kept in one split; a group is a record, clip, sequence or city.",
+            _SPLITS,
+        ),
     ] = "group",
-    seed: Annotated[int, typer.Option(metavar="N", help="Orders groups of equal size.", rich_help_panel=_SPLITS)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed for the order of groups of equal size.", rich_help_panel=_SPLITS)
+    ] = 0,
     decode: Annotated[
         Path | None,
         typer.Option(
             metavar="PRED_DIR",
-            help="The way back: predicted train ids to the layout's own ids and size, into --out. "
-            "With SRC, under the paths of the pictures there.",
+            help="Convert predicted masks back to the format's ids and size, into --out; with SRC, under the paths of "
+            "its pictures.",
             rich_help_panel=_BACK,
         ),
     ] = None,
     every: Annotated[
-        int, typer.Option(metavar="N", min=1, help="With 'frames': one picture of so many.", rich_help_panel=_BACK)
+        int, typer.Option(metavar="N", min=1, help="With 'frames': write every N-th frame.", rich_help_panel=_BACK)
     ] = 25,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="The dataset's folder.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of the dataset.", rich_help_panel=OUTPUT)
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a dataset that is there.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--overwrite", help="Replace an existing dataset.", rich_help_panel=OUTPUT)
     ] = False,
     contact_sheet: Annotated[
         int,
         typer.Option(
             metavar="N",
             min=0,
-            help="Random pairs on contact_sheet.png and .html; 0 for none.",
+            help="Random pairs on contact_sheet.png and .html; 0: none.",
             rich_help_panel=OUTPUT,
         ),
     ] = 12,
     as_json: JsonOption = False,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Threads; default one per core.", rich_help_panel=SPEED),
+        typer.Option(metavar="N", min=1, help="Threads.  [default: one per core]", rich_help_panel=SPEED),
     ] = None,
 ) -> None:
-    """Turn a public or annotation tool's layout into one dataset: manifest.csv, dataset.yaml, masks."""
+    """Convert a public dataset, or the files of a labelling tool, into a dataset to train on."""
     if format_name == FRAMES:
         _frames(source, out, every, overwrite, as_json)
         return
@@ -186,13 +188,13 @@ def _prepare(job: Job, as_json: bool) -> None:
         with progress_bar() as bar:
             info = prepare_dataset(job, begin=_progress(bar, "preparing"), note=note)
     except KeyboardInterrupt as error:
-        raise Interrupted("the same command goes on") from error
+        raise Interrupted("the same command continues") from error
     except BrokenPairsError as error:
         for line in error.named:
             note(line)
         if as_json:
             emit({"error": error.summary, "broken": error.lines}, (), True)
-        raise InputError(f"{error.summary}; 'lanecli prepare … --check' lists them all") from error
+        raise InputError(f"{error.summary}; 'lanecli prepare … --check' lists all of them") from error
     document = {
         "dataset": str(info.root),
         "format": info.format,
@@ -225,7 +227,9 @@ def _progress(bar: Any, words: str) -> Callable[[int], Callable[[], object]]:
 
 def _frames(video: Path | None, out: Path | None, every: int, overwrite: bool, as_json: bool) -> None:
     if video is None or out is None:
-        raise InputError("frames need a video and --out DIR, as in: lanecli prepare frames VIDEO --every 25 --out DIR")
+        raise InputError(
+            "'frames' needs a video and --out DIR, as in: lanecli prepare frames VIDEO --every 25 --out DIR"
+        )
     from lanecli.data.frames import write_frames
 
     with progress_bar() as bar:
@@ -233,7 +237,7 @@ def _frames(video: Path | None, out: Path | None, every: int, overwrite: bool, a
         written = write_frames(video, out, every, overwrite, lambda done: bar.update(task, completed=done))
     emit(
         {"out": str(out), "files": [str(path) for path in written]},
-        (f"{len(written)} pictures in {out}, every {every}. of {video.name}: label them, then 'lanecli prepare'",),
+        (f"{len(written)} pictures in {out}, 1 of {every} frames of {video.name}: label them, then 'lanecli prepare'",),
         as_json,
     )
 
@@ -256,7 +260,7 @@ def _decode(
     entry = FORMATS.entry(format_name)
     name = classes or entry.facts.get("classes")
     if name is None:
-        raise InputError(f"--decode: give --classes, the label map the {entry.name} predictions are in")
+        raise InputError(f"--decode needs --classes, the label map of the {entry.name} predictions")
     label_map = resolve_label_map(name, entry.name)
     top = entry.facts.get("crop_top", 0) if crop_top is None else crop_top
     written, notes = decode_folder(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lanecli.cli.help import Command
+from lanecli.cli.help import INPUT, SPEED, Command
+from lanecli.cli.options import choice
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 if TYPE_CHECKING:
@@ -18,31 +19,48 @@ if TYPE_CHECKING:
     from lanecli.geometry import Size
 
 app = typer.Typer(
-    help="Score files of predictions as the benchmarks' own programs do, to the last count.", no_args_is_help=True
+    help="Score prediction files with the same counts as the benchmarks' own programs.", no_args_is_help=True
 )
 
-WidthOption = Annotated[int, typer.Option(help="Thickness lanes are drawn with, in pixels.")]
-IouOption = Annotated[float, typer.Option(help="Two lanes are one above this IoU.")]
-SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT lanes are drawn on.")]
+_RULES = "Rules"
+
+
+def _input(metavar: str, text: str) -> Any:
+    """Return an argument that names a file or folder."""
+    return typer.Argument(metavar=metavar, help=text, rich_help_panel=INPUT)
+
+
+WidthOption = Annotated[
+    int, typer.Option(metavar="N", help="Width in pixels with which lanes are drawn.", rich_help_panel=_RULES)
+]
+IouOption = Annotated[float, typer.Option(metavar="X", help="Lanes match above this IoU.", rich_help_panel=_RULES)]
+SizeOption = Annotated[
+    str, typer.Option(metavar="WxH", help="Size of the picture lanes are drawn on.", rich_help_panel=_RULES)
+]
 ListOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--list",
-        help="A list of pictures, or a folder of lists; may be given again. Without one, all files below the truth.",
+        metavar="LIST",
+        help="A list of pictures, or a folder of lists; may be given several times.  [default: every file in GT_DIR]",
+        rich_help_panel=INPUT,
     ),
 ]
-WorkersOption = Annotated[int | None, typer.Option(help="Processes; as many as there are CPU cores by default.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Processes.  [default: one per CPU core]", rich_help_panel=SPEED),
+]
 
 
 @app.callback()
 def score() -> None:
-    """Benchmarks are subcommands."""
+    """Hold the benchmarks, which are subcommands."""
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli score tusimple test_label.json runs/predict/tusimple.json")
 def tusimple(
-    truth: Annotated[Path, typer.Argument(metavar="GT.json", help="raw_file, lanes, h_samples: an object a line.")],
-    prediction: Annotated[Path, typer.Argument(metavar="PRED.json", help="raw_file, lanes, run_time.")],
+    truth: Annotated[Path, _input("GT.json", "A line for each picture: raw_file, lanes, h_samples.")],
+    prediction: Annotated[Path, _input("PRED.json", "A line for each picture: raw_file, lanes, run_time.")],
     json: JsonOption = False,
 ) -> None:
     """TuSimple: accuracy, FP and FN."""
@@ -54,10 +72,10 @@ def tusimple(
     _finish(found, [*lines, f"{found['pictures']} pictures"], json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli score culane CULane/ predictions/ --list list/test_split")
 def culane(
-    truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.lines.txt.")],
-    prediction: Annotated[str, typer.Argument(metavar="PRED_DIR", help="Folder of *.lines.txt.")],
+    truth: Annotated[str, _input("GT_DIR", "Folder of *.lines.txt.")],
+    prediction: Annotated[str, _input("PRED_DIR", "Folder of *.lines.txt.")],
     lists: ListOption = None,
     width: WidthOption = 30,
     iou: IouOption = 0.5,
@@ -67,8 +85,8 @@ def culane(
 ) -> None:
     """CULane: F1, precision and recall, for each list and together.
 
-    Entries of a list are joined to both folders as the official program does it: as text, up to the last dot. Give
-    the folder list/test_split for the nine categories; crossroad has no lanes, so that only its FP say something.
+    As in the official program, an entry of a list is appended to both folders as text, up to its last dot. The folder
+    list/test_split has the nine categories; crossroad has no lanes, so only its FP are meaningful.
     """
     from lanecli.metrics.culane import Settings, score_lists
     from lanecli.metrics.picture_list import check_folder, list_of_files, read_lists
@@ -81,16 +99,21 @@ def culane(
     _finish({"width": width, "iou": iou, "size": list(settings.size), **found}, _lane_table(found), json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli score openlane lane3d_1000/validation/ predictions/")
 def openlane(
-    truth: Annotated[str, typer.Argument(metavar="GT_DIR", help="Folder of *.json.")],
-    prediction: Annotated[str, typer.Argument(metavar="PRED_DIR", help="Folder of *.json.")],
+    truth: Annotated[str, _input("GT_DIR", "Folder of *.json.")],
+    prediction: Annotated[str, _input("PRED_DIR", "Folder of *.json.")],
     lists: ListOption = None,
     width: WidthOption = 30,
     iou: IouOption = 0.3,
     size: SizeOption = "1920x1280",
     categories: Annotated[
-        bool, typer.Option("--categories/--no-categories", help="Whether lanes of two categories can be one.")
+        bool,
+        typer.Option(
+            "--categories/--no-categories",
+            help="Whether lanes of different categories can match.",
+            rich_help_panel=_RULES,
+        ),
     ] = True,
     workers: WorkersOption = None,
     json: JsonOption = False,
@@ -108,20 +131,20 @@ def openlane(
     _finish({**given, **found}, _lane_table(found), json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli score llamas llamas/labels/valid predictions/")
 def llamas(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of label files, such as labels/valid.")],
+    labels: Annotated[Path, _input("LABELS", "Folder of label files, such as labels/valid.")],
     prediction: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PRED", help="Folder of *.lines.txt or of *.json_1.png, or a JSON file of regressed lines."
-        ),
+        Path, _input("PRED", "Folder of *.lines.txt or of *.json_1.png, or a JSON file of regressed lines.")
     ],
     width: WidthOption = 30,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """LLAMAS: F1 of lane lines; the mean distance where PRED is a JSON file; curves where it holds *.json_1.png."""
+    """LLAMAS: F1 of lines, their distances, or pixel scores.
+
+    F1 of lane lines for *.lines.txt, mean distances for a JSON file, precision-recall scores for *.json_1.png.
+    """
     from lanecli.metrics import llamas as scores
     from lanecli.metrics.llamas_pixels import score_segmentation
 
@@ -145,15 +168,17 @@ def llamas(
     _finish(found, [*lines, f"{pictures} pictures"], json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli score bdd100k labels/lane/masks/val predictions/ --task lane")
 def bdd100k(
-    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG labels.")],
-    prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG files of the same names.")],
-    task: Annotated[str, typer.Option(help="lane, drivable, or auto: by the folder's name, else its values.")] = "auto",
+    truth: Annotated[Path, _input("GT_DIR", "Folder of PNG labels.")],
+    prediction: Annotated[Path, _input("PRED_DIR", "Folder of PNG files of the same names.")],
+    task: Annotated[
+        str, choice(("auto", "lane", "drivable"), "auto decides by the folder's name or its values.", _RULES)
+    ] = "auto",
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """BDD100K: lane marks (F at 1, 2 and 5 pixels) or drivable areas (mIoU)."""
+    """BDD100K: F of lane marks at 1, 2 and 5 px, or mIoU of areas."""
     from lanecli.errors import InputError
     from lanecli.metrics import bdd100k as scores
 
@@ -167,14 +192,14 @@ def bdd100k(
     _finish({"task": chosen, **found}, [f"task: {chosen}", *lines], json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli score apolloscape labels/ predictions/")
 def apolloscape(
-    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks of source ids.")],
-    prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.")],
+    truth: Annotated[Path, _input("GT_DIR", "Folder of PNG masks of source ids.")],
+    prediction: Annotated[Path, _input("PRED_DIR", "Folder of PNG masks of the same paths.")],
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """ApolloScape lane marks: mean IoU of classes and of categories."""
+    """ApolloScape: mean IoU of classes and of categories."""
     from lanecli.metrics.apolloscape import score_folders
 
     with _progress() as progress:
@@ -186,15 +211,23 @@ def apolloscape(
     _finish(found, lines, json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli score masks labels/ predictions/ --classes camvid-11")
 def masks(
-    truth: Annotated[Path, typer.Argument(metavar="GT_DIR", help="Folder of PNG masks.")],
-    prediction: Annotated[Path, typer.Argument(metavar="PRED_DIR", help="Folder of PNG masks of the same paths.")],
-    classes: Annotated[str, typer.Option(help="A label map (lanecli list labelmaps), or a YAML file of one.")],
+    truth: Annotated[Path, _input("GT_DIR", "Folder of PNG masks.")],
+    prediction: Annotated[Path, _input("PRED_DIR", "Folder of PNG masks of the same paths.")],
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="MAP", help="Label map of 'lanecli list labelmaps', or a YAML file.", rich_help_panel=INPUT
+        ),
+    ],
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Masks of any label map: IoU, Dice, precision, recall and pixel accuracy, as evaluate gives them."""
+    """Masks of any label map: the pixel scores of evaluate.
+
+    These are IoU, Dice, precision, recall and pixel accuracy.
+    """
     from lanecli.cli.evaluate import class_table
     from lanecli.labelmaps import resolve_label_map
     from lanecli.metrics.masks import score_folders
@@ -234,12 +267,12 @@ def _checked_width(width: int) -> int:
 
 
 def _shown(value: float | None) -> str:
-    """A figure to six digits, as the official programs print it."""
+    """Return a score with six digits, as the official programs print it."""
     return "not defined" if value is None else f"{value:.6g}"
 
 
 def _lane_table(found: dict[str, Any]) -> list[str]:
-    """A row for each list and one for all together; what has no denominator beside its official value."""
+    """Return a row for each list and one for all; a score without a denominator has the official value beside it."""
     from lanecli.cli.table import Column, table
 
     rows = {**found["lists"], "all": found} if len(found["lists"]) > 1 else found["lists"]
@@ -255,5 +288,5 @@ def _lane_table(found: dict[str, Any]) -> list[str]:
     columns += [Column(name, cells(name), right=True) for name in ("precision", "recall", "f1")]
     lines = table(columns)
     if any(row["not_defined"] for row in rows.values()):
-        lines.append("In brackets: what the official program prints. Without true lanes only FP say something.")
+        lines.append("In brackets: what the official program prints. Without true lanes, only FP are meaningful.")
     return [*lines, f"{found['pictures']} entries"]

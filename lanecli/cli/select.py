@@ -26,7 +26,7 @@ from lanecli.inference.measures import default_measure
 _CHOICE = "Choice"
 EXAMPLES = """
 lanecli select drive.mp4 --top 20 --out to-label
-lanecli select drives/ --model runs/train --top 50 --out to-label --export cvat
+lanecli select drives/ --top 50 --out to-label --export cvat
 """
 
 
@@ -36,11 +36,9 @@ def select(
         typer.Argument(metavar="SOURCE...", help="Pictures, folders, globs, videos.", rich_help_panel=INPUT),
     ],
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many frames to choose.", rich_help_panel=_CHOICE)],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder to write; it must not exist yet.", rich_help_panel=OUTPUT)
-    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the frames.", rich_help_panel=OUTPUT)],
     every: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Take each N-th frame of a video.", rich_help_panel=INPUT)
+        int, typer.Option(metavar="N", min=1, help="Use every N-th frame of a video.", rich_help_panel=INPUT)
     ] = 1,
     model: ModelOption = None,
     combine: CombineOption = None,
@@ -48,19 +46,15 @@ def select(
     tta: TtaOption = "none",
     uncertainty: UncertaintyOption = default_measure(),
     passes: PassesOption = 5,
-    score: Annotated[str, choice(("mean", "tail", "peak"), "how a frame's doubt is summed up.", _CHOICE)] = "tail",
-    spread: Annotated[
-        str, choice(("greedy", "clusters", "none"), "how alike frames are kept apart.", _CHOICE)
-    ] = "greedy",
-    export: Annotated[
-        str | None, choice(("cvat", "labelme", "coco"), "write the model's answer to correct.", OUTPUT)
-    ] = None,
+    score: Annotated[str, choice(("mean", "tail", "peak"), "how to score a frame.", _CHOICE)] = "tail",
+    spread: Annotated[str, choice(("greedy", "clusters", "none"), "how to avoid similar frames.", _CHOICE)] = "greedy",
+    export: Annotated[str | None, choice(("cvat", "labelme", "coco"), "write predictions to correct.", OUTPUT)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.", rich_help_panel=OUTPUT)] = False,
     json: JsonOption = False,
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
-    """Choose the frames most worth labelling next: doubtful, and not alike."""
+    """Choose the frames most worth labelling next: uncertain, and not too similar."""
     from lanecli.data.annotations import FORMATS
     from lanecli.errors import InputError, did_you_mean, printable_name
     from lanecli.inference.select import select as choose
@@ -79,7 +73,7 @@ def select(
         uncertainty=uncertainty,
         passes=passes,
         crf=False,
-        backend="torch",  # the one that gives features of every model file
+        backend="torch",  # it gives the features of every model file
         precision=precision,
         device=device,
     )

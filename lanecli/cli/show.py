@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lanecli.cli.complete import overriding, shown
+from lanecli.cli.help import INPUT
 from lanecli.cli.output import JsonOption, emit
 
 EXAMPLES = """
@@ -21,17 +22,23 @@ def show(
         str,
         typer.Argument(
             metavar="MODEL|CONFIG",
-            help="A model file, run folder, shipped name or configuration.",
+            help="A model file, run folder, shipped model or configuration.",
+            rich_help_panel=INPUT,
             autocompletion=shown,
         ),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="For a configuration: put over it.", autocompletion=overriding),
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Values that replace those of a configuration.",
+            rich_help_panel=INPUT,
+            autocompletion=overriding,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a model file holds, or what a configuration says in full and where it lies."""
+    """Describe a model file, or print a whole configuration and where it is."""
     from lanecli.cli.show_model import show_model
     from lanecli.errors import InputError
     from lanecli.shipped import find_model
@@ -41,12 +48,12 @@ def show(
         emit(*_show_config(configuration, overrides or []), json)
         return
     if overrides:
-        raise InputError(f"{overrides[0]}: KEY=VALUE goes with a configuration; {model} is a model")
+        raise InputError(f"{overrides[0]}: {model} is a model, and KEY=VALUE is for a configuration")
     emit(*show_model(find_model(model)), json)
 
 
 def _configuration(name: str) -> Path | None:
-    """The configuration called `name`; None where it is no such thing, or a model."""
+    """Return the configuration called `name`, or None if there is none or a model has that name."""
     from lanecli.errors import InputError
     from lanecli.shipped import find_config, shipped_models
     from lanecli.textfiles import read_yaml
@@ -58,11 +65,11 @@ def _configuration(name: str) -> Path | None:
         tree = read_yaml(path)
     except InputError:
         return path
-    return None if isinstance(tree, dict) and "members" in tree else path  # members: an ensemble is a model
+    return None if isinstance(tree, dict) and "members" in tree else path  # an ensemble file is a model
 
 
 def _show_config(path: Path, overrides: list[str]) -> tuple[Any, list[str]]:
-    """Document and lines of a configuration, resolved; of a sweep, its variants' names and the first one's."""
+    """Return document and lines of a resolved configuration, or of a sweep: its variants, and the first one in full."""
     from lanecli.config import load_config
     from lanecli.textfiles import read_yaml
     from lanecli.training.sweep_file import read_sweep
@@ -75,7 +82,7 @@ def _show_config(path: Path, overrides: list[str]) -> tuple[Any, list[str]]:
         document = {"file": str(path), "variants": {n: c.model_dump(mode="json") for n, c in configs.items()}}
         lines = [
             f"# {path}: a sweep of {len(configs)} variants: {', '.join(configs)}",
-            "# the first one's configuration:",
+            "# the configuration of the first:",
         ]
         return document, [*lines, *first.to_yaml().splitlines()]
     config = load_config(path, overrides)

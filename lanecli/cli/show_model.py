@@ -1,4 +1,4 @@
-"""What ``lanecli show`` says of a model file."""
+"""What ``lanecli show`` prints about a model file."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ overlay = np.where(class_map[0, ..., None] {drawn}, COLORS[class_map[0] % len(CO
 Image.fromarray(overlay).save("overlay.png")
 Image.fromarray(class_map[0]).save("mask.png")
 """
-"""What a person runs with the exported file, onnxruntime, NumPy and Pillow alone."""
+"""A script that runs an exported file with onnxruntime, NumPy and Pillow only."""
 
 
 def show_model(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Document and lines of a model file."""
+    """Return document and lines of a model file."""
     from lanecli.modelfile import read_spec
 
     spec = read_spec(path)
@@ -51,9 +51,9 @@ def show_model(path: Path) -> tuple[dict[str, Any], list[str]]:
         *([f"card          {card}"] if (card := path.with_suffix(".md")).is_file() else []),
     ]
     if path.suffix == ".onnx":
-        document |= (ends := _ends(path))
-        lines += ["", *(f"{kind:13} {_value(value)}" for kind in ("inputs", "outputs") for value in ends[kind])]
-        if "class_map" in (value["name"] for value in ends["outputs"]):
+        document |= (tensors := _graph_tensors(path))
+        lines += ["", *(f"{kind:13} {_value(value)}" for kind in ("inputs", "outputs") for value in tensors[kind])]
+        if "class_map" in (value["name"] for value in tensors["outputs"]):
             document["script"] = script_of(path, spec)
             lines += [
                 "",
@@ -62,12 +62,14 @@ def show_model(path: Path) -> tuple[dict[str, Any], list[str]]:
                 *document["script"].splitlines(),
             ]
         else:
-            lines.append("The file holds the network alone: resize pictures as the geometry says, or export it anew.")
+            lines.append(
+                "The file holds only the network: resize pictures as the geometry says, or export the model again."
+            )
     return document, lines
 
 
 def script_of(path: Path, spec: ModelSpec) -> str:
-    """A script that runs an exported file by itself."""
+    """Return a script that runs an exported file without lanecli."""
     label_map = spec.label_map
     background = label_map.background
     drawn = "!= 255" if background is None else f"!= {background}"
@@ -93,7 +95,7 @@ def _geometry(spec: ModelSpec) -> str:
 
 
 def _fact(key: str, value: Any, depth: int = 0) -> list[str]:
-    """A line, or for a mapping that is longer than one a line for each of its entries, and so on inside it."""
+    """Return a line for a key, or a line for each entry of a mapping that does not fit on one line, at every depth."""
     text = value if isinstance(value, str) else json_module.dumps(value, ensure_ascii=False)
     margin = "  " * depth
     start = f"{margin}{key}: " if depth else f"{key:13} "
@@ -103,8 +105,8 @@ def _fact(key: str, value: Any, depth: int = 0) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def _ends(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Inputs and outputs of an ONNX file: name, dimensions, type."""
+def _graph_tensors(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the inputs and outputs of an ONNX file, each with name, shape and type."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph

@@ -12,7 +12,7 @@ from lanecli.cli.complete import sweeping
 from lanecli.cli.help import INPUT, OUTPUT
 from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note, progress_bar, say_above
-from lanecli.cli.table import Column, fitting, terminal_width, wrapped
+from lanecli.cli.table import Column, first_fitting_table, terminal_width, wrapped
 
 EXAMPLES = """
 lanecli sweep losses --data data/camvid --out runs/losses
@@ -26,14 +26,14 @@ def sweep(
         list[str],
         typer.Argument(
             metavar="SWEEP [KEY=VALUE]...",
-            help="A sweep file or the name of a ready one (lanecli list configs), then dotted overrides.",
+            help="A sweep file, or a name of 'lanecli list configs'; then values that replace its own.",
             rich_help_panel=INPUT,
             autocompletion=sweeping,
         ),
     ],
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="A prepared dataset; several are trained on together.", rich_help_panel=INPUT),
+        typer.Option(metavar="DIR", help="A prepared dataset; may be given several times.", rich_help_panel=INPUT),
     ] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the runs and the table.", rich_help_panel=OUTPUT)
@@ -41,7 +41,7 @@ def sweep(
     json: JsonOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train every variant of a sweep file alike and compare them; run again to go on where it stopped."""
+    """Train every variant of a sweep file alike and compare them; the same command continues a stopped sweep."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import json as json_module
 
@@ -79,7 +79,7 @@ def sweep(
         try:
             rows = run_sweep(sweep, out, watch, device=device, say=say)
         except KeyboardInterrupt as error:
-            raise Interrupted("the same command goes on") from error
+            raise Interrupted("the same command continues") from error
     emit(rows, [*_lines(rows), f"tables:  {out / 'table.md'}, .csv, .tex, .png"], json)
     failed = [row["variant"] for row in rows if "failed" in row]
     if failed:
@@ -88,7 +88,7 @@ def sweep(
 
 
 def _lines(rows: list[dict[str, Any]]) -> list[str]:
-    """The table in Markdown; in a terminal that is too narrow for it, as many of its columns as there is room for."""
+    """Return the table in Markdown, or as many of its columns as fit into a terminal that is too narrow."""
     from lanecli.training.sweep_table import table_cells, table_lines, title
 
     width, lines = terminal_width(), table_lines(rows)
@@ -96,7 +96,7 @@ def _lines(rows: list[dict[str, Any]]) -> list[str]:
         return [*wrapped(title(rows), width), "", *lines]
     head, body = table_cells(rows, "±")
     whole = [line for line in body if len(line) == len(head)]
-    columns = [Column(name, [line[place] for line in whole], right=place > 0) for place, name in enumerate(head)]
-    layouts = [columns[:count] for count in range(len(head), 1, -1)]
+    columns = [Column(name, [line[index] for line in whole], right=index > 0) for index, name in enumerate(head)]
+    choices = [columns[:count] for count in range(len(head), 1, -1)]
     failed = [text for line in body if len(line) < len(head) for text in wrapped(": ".join(line), width)]
-    return [*wrapped(title(rows), width), "", *(fitting(layouts, width) if whole else []), *failed]
+    return [*wrapped(title(rows), width), "", *(first_fitting_table(choices, width) if whole else []), *failed]

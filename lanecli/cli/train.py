@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 _START, _SEVERAL = "Start", "Several models"
 EXAMPLES = """
-lanecli train                                                  on procedural scenes
-lanecli train --data data/mine --dry-run                       checks, and writes nothing
+lanecli train                              trains on procedural scenes
+lanecli train --data data/mine --dry-run   checks, and writes nothing
 lanecli train camvid train.epochs=20 loss=ce+dice --out runs/camvid
 lanecli train --resume runs/camvid
-torchrun --nproc-per-node 4 -m lanecli train camvid            four GPUs
+torchrun --nproc-per-node 4 -m lanecli train camvid
 
-Keys of KEY=VALUE: lanecli show default names them with their values.
+All keys with their values: lanecli show default
 """
 
 
@@ -42,17 +42,17 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="[CONFIG] [KEY=VALUE]...",
-            help="A YAML file or the name of a ready one (lanecli list configs), then dotted overrides.",
+            help="A YAML file, or a name of 'lanecli list configs'; then values that replace its own.",
             rich_help_panel=INPUT,
             autocompletion=training,
         ),
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="A prepared dataset; several are trained on together.", rich_help_panel=INPUT),
+        typer.Option(metavar="DIR", help="A prepared dataset; may be given several times.", rich_help_panel=INPUT),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", rich_help_panel=_START)
+        Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run.", rich_help_panel=_START)
     ] = None,
     dry_run: Annotated[
         bool,
@@ -62,17 +62,17 @@ def train(
     ] = False,
     members: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Train so many models with other seeds.", rich_help_panel=_SEVERAL),
+        typer.Option(metavar="N", help="Train N models with different seeds.", rich_help_panel=_SEVERAL),
     ] = None,
     bagging: Annotated[
         bool,
-        typer.Option("--bagging", help="With --members: each on a resample of its own.", rich_help_panel=_SEVERAL),
+        typer.Option("--bagging", help="With --members: each on its own bootstrap sample.", rich_help_panel=_SEVERAL),
     ] = False,
     folds: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Train so many models, each without one fold, and keep its answers on it.",
+            help="Train N models, each without one fold; keep its predictions there.",
             rich_help_panel=_SEVERAL,
         ),
     ] = None,
@@ -80,23 +80,25 @@ def train(
         int | None,
         typer.Option(
             metavar="N",
-            help="Train so many models, each weighing what those before it got wrong.",
+            help="Train N models, each weighted towards earlier errors.",
             rich_help_panel=_SEVERAL,
         ),
     ] = None,
     snapshots: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Keep so many models of one run with a cyclic rate.", rich_help_panel=_SEVERAL),
+        typer.Option(
+            metavar="N", help="Keep N models of one run with a cyclic learning rate.", rich_help_panel=_SEVERAL
+        ),
     ] = None,
     out: Annotated[
         Path,
-        typer.Option(metavar="RUN", help="The run folder; a number is added when it exists.", rich_help_panel=OUTPUT),
+        typer.Option(metavar="RUN", help="Run folder; numbered if it exists.", rich_help_panel=OUTPUT),
     ] = Path("runs/train"),
     json: JsonOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train a model; with nothing given, a small one on procedural road scenes."""
-    # passive waiting keeps torch's threads from spinning against the loader's (measured up to 18 times slower)
+    # torch's threads would otherwise spin and slow down those of the loader (measured up to 18 times)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lanecli.errors import InputError
 
@@ -105,8 +107,8 @@ def train(
     if resume is not None:
         if config or data or dry_run or wanted:
             raise InputError(
-                "--resume goes on with the run's own configuration; leave CONFIG, KEY=VALUE, --data, --dry-run and "
-                "--members and the like out"
+                "--resume continues with the run's own configuration: leave out CONFIG, KEY=VALUE, --data, --dry-run, "
+                "--members, --folds, --boosting and --snapshots"
             )
         from lanecli.training.members import request_of
 
@@ -138,7 +140,13 @@ def train(
 
 
 def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> Config:
-    """The configuration of a new run."""
+    """Return the configuration of a new run.
+
+    Args:
+        words: configuration file and overrides, as they were typed.
+        data: prepared datasets, which replace those of the file.
+        known: options of the command, for the message about an unknown one.
+    """
     from lanecli.config import load_config
     from lanecli.errors import InputError, did_you_mean
     from lanecli.overrides import split_words
@@ -146,7 +154,7 @@ def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> 
 
     files, overrides = split_words(words, known)
     if len(files) > 1:
-        raise InputError(f"one CONFIG at most, then KEY=VALUE; got {' and '.join(files)}")
+        raise InputError(f"name one CONFIG at most, then KEY=VALUE; got {' and '.join(files)}")
     path = find_config(files[0]) if files else configs_folder() / "default.yaml"
     if path is None:
         names = [each.stem for each in ready_configs()]
@@ -154,7 +162,7 @@ def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> 
         raise InputError(f"no such configuration file: {files[0]}{hint}")
     named = {w.partition("=")[0].strip() for w in overrides}
     if not files and named & {"model.name", "model"} and "model.encoder" not in named:
-        overrides.append("model.encoder=null")  # the default file's encoder goes with its model; this one has its own
+        overrides.append("model.encoder=null")  # the encoder in the default file is that of its own model
     if data:
         overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data], ensure_ascii=False)}")
     settings = load_config(path, overrides)
@@ -164,12 +172,12 @@ def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> 
 
 
 def options(context: typer.Context) -> list[str]:
-    """The options of a command."""
+    """Return the options of a command, such as ``--data``."""
     return [word for parameter in context.command.params for word in parameter.opts if word.startswith("-")]
 
 
 def _train(settings: Config | None, folder: Path, device: str, json: bool) -> None:
-    """Start a run with `settings` in a fresh folder named like `folder`, or without any go on with the run there."""
+    """Train with `settings` in a new folder named like `folder`, or continue the run there if `settings` is None."""
     from lanecli.errors import InputError
     from lanecli.interruption import Interrupted
     from lanecli.ownership import owned
@@ -189,7 +197,7 @@ def _train(settings: Config | None, folder: Path, device: str, json: bool) -> No
         if settings is None:
             run = Run(config, folder, device=device, resume=True)
             if run.finished:
-                raise InputError(f"{folder}: this run is finished ({run.steps} steps); nothing to resume")
+                raise InputError(f"{folder}: this run is finished after {run.steps} steps; there is nothing to resume")
         else:
             try:
                 if processes.main:
@@ -209,12 +217,12 @@ def _train(settings: Config | None, folder: Path, device: str, json: bool) -> No
             try:
                 run.train(TerminalWatcher(bar, run))
             except KeyboardInterrupt as error:
-                raise Interrupted(f"go on with: lanecli train --resume {run.folder}") from error
+                raise Interrupted(f"continue with: lanecli train --resume {run.folder}") from error
     _conclude(run, time.perf_counter() - since, json)
 
 
 def _train_members(settings: Config | None, request: Request, folder: Path, device: str, json: bool) -> None:
-    """Train an ensemble's members in a fresh folder named like `folder`, or without settings go on with those there."""
+    """Train the members of an ensemble in a new folder named like `folder`, or without settings continue them."""
     from lanecli.errors import InputError
     from lanecli.interruption import Interrupted
     from lanecli.ownership import owned
@@ -226,11 +234,13 @@ def _train_members(settings: Config | None, request: Request, folder: Path, devi
 
     processes, _ = join(device)
     if processes.size > 1:
-        raise InputError(f"--{request.kind} trains in one process: start the members apart, each with its train.seed")
+        raise InputError(
+            f"--{request.kind} trains in one process: start each member by itself, with its own train.seed"
+        )
     config, chosen = choose(resume_config(folder) if settings is None else settings)
     if settings is not None:
         folder = fresh_folder(folder)
-    said = False
+    outlined = False
     with owned(folder):
         if settings is not None:
             begin(folder, config, request)
@@ -240,18 +250,18 @@ def _train_members(settings: Config | None, request: Request, folder: Path, devi
                 say_above(bar, line)
 
             def watch(_name: str, run: Run) -> TerminalWatcher:
-                nonlocal said
+                nonlocal outlined
                 for task in bar.task_ids:
                     bar.remove_task(task)
-                for line in [] if said else [*outline(run), *chosen]:
+                for line in [] if outlined else [*outline(run), *chosen]:
                     say(line)
-                said = True
+                outlined = True
                 return TerminalWatcher(bar, run)
 
             try:
                 document = train_members(config, request, folder, watch, device=device, say=say)
             except KeyboardInterrupt as error:
-                raise Interrupted(f"go on with: lanecli train --resume {folder}") from error
+                raise Interrupted(f"continue with: lanecli train --resume {folder}") from error
     rows = []
     for each in document["members"]:
         best = "" if each["best"] is None else f"  best {each['best']:.4f}"
@@ -265,7 +275,7 @@ def _train_members(settings: Config | None, request: Request, folder: Path, devi
 
 
 def _discard(folder: Path) -> None:
-    """Remove the folder of a run that could not begin."""
+    """Remove the folder of a run that could not start."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How training is shown while it runs."""
+"""Shows the progress of training."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ if TYPE_CHECKING:
     from lanecli.training.loop import Run
 
 SCORES = {"miou_foreground": "foreground IoU", "miou": "mIoU", "dice": "foreground Dice"}
-"""Scores under the names people say."""
+"""Scores by which the best epoch is chosen, with the names that are shown."""
 
 
 def progress_columns() -> tuple[Any, ...]:
-    """What the training bar shows besides rich's own."""
+    """Return the columns of the training bar besides those of `progress_bar`."""
     from rich.progress import TextColumn
 
     return (TextColumn("{task.fields[state]}", markup=False),)
 
 
 class TerminalWatcher:
-    """Progress on stderr: a bar on a terminal, a line per epoch anywhere."""
+    """Shows progress on stderr: a bar if it is a terminal, and a line for each epoch.
+
+    Args:
+        bar: from `progress_bar` with `progress_columns`.
+        run: the run to watch.
+    """
 
     def __init__(self, bar: Any, run: Run) -> None:
-        """Args: bar: from `progress_bar` with `progress_columns`. run: that is watched."""
         self.bar, self.run, self.started = bar, run, time.perf_counter()
         self.ends = run.epoch_ends
         self.task: Any = None
@@ -37,7 +41,7 @@ class TerminalWatcher:
             self._remember_best()
 
     def step(self, step: int, steps: int, loss: float, images_per_second: float) -> None:
-        """Smooth and show."""
+        """Show the step, with loss and speed averaged over recent steps."""
         first = self.task is None
         if first:
             self.task = self.bar.add_task("", total=steps, completed=step - 1, state="")
@@ -49,11 +53,11 @@ class TerminalWatcher:
         self.bar.update(self.task, description=name, completed=step, state=state)
 
     def epoch(self, row: dict[str, Any], best: bool) -> None:
-        """One line."""
+        """Print a line for an epoch."""
         from lanecli.training.unlearnt import all_at_zero
 
         score, mean, loss = (row.get(f"val/{key}") for key in ("miou_foreground", "miou", "loss"))
-        # a set without any pixel of a class has no score of it
+        # a dataset without a pixel of any class has no score
         known = [
             f"  {name} {value:.4f}" for name, value in (("foreground IoU", score), ("mIoU", mean)) if value is not None
         ]
@@ -68,10 +72,10 @@ class TerminalWatcher:
             f"{elapsed:.0f} s"
         )
         if all_at_zero(row, self.run.stage.label_map):
-            self._say("  nothing of any foreground class was found: every one is at 0")
+            self._say("  no pixel of any foreground class was found: the IoU of each is 0")
 
     def warn(self, line: str) -> None:
-        """One line."""
+        """Print a warning."""
         self._say(f"warning: {line}")
 
     def _remember_best(self) -> None:

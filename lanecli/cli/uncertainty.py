@@ -7,35 +7,58 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lanecli.cli.help import Command
+from lanecli.cli.help import INPUT, MODEL, OUTPUT, Command
+from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 if TYPE_CHECKING:
     from lanecli.inference.study import Study
 
-app = typer.Typer(help="Teach a model what it knows, and compare the ways of telling.", no_args_is_help=True)
+app = typer.Typer(
+    help="Fit the feature statistics that some measures of uncertainty need, and compare measures.",
+    no_args_is_help=True,
+)
 
 
 @app.callback()
 def uncertainty() -> None:
-    """What is done is a subcommand."""
+    """Hold the subcommands."""
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli uncertainty fit runs/train --data data/mine")
 def fit(
-    model: Annotated[str, typer.Argument(help="A model file, run folder or shipped name.")],
-    data: Annotated[Path, typer.Option(help="The prepared dataset the model was trained on.")],
-    split: Annotated[str, typer.Option(help="Of the dataset's manifest.")] = "train",
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model file, run folder or shipped model.", rich_help_panel=MODEL),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="The dataset the model was trained on.", rich_help_panel=INPUT),
+    ],
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split of the dataset to fit on.", rich_help_panel=INPUT)
+    ] = "train",
     components: Annotated[
-        int | None, typer.Option(min=1, help="Principal components features are reduced to; default: what is quick.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Principal components to reduce features to.  [default: as many as are quick]",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The .safetensors file; default: a run's own model is rewritten.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The .safetensors file.  [default: a run's own model]", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=OUTPUT)
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Add statistics of features to a model file, for --uncertainty density and neco."""
+    """Add feature statistics for density and neco to a model file."""
     source, target = source_and_target(model, out, overwrite)
 
     from lanecli.inference.fitting import fit_density
@@ -62,14 +85,29 @@ def fit(
     emit({"file": str(target), **figures}, lines, json)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog="lanecli uncertainty study study.yaml --out runs/study")
 def study(
-    config: Annotated[Path, typer.Argument(help="A YAML file: data, methods, strange pictures.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; default: the file's own.")] = None,
-    device: Annotated[str, typer.Option(help="Of trainings: auto, cpu, cuda or cuda:N.")] = "auto",
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file with data, methods and out-of-distribution pictures.",
+            rich_help_panel=INPUT,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for tables and figures.  [default: the file's own]", rich_help_panel=OUTPUT
+        ),
+    ] = None,
     json: JsonOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
-    """Compare measures on equal terms: a table, curves, maps. What is done already is not done again."""
+    """Compare measures alike: a table, curves and maps.
+
+    The same command continues an interrupted study. The device is that of trainings.
+    """
     from lanecli.inference.study import read_study, run_study
     from lanecli.ownership import owned
     from lanecli.report.study import write_study
@@ -91,7 +129,7 @@ def study(
 
 
 def _trained(plan: Study, path: Path, device: str) -> Study:
-    """The study with its models trained."""
+    """Train the models of a study and return the study with them."""
     import os
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -103,7 +141,7 @@ def _trained(plan: Study, path: Path, device: str) -> Study:
         try:
             return train_models(plan, path, lambda _name, run: TerminalWatcher(bar, run), device=device, say=note)
         except KeyboardInterrupt as error:
-            raise Interrupted("the same command goes on") from error
+            raise Interrupted("the same command continues") from error
 
 
 def _cell(value: float | None) -> str:
@@ -111,10 +149,15 @@ def _cell(value: float | None) -> str:
 
 
 def source_and_target(model: str, out: Path | None, overwrite: bool) -> tuple[Path, Path]:
-    """The model file to read and the one to write: a run's own model only is rewritten without `out`.
+    """Return the model file to read and the file to write.
+
+    Args:
+        model: a model file, run folder or shipped model.
+        out: the file to write; None rewrites the model of a run folder, and of nothing else.
+        overwrite: whether `out` may exist.
 
     Raises:
-        InputError: there is nowhere to write, or something is there already.
+        InputError: `out` is missing although `model` is not a run folder, or the file exists.
     """
     from lanecli.errors import InputError
     from lanecli.shipped import find_model

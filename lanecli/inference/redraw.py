@@ -19,7 +19,7 @@ from lanecli.inference.sinks import SinkJob, SinkSettings
 from lanecli.inference.sinks.overlay import Overlay
 from lanecli.interruption import Deferred
 from lanecli.labels import IGNORE_ID, LabelMap
-from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_mask, read_picture
+from lanecli.media import BackgroundWriter, Frame, Source, open_video, prefetch, read_mask, read_picture
 
 if TYPE_CHECKING:
     from lanecli.lanes import Lane
@@ -83,7 +83,7 @@ class Redraw:
             interrupted = True
             try:
                 with (
-                    BackgroundSink(sink.write, _AHEAD) as queue,
+                    BackgroundWriter(sink.write, _AHEAD) as queue,
                     contextlib.closing(prefetch(reader, _AHEAD)) as ahead,
                 ):
                     for frame in ahead:

@@ -23,7 +23,7 @@ from lanecli.inference.record import JobRecord
 from lanecli.inference.sinks import SINKS, Sink, SinkJob, SinkSettings, output_path
 from lanecli.inference.steps import StepContext
 from lanecli.labels import IGNORE_ID
-from lanecli.media import BackgroundSink, Frame, Source, open_video, prefetch, read_picture
+from lanecli.media import BackgroundWriter, Frame, Source, open_video, prefetch, read_picture
 
 QUEUE = 4  # frames between two stages: enough to absorb jitter, few enough to save memory
 
@@ -243,7 +243,7 @@ class _SourceRun:
             interrupted = True
             try:
                 with (
-                    BackgroundSink[Prediction](lambda prediction: self._write(sinks, prediction), QUEUE) as queue,
+                    BackgroundWriter[Prediction](lambda prediction: self._write(sinks, prediction), QUEUE) as queue,
                     contextlib.closing(prefetch(reader, QUEUE)) as frames,
                 ):
                     for prediction in run.predictor.stream(frames, context):

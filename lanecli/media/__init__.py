@@ -1,4 +1,4 @@
-"""Reading and writing pictures and video, and the threads between."""
+"""Reads and writes pictures and video, and the threads between."""
 
 from lanecli.media.camera import CameraReader, open_video
 from lanecli.media.colour import Colour
@@ -13,13 +13,13 @@ from lanecli.media.pictures import (
     write_picture,
 )
 from lanecli.media.sources import Source, expand_sources
-from lanecli.media.stream import BackgroundSink, prefetch
+from lanecli.media.stream import BackgroundWriter, prefetch
 from lanecli.media.video_reader import VideoInfo, VideoReader
 from lanecli.media.video_writer import VideoSettings, VideoWriter
 
 __all__ = [
     "MAX_PIXELS",
-    "BackgroundSink",
+    "BackgroundWriter",
     "CameraReader",
     "Colour",
     "Frame",

@@ -1,4 +1,4 @@
-"""Copying a video's sound beside new pictures."""
+"""Copies the sound of a video to a new video."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from lanecli.media.clock import Clock
-from lanecli.media.container import DAMAGE, clock_may_step, open_container, start_offset
+from lanecli.media.container import DAMAGE, clock_may_jump, open_container, start_offset
 
-# What browsers and players take inside MP4; other codecs are encoded to AAC.
+# Codecs that browsers and players accept in MP4; others are encoded to AAC.
 _PLAYABLE_IN_MP4 = {"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "flac", "alac"}
-_TOGETHER = 1  # seconds between the steps of two clocks that are one step of the recording
+_TOGETHER = 1  # seconds; jumps of two clocks that are closer are one jump of the recording
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 class AudioCopier:
     """Copies the audio streams of one file into an output container, packet by packet, beside the picture.
 
-    Packets are copied as they are where the container can hold their codec, else the sound is encoded to AAC; a stream
-    for which neither works is left out and named in `warnings`. Nothing but the packets of the moment is in memory.
+    Packets are copied unchanged if the container can hold their codec, and encoded to AAC otherwise; a stream for which
+    neither works is left out and named in `warnings`. Only the current packets are in memory.
 
-    Where the sound's clock steps, the sound is moved: as the picture was, if the picture's clock stepped with it, else
-    so that it goes on without a gap. Whatever is wrong with the sound, the picture is not lost for it.
+    If the clock of the sound jumps, the sound is moved: by the same time as the picture if the picture's clock jumps
+    with it, and otherwise so that no gap arises. No fault of the sound makes the picture fail, except a full disk.
 
     Args:
-        source: The video whose sound it is.
-        output: The container to write to, before its header is written.
-        mp4: The container is MP4 or MOV.
-        picture: The clock of the picture, as a `VideoReader` of the same file mends it.
+        source: the video to copy the sound of.
+        output: the container to write to, before its header is written.
+        mp4: whether the container is MP4 or MOV.
+        picture: the clock of the picture, from a `VideoReader` of the same file.
     """
 
     def __init__(self, source: str | Path, output: OutputContainer, *, mp4: bool, picture: Clock | None = None) -> None:
@@ -51,13 +51,13 @@ class AudioCopier:
         apart = start_offset(self._input, "audio") - start_offset(self._input)
         if wanted and abs(apart) > _TOGETHER:
             self._messages.append(
-                f"the clock of the sound begins {float(abs(apart)):.2f} s {'after' if apart > 0 else 'before'} the "
-                "picture's: both start together"
+                f"the clock of the sound starts {float(abs(apart)):.2f} s {'after' if apart > 0 else 'before'} the "
+                "picture's: in the output both start together"
             )
 
     @property
     def warnings(self) -> list[str]:
-        """One line for each thing left out or changed."""
+        """One line for each stream or stretch that was left out or changed."""
         found = [*self._messages, *(line for track in self._tracks.values() for line in track.warnings())]
         return list(dict.fromkeys(found))
 
@@ -77,7 +77,7 @@ class AudioCopier:
             encoder = self._output.add_stream("aac", rate=stream.codec_context.sample_rate)
             encoder.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
             self._tracks[stream.index] = _Track(stream.index, clock, encoder, encodes=True)
-            self._messages.append(f"audio stream {stream.index}: {name} does not go into MP4, encoded to AAC")
+            self._messages.append(f"audio stream {stream.index}: {name} cannot be stored in MP4, encoded to AAC")
         except (ValueError, av.error.FFmpegError) as error:
             self._messages.append(f"audio stream {stream.index}: {name} cannot be copied ({error}), left out")
 
@@ -86,14 +86,14 @@ class AudioCopier:
         unit = stream.time_base or Fraction(1, context.sample_rate or 48_000)
         length = Fraction(context.frame_size or 1024, context.sample_rate or 48_000)
         origin = start_offset(self._input, "audio")
-        return Clock(unit, round(length / unit), origin=round(origin / unit), may_step=clock_may_step(self._input))
+        return Clock(unit, round(length / unit), origin=round(origin / unit), may_jump=clock_may_jump(self._input))
 
     def advance(self, until: Fraction) -> None:
-        """Write the packets that begin up to `until` seconds of the output's clock, which the picture has reached."""
+        """Write the packets that begin by `until`, the time in seconds that the picture in the output has reached."""
         self._write_until(until, None)
 
     def close(self, until: Fraction | None = None) -> None:
-        """Write what is left (up to `until` seconds, where given) and close the source."""
+        """Write the remaining packets, until `until` seconds if it is given, and close the source."""
         try:
             self._write_until(None, until)
             for track in self._tracks.values():
@@ -102,7 +102,7 @@ class AudioCopier:
             self._input.close()
 
     def abandon(self) -> None:
-        """Close the source without writing anything more."""
+        """Close the source without writing more."""
         self._input.close()
 
     def _write_until(self, reached: Fraction | None, end: Fraction | None) -> None:
@@ -123,31 +123,31 @@ class AudioCopier:
             track.write(packet, raw, self._output)
 
     def _begin(self, clock: Clock, raw: int, reached: Fraction | None, *, interrupted: bool) -> Fraction | None:
-        """When the packet at timestamp `raw` begins; None where that shows only once the picture has gone on.
+        """Return when the packet at timestamp `raw` begins, in seconds, or None if only later pictures can tell.
 
         Args:
-            clock: Of its stream.
-            raw: Its timestamp.
-            reached: The time the picture has reached; None where it is finished.
-            interrupted: The picture ends before its source did.
+            clock: the clock of its stream.
+            raw: its timestamp.
+            reached: the time that the picture has reached, or None if the picture is finished.
+            interrupted: whether the picture ended before its source.
         """
         unit = clock.time_base
-        lag = clock.lag(raw)
-        if not lag:
+        jump = clock.jump_at(raw)
+        if not jump:
             return clock.preview(raw) * unit
         expected = clock.expected * unit
-        steps = list(self._picture.steps) if self._picture is not None else []
-        nearest = min((step.offset for step in steps), key=lambda by: abs(raw * unit + by - expected), default=None)
+        jumps = list(self._picture.jumps) if self._picture is not None else []
+        nearest = min((each.offset for each in jumps), key=lambda by: abs(raw * unit + by - expected), default=None)
         if nearest is not None and abs(raw * unit + nearest - expected) < _TOGETHER:
-            clock.set_offset(round(nearest / unit))  # both are moved by the same time: they stay together
+            clock.set_offset(round(nearest / unit))  # moved by the same time as the picture, the two stay together
             return clock.preview(raw) * unit
         if reached is not None:
-            if lag > 0 and clock.preview(raw) * unit <= reached:  # the picture got there: it is a gap in the sound
+            if jump > 0 and clock.preview(raw) * unit <= reached:  # the picture has no jump: it is a gap in the sound
                 clock.accept_gap(raw)
                 return clock.preview(raw) * unit
-            if lag > 0 or reached < expected + _TOGETHER:  # the picture's clock may step in a moment
+            if jump > 0 or reached < expected + _TOGETHER:  # the picture's clock may soon jump too
                 return None
-        elif interrupted and lag > 0:
+        elif interrupted and jump > 0:
             return None
         return expected
 
@@ -167,7 +167,7 @@ class AudioCopier:
 
 
 class _Track:
-    """One audio stream on its way into the output."""
+    """One audio stream that is copied or encoded."""
 
     def __init__(self, index: int, clock: Clock, stream: AudioStream, *, encodes: bool = False) -> None:
         self.clock = clock
@@ -179,7 +179,7 @@ class _Track:
         return [*self.clock.warnings("sound"), *([self._damaged] if self._damaged else [])]
 
     def write(self, packet: av.Packet, raw: int | None, output: OutputContainer) -> None:
-        time = self.clock.mend(raw, packet.duration or None)
+        time = self.clock.repair(raw, packet.duration or None)
         if self._encodes:
             self._encode(packet, time, output)
             return
@@ -192,7 +192,7 @@ class _Track:
             self._give_up(error)
 
     def _encode(self, packet: av.Packet, time: int, output: OutputContainer) -> None:
-        """Damaged stretches are left out, not the rest of the sound."""
+        """Encode a packet, or leave it out if it is damaged."""
         begin = time * self.clock.time_base
         try:
             frames = packet.decode()
@@ -209,7 +209,7 @@ class _Track:
             self._give_up(error)
 
     def flush(self, output: OutputContainer) -> None:
-        """Write what the encoder still holds."""
+        """Write the packets that the encoder still holds."""
         if self._encodes and self.works:
             try:
                 output.mux(self._stream.encode(None))
@@ -217,7 +217,7 @@ class _Track:
                 self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        """Leave out the rest of this sound; a full disk is the picture's failure too."""
+        """Leave out the rest of this stream; a full disk is an error, as the picture cannot be written either."""
         if isinstance(error, av.error.FFmpegError) and error.errno in _DISK:
             raise error
         self.works = False

@@ -1,4 +1,4 @@
-"""Reading a camera by its number."""
+"""Reads a camera by its number."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _TIME_BASE = Fraction(1, 90_000)
 
 
 class CameraReader:
-    """Iterates over the frames of a camera until it stops; timestamps are those of arrival, from zero.
+    """Iterates over the frames of a camera until it stops; timestamps are times of arrival, from zero.
 
     Args:
-        number: The camera's number, from 0.
-        every: Give out each N-th frame only.
+        number: the camera's number, from 0.
+        every: yield every N-th frame only.
 
     Raises:
-        InputError: There is no such camera, or it gives no picture.
+        InputError: there is no such camera, or it gives no picture.
     """
 
     def __init__(self, number: int, *, every: int = 1) -> None:
@@ -51,12 +51,12 @@ class CameraReader:
 
     @property
     def frame_rate(self) -> Fraction:
-        """Average rate of the frames given out."""
+        """Average rate of the frames that are yielded."""
         return self.info.frame_rate / self.every
 
     @property
     def warnings(self) -> list[str]:
-        """One line for each thing that was wrong."""
+        """One line for each kind of fault so far."""
         return [f"{self.skipped_frames} corrupt frames were skipped"] if self.skipped_frames else []
 
     def __iter__(self) -> Iterator[Frame]:
@@ -72,7 +72,7 @@ class CameraReader:
             number += 1
 
     def close(self) -> None:
-        """Let the camera go."""
+        """Release the camera."""
         self._capture.release()
 
     def __enter__(self) -> CameraReader:
@@ -85,10 +85,10 @@ class CameraReader:
 
 
 def open_video(source: Source | str, *, every: int = 1) -> VideoReader | CameraReader:
-    """A reader for a video file, a stream URL or a camera number.
+    """Return a reader for a video file, a stream URL or a camera number.
 
     Raises:
-        InputError: As the readers raise it.
+        InputError: the source cannot be opened, or gives no frame.
     """
     if isinstance(source, Source):
         kind, path = source.kind, source.path

@@ -1,4 +1,4 @@
-"""Opening video containers: only what holds moving pictures, and one clear line for everything else."""
+"""Opens containers of moving pictures, and explains in one line what is wrong with any other file."""
 
 from __future__ import annotations
 
@@ -24,20 +24,25 @@ from lanecli.media.kinds import heif_brand
 
 T = TypeVar("T")
 
-# Demuxers of moving pictures only: a playlist or a script in a file named .mp4 must not open other files (DESIGN 8).
+# Only demuxers of moving pictures: a playlist or a script in a file named .mp4 must not open other files.
 _FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,h264,hevc,av1,obu,ivf,mjpeg,"
     "mxf,nut,dv,yuv4mpegpipe,wtv,vob,rm,swf,apng"
 )
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 DAMAGE = (av.error.FFmpegError, LookupError, ValueError, ArithmeticError)
-"""What reading a damaged file raises: FFmpeg's errors, and PyAV's own where a file contradicts itself."""
-_SAME_CLOCK = 10  # seconds
-_NETWORK_TIMEOUT = (10.0, 10.0)  # seconds to open, to wait for data
+"""Exceptions raised while a damaged file is read: FFmpeg's errors, and PyAV's own if a file contradicts itself."""
+_SAME_CLOCK = 10  # seconds; streams that start further apart have unrelated clocks
+_NETWORK_TIMEOUT = (10.0, 10.0)  # seconds, to connect and to wait for data
 
 
 def is_url(source: str) -> bool:
-    """True for `scheme://…`."""
+    """Return whether a source has the form ``scheme://…``.
+
+    Example:
+        >>> is_url("rtsp://camera/1"), is_url("drive.mp4")
+        (True, False)
+    """
     return _URL.match(source) is not None
 
 
@@ -45,7 +50,7 @@ def open_container(source: str | Path) -> InputContainer:
     """Open a video file or stream URL for demuxing.
 
     Raises:
-        InputError: One line: what is wrong with it.
+        InputError: it cannot be opened; the message says why.
     """
     name = os.fspath(source)
     try:
@@ -57,7 +62,7 @@ def open_container(source: str | Path) -> InputContainer:
         # "file:" keeps a colon in a name from being read as a protocol.
         return av.open("file:" + name, "r", container_options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
-        raise InputError(f"{name}: {reason(name, error)}") from error
+        raise InputError(f"{name}: {opening_error(name, error)}") from error
 
 
 def _check_file(path: Path) -> None:
@@ -76,7 +81,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_is_no_picture(path: Path) -> None:
-    """A demuxer takes one tile of a HEIF picture for a video of one frame."""
+    """Refuse a HEIF picture, of which a demuxer would read one tile as a video of one frame."""
     if heif_brand(_head(path)) is not None:
         raise InputError(f"{path}: is a HEIF or AVIF picture, not a video; name it .heic or .avif")
 
@@ -90,9 +95,9 @@ def _head(path: Path) -> bytes:
 
 
 def interruptible(call: Callable[[], T]) -> T:
-    """Run `call` so that Ctrl-C ends the waiting at once, even where it waits for a network in C code.
+    """Return what `call` returns, but let Ctrl-C end it at once, even while it waits for a network in C code.
 
-    The thread it runs in is left to its own time-out then.
+    It runs in a thread, which after Ctrl-C is left to end by its own time-out.
     """
     found: list[T] = []
     failed: list[BaseException] = []
@@ -100,7 +105,7 @@ def interruptible(call: Callable[[], T]) -> T:
     def run() -> None:
         try:
             found.append(call())
-        except BaseException as error:  # carried over to the caller's thread
+        except BaseException as error:  # raised again in the caller's thread
             failed.append(error)
 
     thread = threading.Thread(target=run, name=interruption.CONNECTING, daemon=True)
@@ -112,8 +117,8 @@ def interruptible(call: Callable[[], T]) -> T:
     return found[0]
 
 
-def reason(name: str, error: av.error.FFmpegError) -> str:
-    """What is wrong with the video `name`, for the line a user reads."""
+def opening_error(name: str, error: av.error.FFmpegError) -> str:
+    """Return what is wrong with the video `name`, as a message for the user."""
     if isinstance(error, av.error.PermissionError):
         return "may not be read (permission denied)"
     damaged = isinstance(error, (av.error.InvalidDataError, av.error.EOFError)) or error.errno == errno.EINVAL
@@ -128,10 +133,10 @@ def _starts_as_mp4(path: Path) -> bool:
     return _head(path)[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
 
 
-def clock_may_step(container: InputContainer) -> bool:
-    """True for formats whose clock may go on from another time, such as transport streams joined end to end."""
-    steps = int(container.format.flags) & Flags.ts_discont.value  # type: ignore[operator]
-    return bool(steps) or _has_own_clock(container)
+def clock_may_jump(container: InputContainer) -> bool:
+    """Return whether the format's clock may jump, as in transport streams that were joined end to end."""
+    jumps = int(container.format.flags) & Flags.ts_discont.value  # type: ignore[operator]
+    return bool(jumps) or _has_own_clock(container)
 
 
 def _has_own_clock(container: InputContainer) -> bool:
@@ -139,12 +144,15 @@ def _has_own_clock(container: InputContainer) -> bool:
 
 
 def start_offset(container: InputContainer, kind: str = "video") -> Fraction:
-    """Seconds to subtract from every timestamp of the streams of a kind so that the output starts at zero.
+    """Return the seconds to subtract from all timestamps of the streams of a kind, so that the output starts at zero.
 
-    Zero for files whose clock means something (MP4, Matroska, AVI …): their timestamps are kept as they are. Transport
-    streams, program streams and live sources carry an arbitrary clock, and are moved to start at zero, sound and
-    picture by the same time; but where the two are more than ten seconds apart their clocks have nothing in common,
-    and each starts at zero.
+    It is zero for formats whose clock starts with the recording (MP4, Matroska, AVI …): their timestamps are kept.
+    Transport streams, program streams and live sources have an arbitrary clock: sound and picture are moved by the same
+    time, or, if they are more than ten seconds apart and so have unrelated clocks, each by its own.
+
+    Args:
+        container: the opened source.
+        kind: ``"video"`` or ``"audio"``.
     """
     if not _has_own_clock(container):
         return Fraction(0)
@@ -159,8 +167,8 @@ def start_offset(container: InputContainer, kind: str = "video") -> Fraction:
     return min(time for _, time in starts.values() if abs(time - own) <= _SAME_CLOCK)
 
 
-def no_frame(name: str) -> str:
-    """Why a video gives no frame, for the line a user reads."""
+def no_frame_message(name: str) -> str:
+    """Return why a video gives no frame, as a message for the user."""
     return (
         ENCRYPTED
         if not is_url(name) and is_encrypted(Path(name))

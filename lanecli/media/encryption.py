@@ -1,4 +1,4 @@
-"""Whether a video that gives no picture is encrypted."""
+"""Tells whether a video that gives no picture is encrypted."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from lanecli.media.kinds import find_index
 
-ENCRYPTED = "is encrypted: it can only be read where its key is; decrypt it first"
+ENCRYPTED = "is encrypted and cannot be read without its key; decrypt it first"
 _LARGEST_INDEX = 64 << 20
 _BEGINNING = 4 << 20  # bytes within which Matroska describes its tracks
 _PACKET = 188  # bytes, of a transport stream
 _EBML = b"\x1aE\xdf\xa3"
-# RFC 9559, section 5.1: the elements down to the one that says how a track is encrypted
+# RFC 9559, section 5.1: the path of elements to the one that describes how a track is encrypted
 _SEGMENT, _TRACKS, _TRACK, _ENCODINGS, _ENCODING, _ENCRYPTION = 0x18538067, 0x1654AE6B, 0xAE, 0x6D80, 0x6240, 0x5035
-_WAY = (_SEGMENT, _TRACKS, _TRACK, _ENCODINGS, _ENCODING, _ENCRYPTION)
+_PATH = (_SEGMENT, _TRACKS, _TRACK, _ENCODINGS, _ENCODING, _ENCRYPTION)
 
 
 def is_encrypted(path: Path) -> bool:
-    """True for an MP4 or Matroska file with a protected track, or a transport stream mostly of scrambled packets."""
+    """Return whether an MP4 or Matroska file has a protected track, or a transport stream mostly scrambled packets."""
     with path.open("rb") as file:
         head = file.read(8)
         if head[4:] == b"ftyp":
@@ -31,21 +31,21 @@ def is_encrypted(path: Path) -> bool:
         file.seek(0)
         if head[:4] == _EBML:
             data = file.read(_BEGINNING)
-            return _holds(data, 0, len(data), _WAY)
+            return _holds(data, 0, len(data), _PATH)
         return _is_scrambled(file.read(_PACKET * 2000))
 
 
-def _holds(data: bytes, start: int, end: int, way: tuple[int, ...]) -> bool:
-    """Whether Matroska's `data[start:end]` holds an element of the first id that holds one of the next, and so on."""
-    if not way:
+def _holds(data: bytes, start: int, end: int, path: tuple[int, ...]) -> bool:
+    """Return whether Matroska's `data[start:end]` has nested elements with the ids in `path`, outermost first."""
+    if not path:
         return True
     return any(
-        _holds(data, inner, after, way[1:]) for name, inner, after in _elements(data, start, end) if name == way[0]
+        _holds(data, inner, after, path[1:]) for name, inner, after in _elements(data, start, end) if name == path[0]
     )
 
 
 def _elements(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Id, first byte and end of each element's content (RFC 8794, sections 4 to 6)."""
+    """Yield the id of each element and where its content starts and ends (RFC 8794, sections 4 to 6)."""
     while start < end and data[start]:
         name_length = 9 - data[start].bit_length()
         at = start + name_length
@@ -60,7 +60,7 @@ def _elements(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int
 
 
 def _is_scrambled(data: bytes) -> bool:
-    """ISO/IEC 13818-1, table 2-4."""
+    """Return whether most packets of a transport stream are scrambled (ISO/IEC 13818-1, table 2-4)."""
     for at in range(2 * _PACKET):
         headers = data[at::_PACKET]
         if len(headers) > 4 and headers.count(0x47) == len(headers):

@@ -1,4 +1,4 @@
-"""`Frame`: one picture on its way through the pipeline, with its place and time."""
+"""`Frame`: a picture with its index and time, as it passes through the pipeline."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lanecli.media.orientation import UPRIGHT, Orientation
 class Frame:
     """One picture: either I420 planes or RGB, with index and exact time.
 
-    Planes come as views into the decoder's memory, without a copy, and are then read-only: the decoder still predicts
-    later frames from them. To draw, take a writable one: `VideoWriter.canvas(frame)` or `frame.copy()`.
+    Planes of a video are views of the decoder's memory and read-only, as the decoder predicts later frames from them.
+    To draw, use a writable frame: `VideoWriter.canvas(frame)` or `frame.copy()`.
 
     Attributes:
-        index: Place in the output, from 0.
-        pts: Presentation time in units of `time_base`, or None where the source has none.
-        time_base: Seconds per unit of `pts`.
-        duration: How long the frame is shown, in units of `time_base`, or None where the source does not say.
-        colour: Matrix, range and the other colour tags.
+        index: position in the output, from 0.
+        pts: presentation time in units of `time_base`, or None if the source has none.
+        time_base: seconds per unit of `pts`.
+        duration: time for which the frame is shown, in units of `time_base`, or None if the source does not say.
+        colour: matrix, range and the other colour tags.
     """
 
     __slots__ = ("_native", "_planes", "_rgb", "colour", "duration", "index", "pts", "time_base", "writable")
@@ -84,7 +84,7 @@ class Frame:
 
     @classmethod
     def from_native(cls, native: av.VideoFrame, index: int, *, colour: Colour, writable: bool = False) -> Frame:
-        """Wrap a yuv420p (or yuvj420p) frame of PyAV's without a copy; time and duration are taken from it."""
+        """Wrap a yuv420p or yuvj420p frame of PyAV without a copy, with its time and duration."""
         frame = cls(index, native.pts, native.time_base, duration=native.duration or None, colour=colour)
         frame._native = native
         frame.writable = writable
@@ -92,12 +92,12 @@ class Frame:
 
     @property
     def is_planar(self) -> bool:
-        """True where the pixels are I420 planes, False where they are RGB."""
+        """Whether the pixels are I420 planes; otherwise they are RGB."""
         return self._rgb is None
 
     @property
     def planes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """y uint8 (H, W); u and v uint8 (ceil(H/2), ceil(W/2)). Only where `is_planar`."""
+        """Y uint8 (H, W), U and V uint8 (ceil(H/2), ceil(W/2)). Only if `is_planar`."""
         if self._planes is None:
             if self._native is None:
                 raise LaneError("this frame holds RGB, not planes")
@@ -129,20 +129,20 @@ class Frame:
 
     @property
     def time(self) -> float | None:
-        """Presentation time in seconds, or None where the source has none."""
+        """Presentation time in seconds, or None if the source has none."""
         return None if self.pts is None or self.time_base is None else float(self.pts * self.time_base)
 
     def rgb(self) -> np.ndarray:
-        """The picture as RGB uint8 (H, W, 3), converted with the frame's own matrix and range.
+        """Return the picture as RGB uint8 (H, W, 3), converted with the frame's own matrix and range.
 
-        An RGB frame gives its own array; planes are converted anew at each call.
+        An RGB frame returns its own array; planes are converted at each call.
         """
         if self._rgb is not None:
             return self._rgb
         height = self.size[1]
         native = self._native
         if native is None or height % 2:
-            # swscale's path for odd heights is two levels off: give it a row more.
+            # swscale is off by two levels for odd heights: give it one more row.
             y, u, v = self.planes
             native = native_copy(cv2.copyMakeBorder(y, 0, height % 2, 0, 0, cv2.BORDER_REPLICATE), u, v)
         space, span = self.colour.swscale
@@ -156,7 +156,7 @@ class Frame:
         ).to_ndarray()[:height]
 
     def copy(self) -> Frame:
-        """A writable copy that owns its pixels."""
+        """Return a writable copy that owns its pixels."""
         if self._rgb is not None:
             frame = Frame.from_rgb(self._rgb.copy(), self.index, self.pts, self.time_base)
             frame.duration, frame.colour = self.duration, self.colour
@@ -167,7 +167,7 @@ class Frame:
         )
 
     def upright(self, orientation: Orientation) -> Frame:
-        """The frame mirrored and turned as `orientation` says; itself where nothing is to do."""
+        """Return the frame mirrored and turned as `orientation` says, or the frame itself if it is upright."""
         if orientation == UPRIGHT:
             return self
         if self._rgb is not None:
@@ -181,7 +181,7 @@ class Frame:
 
 
 def native_planes(native: av.VideoFrame, *, writable: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Views of the planes of a yuv420p frame of PyAV's: y (H, W); u and v (ceil(H/2), ceil(W/2)); uint8."""
+    """Return views of the planes of a yuv420p frame of PyAV: Y (H, W), U and V (ceil(H/2), ceil(W/2)), uint8."""
     y, u, v = (_plane(plane, writable) for plane in native.planes)
     return y, u, v
 

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and its suffix: a picture, a video, or neither."""
+"""Tells pictures from videos, by suffix and by the first bytes of a file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,15 @@ _AVIF = (b"avif",)
 
 
 def kind_of(head: bytes) -> Literal["image", "video"] | None:
-    """What a file that begins with `head` (64 bytes are enough but for transport streams, which need 400) is."""
+    """Return whether a file is a picture or a video, or None for neither.
+
+    Args:
+        head: its first 64 bytes, or 400 to recognise transport streams.
+
+    Example:
+        >>> kind_of(b"GIF89a"), kind_of(b"P6 640 360 255 "), kind_of(b"hello")
+        ('video', 'image', None)
+    """
     if picture_format(head) is not None:
         return "image"
     if head.startswith(_VIDEOS) or head[4:8] in _MP4_BOXES or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
@@ -57,7 +65,7 @@ def kind_of(head: bytes) -> Literal["image", "video"] | None:
 
 
 def picture_format(head: bytes) -> str | None:
-    """Pillow's name of the picture format that `head` begins, or HEIF; None for anything else."""
+    """Return Pillow's name of the picture format that starts with `head`, or HEIF, or None if it is no picture."""
     for magic, name in _PICTURES:
         if head.startswith(magic) and (name != "PPM" or head[2:3].isspace()):
             return name
@@ -67,7 +75,7 @@ def picture_format(head: bytes) -> str | None:
 
 
 def heif_brand(head: bytes) -> str | None:
-    """HEIF or AVIF for a still picture in an ISO base media file (ISO/IEC 23008-12), by its brands; else None."""
+    """Return HEIF or AVIF for a still picture in an ISO base media file (ISO/IEC 23008-12), by its brands, or None."""
     if head[4:8] != b"ftyp":
         return None
     length = min(int.from_bytes(head[:4]), len(head))
@@ -78,10 +86,10 @@ def heif_brand(head: bytes) -> str | None:
 
 
 def find_index(file: BinaryIO) -> tuple[int, int] | None:
-    """Where the index (`moov` box) of an MP4 file begins and ends (ISO/IEC 14496-12, section 4.2)."""
+    """Return where the index (`moov` box) of an MP4 file begins and ends, or None (ISO/IEC 14496-12, section 4.2)."""
     size, at = file.seek(0, os.SEEK_END), 0
     for _ in range(1000):
-        if at >= size:  # a box may claim more bytes than a file can be asked for
+        if at >= size:  # a box may declare a length that is beyond what `seek` takes
             break
         file.seek(at)
         header = file.read(16)

@@ -1,4 +1,4 @@
-"""The mark inside files that `predict` and `overlay` wrote, so that they are never taken as sources."""
+"""The mark in files that `predict` and `overlay` write, by which they are never read as sources."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from lanecli.media.kinds import find_index
 OUTPUT_MARK = "lanecli output"
 _BYTES = OUTPUT_MARK.encode()
 _WINDOW = 1 << 16
-# What version 0.1.0 wrote, which had no mark.
+# Names of the outputs of version 0.1.0, which have no mark.
 _NAME = re.compile(r".*\.(overlay|uncertainty)\.(png|mp4)|.*\.mask\.png", re.IGNORECASE | re.DOTALL)
 _MASKS = re.compile(r".*\.masks", re.IGNORECASE | re.DOTALL)
 _NUMBERED = re.compile(r"\d{6,}\.png")
 
 
 def mark_picture(data: bytes) -> bytes:
-    """An encoded PNG or JPEG with the mark as a text chunk or comment; other formats as they are."""
+    """Return an encoded PNG or JPEG with the mark added as a text chunk or comment, and any other format unchanged."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         body = b"tEXtComment\0" + _BYTES  # PNG specification, section 11.3.3.2
         chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        return data[:33] + chunk + data[33:]  # behind IHDR
+        return data[:33] + chunk + data[33:]  # after IHDR
     if data.startswith(b"\xff\xd8"):
         return data[:2] + b"\xff\xfe" + struct.pack(">H", len(_BYTES) + 2) + _BYTES + data[2:]
     return data
 
 
 def is_output(path: str | Path) -> bool:
-    """True for a picture or video that `predict` or `overlay` wrote, wherever it lies and whatever its name is now."""
+    """Return whether `predict` or `overlay` wrote a picture or video, even if it was moved or renamed."""
     name, folder = os.path.basename(path), os.path.basename(os.path.dirname(os.path.abspath(path)))
     if _NAME.fullmatch(name) or (_MASKS.fullmatch(folder) and _NUMBERED.fullmatch(name)):
         return True
@@ -56,7 +56,7 @@ def is_output(path: str | Path) -> bool:
 
 
 def _end_of_index(file: BinaryIO) -> bytes:
-    """The last bytes of the index of an MP4 file, where its metadata is."""
+    """Return the last bytes of the index of an MP4 file, which hold its metadata."""
     found = find_index(file)
     if found is None:
         return b""

@@ -1,4 +1,4 @@
-"""How stored pixels are turned and mirrored to stand upright, whatever kind of file says it."""
+"""Turns and mirrors stored pixels upright, for pictures and videos alike."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_SLANT = math.sin(math.radians(1))  # how far from a quarter turn a matrix may be and still mean one
+_SLANT = math.sin(math.radians(1))  # a matrix within a degree of a quarter turn counts as one
 _ROTATIONS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """What makes stored pixels upright: first mirrored left to right, where `mirrored`, then turned.
+    """How to make stored pixels upright: mirror them if `mirrored`, then turn them.
 
     Attributes:
-        mirrored: Mirrored left to right.
-        turn: Degrees counter-clockwise: 0, 90, 180 or 270.
+        mirrored: whether to mirror left to right.
+        turn: degrees counter-clockwise: 0, 90, 180 or 270.
+
+    Example:
+        >>> Orientation.from_exif(6).size((640, 480))
+        (480, 640)
     """
 
     mirrored: bool = False
@@ -27,15 +31,15 @@ class Orientation:
 
     @classmethod
     def from_exif(cls, number: object) -> Orientation:
-        """The orientation of EXIF tag 0x0112, 1 to 8 (CIPA DC-008, section 4.6.4); anything else is upright."""
+        """Return the orientation for EXIF tag 0x0112, 1 to 8 (CIPA DC-008, section 4.6.4); other values are upright."""
         return _EXIF.get(number, UPRIGHT) if isinstance(number, int) else UPRIGHT
 
     @classmethod
     def from_display_matrix(cls, data: bytes) -> Orientation | None:
-        """The orientation of a display matrix, nine 32-bit numbers (ISO/IEC 14496-12, section 6.2.2).
+        """Return the orientation of a display matrix, nine 32-bit numbers (ISO/IEC 14496-12, section 6.2.2).
 
-        A pixel at (x, y), y downwards, is shown at (a x + c y, b x + d y). None where that is no quarter turn or
-        mirror image: all zero, or slanted by more than a degree. A scale is not looked at.
+        A pixel at (x, y), y downwards, is shown at (a x + c y, b x + d y). The result is None if this is neither a
+        quarter turn nor a mirror image: all zero, or off by more than a degree. The scale is ignored.
         """
         if len(data) < 36:
             return None
@@ -52,15 +56,15 @@ class Orientation:
 
     @property
     def swaps_sides(self) -> bool:
-        """True where width and height change places."""
+        """Whether width and height are exchanged."""
         return self.turn in (90, 270)
 
     def size(self, stored: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) upright of pixels stored as (width, height)."""
+        """Return the upright (width, height) of pixels stored as (width, height)."""
         return stored[::-1] if self.swaps_sides else stored
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
-        """Stored pixels (H, W) or (H, W, C), upright; the array itself where nothing is to do."""
+        """Return stored pixels (H, W) or (H, W, C) upright; the array itself if it is upright already."""
         if self.mirrored:
             pixels = cv2.flip(pixels, 1)
         return cv2.rotate(pixels, _ROTATIONS[self.turn]) if self.turn else pixels

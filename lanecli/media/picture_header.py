@@ -1,4 +1,4 @@
-"""What a picture's header says, and whether the picture is whole, before it is decoded."""
+"""Reads the header of a picture and checks that the picture is whole, before it is decoded."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 100_000_000
-"""Pictures of more pixels are refused before anything is allocated (300 MB as RGB)."""
+"""Pictures with more pixels (300 MB as RGB) are refused before memory is allocated."""
 
-# What Pillow thinks of odd metadata is none of the user's lines: what matters is raised.
+# Pillow's warnings about odd metadata are of no use to the user: whatever matters is raised.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -33,15 +33,15 @@ _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
 
 
 class PictureHeader(NamedTuple):
-    """What is known of a picture before its pixels are decoded.
+    """What is known about a picture before its pixels are decoded.
 
     Attributes:
         kind: Pillow's name of the format.
         size: (width, height) as stored.
         mode: Pillow's name of the pixels.
-        bits: Bits a sample has in the file.
-        orientation: What makes the stored pixels upright.
-        data: The file, without what a decoder does not need.
+        bits: bits per sample in the file.
+        orientation: what makes the stored pixels upright.
+        data: the file, without the parts that a decoder does not need.
     """
 
     kind: str
@@ -53,20 +53,20 @@ class PictureHeader(NamedTuple):
 
 
 def check_picture(data: bytes, path: str | Path, *, whole: bool = True) -> PictureHeader:
-    """Header of a picture that is small enough to decode, and whole as far as that shows before decoding.
+    """Return the header of a picture, after checks that it is small enough and, as far as the file shows, whole.
 
     Args:
-        data: The file.
-        path: Its name, for messages.
-        whole: False to look at the header only.
+        data: the file.
+        path: its name, for messages.
+        whole: False to check the header only.
 
     Raises:
-        InputError: Not a picture of a known format, cut short, damaged, or too large.
+        InputError: it is not a picture of a known format, cut short, damaged, or too large.
     """
     kind = picture_format(data[:64])
     if kind is None:
         raise InputError(f"{path}: is not a picture that can be read")
-    with damage_explained(path):
+    with decoding(path):
         if kind == "PNG":
             header = _png(data, path, whole)
         elif kind == "JPEG":
@@ -82,15 +82,22 @@ def check_picture(data: bytes, path: str | Path, *, whole: bool = True) -> Pictu
 
 
 @contextmanager
-def damage_explained(path: str | Path) -> Iterator[None]:
-    """Whatever a decoder raises on a damaged file becomes one line that names the file."""
+def decoding(path: str | Path) -> Iterator[None]:
+    """Turn every exception of a decoder into an InputError of one line that names the file.
+
+    Example:
+        >>> with decoding("road.png"):
+        ...     raise ValueError("bad Huffman code")
+        Traceback (most recent call last):
+        lanecli.errors.InputError: road.png: the picture is damaged (bad Huffman code); copy it again
+    """
     try:
         yield
     except InputError:
         raise
     except MemoryError as error:
         raise InputError(f"{path}: the picture needs more memory than there is") from error
-    except Exception as error:  # a damaged file fails in as many ways as it has fields
+    except Exception as error:  # a damaged file can fail in any way
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         if "truncated" in reason or "cut short" in reason:
             raise InputError(f"{path}: the picture is cut short; copy it again") from error
@@ -98,10 +105,10 @@ def damage_explained(path: str | Path) -> Iterator[None]:
 
 
 def open_with_pillow(data: bytes, path: str | Path, kind: str) -> Image.Image:
-    """A picture opened by Pillow's decoder of that one format; nothing is decoded yet.
+    """Open a picture with Pillow's decoder of the format `kind`, without decoding it yet.
 
     Raises:
-        InputError: It is of a kind that is not supported.
+        InputError: it is damaged, too large, or of an unsupported kind.
     """
     from PIL import Image
 
@@ -120,15 +127,15 @@ def open_with_pillow(data: bytes, path: str | Path, kind: str) -> Image.Image:
 
 
 def orientation_of(picture: Image.Image) -> Orientation:
-    """What makes the stored pixels of a picture upright, by its EXIF or XMP; upright where those are damaged."""
+    """Return the orientation in a picture's EXIF or XMP, or upright if that is damaged."""
     try:
         return Orientation.from_exif(picture.getexif().get(_ORIENTATION))
-    except Exception:  # damaged EXIF does not spoil the pixels
+    except Exception:  # the pixels may be good although EXIF is damaged
         return UPRIGHT
 
 
 def _png(data: bytes, path: str | Path, whole: bool) -> PictureHeader:
-    """Size, bit depth and colour type from IHDR (PNG specification, section 11.2.2)."""
+    """Read size, bit depth and colour type from IHDR (PNG specification, section 11.2.2)."""
     if len(data) < 29 or data[12:16] != b"IHDR":
         raise InputError(f"{path}: the picture is cut short; copy it again")
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
@@ -156,13 +163,13 @@ def _png(data: bytes, path: str | Path, whole: bool) -> PictureHeader:
             break
     if whole and not complete:
         raise InputError(f"{path}: the picture is cut short; copy it again")
-    # Decoders are given no more than they need: what is wrong with a colour profile is none of theirs to report.
+    # Decoders get only what they need, so that they do not fail on a damaged colour profile.
     stripped = b"".join(needed) if others and whole else data
     return PictureHeader("PNG", (width, height), mode, bits, _png_orientation(texts), stripped)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """(kind, whole chunk) of each chunk that is there to its end (section 5.3)."""
+    """Yield type and bytes of each chunk that is complete (section 5.3)."""
     view, at = memoryview(data), 8
     while at + 12 <= len(data):
         end = at + 12 + struct.unpack_from(">I", data, at)[0]
@@ -173,7 +180,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _png_orientation(texts: list[bytes]) -> Orientation:
-    """Pillow's word on the orientation, from a picture of one pixel with the same texts."""
+    """Return the orientation that Pillow reads from a picture of one pixel with the same text chunks."""
     if not texts:
         return UPRIGHT
 
@@ -184,14 +191,14 @@ def _png_orientation(texts: list[bytes]) -> Orientation:
     pixels = chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
     try:
         return orientation_of(open_with_pillow(_PNG_START + header + b"".join(texts) + pixels, "", "PNG"))
-    except Exception:  # damaged texts do not spoil the pixels
+    except Exception:  # the pixels may be good although a text chunk is damaged
         return UPRIGHT
 
 
 def _jpeg(data: bytes, path: str | Path, whole: bool) -> PictureHeader:
-    """Size from the frame header, and whether the scan is ended (ITU-T T.81, annex B).
+    """Read the size from the frame header and check that the scan ends (ITU-T T.81, annex B).
 
-    The end is looked for after the start of the scan: thumbnails before it have ends of their own.
+    The end is searched for after the start of the scan, as thumbnails before it have ends of their own.
     """
     size, components, bits, described, at = None, 3, 8, False, 2
     while at + 4 <= len(data):
@@ -226,7 +233,7 @@ def _with_pillow(data: bytes, path: str | Path, kind: str, whole: bool) -> Pictu
     if kind == "WEBP" and whole and len(data) < 8 + int.from_bytes(data[4:8], "little"):
         raise InputError(f"{path}: the picture is cut short; copy it again")
     with open_with_pillow(data, path, kind) as picture:
-        # Pillow's TIFF and HEIF decoders give upright pixels, and the size of those.
+        # Pillow's TIFF and HEIF decoders return upright pixels and their size.
         orientation = UPRIGHT if kind in ("TIFF", "HEIF") else orientation_of(picture)
         bits = 8
         if kind == "TIFF":

@@ -1,4 +1,4 @@
-"""Reading and writing still pictures and masks. Half a picture is an error, never a result."""
+"""Reads and writes still pictures and masks. A picture that is cut short is an error, never a result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from lanecli import atomic
 from lanecli.errors import InputError, LaneError
-from lanecli.media.decoders import array_of, decode, decode_as_stored
+from lanecli.media.decoders import decode, decode_as_stored, stored_samples
 from lanecli.media.kinds import PICTURE_SUFFIXES
 from lanecli.media.mark import mark_picture
 from lanecli.media.orientation import UPRIGHT
@@ -32,47 +32,48 @@ WRITABLE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif",
 
 
 def read_picture(path: str | Path, at_least: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a picture: upright, whole, 8-bit RGB. This is what "a picture" means everywhere.
+    """Read a picture as upright 8-bit RGB, or fail if it is not whole. Every command reads pictures this way.
 
-    The orientation is taken from EXIF, XMP or the container, whatever the format keeps it in. Samples of 16 bits are
-    reduced to 8 (of 10, 12 or 14 bits stored in 16 those count), grey is repeated in three channels, alpha is dropped.
+    The orientation is that of EXIF, XMP or the container. Samples of 16 bits are reduced to 8 (10, 12 or 14 bits stored
+    in 16 by the bits in use), grey is repeated in three channels, alpha is dropped.
 
     Args:
         path: JPEG, PNG, BMP, WebP, TIFF, PPM, JPEG 2000, AVIF; HEIC where `pi-heif` is installed.
-        at_least: (width, height) that suffices: a larger JPEG may come at a half, quarter or eighth of its size, but
-            not below this.
+        at_least: (width, height) that is large enough: a larger JPEG may be decoded to a half, quarter or eighth of
+            its size, but not below this.
 
     Returns:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        InputError: Missing, not a regular file, empty, not a picture, cut short, damaged, of a kind that is not
-            supported, or of more than `MAX_PIXELS` pixels.
+        InputError: it is missing, not a regular file, empty, not a picture, cut short, damaged, of an unsupported kind,
+            or has more than `MAX_PIXELS` pixels.
     """
     return decode(check_picture(_read(path), path), path, at_least)
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) of what `read_picture` gives, from the header alone.
+    """Return the (width, height) of what `read_picture` returns, from the header only.
 
     Raises:
-        InputError: As `read_picture`, as far as the header shows it.
+        InputError: as for `read_picture`, as far as the header shows it.
     """
     header = check_picture(_read(path), path, whole=False)
     return header.orientation.size(header.size)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask of ids, as stored: an orientation is not applied.
+    """Read a mask of ids as it is stored, without applying an orientation.
 
-    Palette pictures give their indices, grey ones their values (1, 2 and 4 bits too). 16-bit grey is taken where every
-    value fits in 8 bits.
+    Palette pictures give their indices and grey ones their values, those of 1, 2 and 4 bits too. 16-bit grey is
+    accepted if every value fits into 8 bits.
 
     Returns:
         uint8 (H, W).
 
     Raises:
-        InputError: As `read_picture`; or a colour picture, a JPEG (its values are not exact), ids above 255.
+        InputError: as for `read_picture`; or it is a colour picture or a JPEG, whose values are not exact, or has ids
+            above 255.
     """
     header = check_picture(_read(path), path)
     if header.kind == "JPEG":
@@ -80,13 +81,13 @@ def read_mask(path: str | Path) -> np.ndarray:
     if header.mode in ("RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
         raise InputError(
             f"{path}: is a colour picture ({header.mode}), not a mask of ids; "
-            "use a label map that is coded by colours, or save one channel of ids"
+            "use a label map with colours, or save one channel of ids"
         )
     if header.kind == "PNG" and header.mode == "L":
         mask = decode_as_stored(header, path, cv2.IMREAD_UNCHANGED)
-        # The decoder spreads values of fewer bits over 0..255.
+        # The decoder scales values of fewer bits to 0..255.
         return mask // {1: 255, 2: 85, 4: 17}[header.bits] if header.bits < 8 else mask
-    values = array_of(header, path)
+    values = stored_samples(header, path)
     if values.dtype == np.uint8 and values.ndim == 2:
         return values
     if values.dtype == bool:
@@ -97,10 +98,15 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def read_color_mask(path: str | Path) -> np.ndarray:
-    """Read a mask coded by colours, exactly and as stored: RGB uint8 (H, W, 3). Palettes are resolved, alpha dropped.
+    """Read a mask whose colours stand for classes, as it is stored.
+
+    Palettes are resolved, and alpha is dropped.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
 
     Raises:
-        InputError: As `read_picture`; or a JPEG, whose colours are not exact.
+        InputError: as for `read_picture`; or it is a JPEG, whose colours are not exact.
     """
     header = check_picture(_read(path), path)
     if header.kind == "JPEG":
@@ -113,21 +119,21 @@ def read_color_mask(path: str | Path) -> np.ndarray:
 def write_picture(
     path: str | Path, rgb: np.ndarray, *, quality: int = 92, overwrite: bool = True, output: bool = False
 ) -> None:
-    """Write RGB (or grey) uint8 in the format of the path's suffix; whole or not at all, folders made.
+    """Write a picture in the format of the path's suffix, atomically; missing folders are made.
 
     Args:
         path: .jpg, .png, .webp, .bmp …
         rgb: uint8 (H, W, 3) RGB, or (H, W) grey.
-        quality: 1..100 of JPEG and WebP.
-        overwrite: Replace an existing file.
-        output: The file says of itself (PNG, JPEG) that it is lanecli's own output, which is never taken as a source.
+        quality: 1 to 100, for JPEG and WebP.
+        overwrite: replace an existing file.
+        output: whether to mark a PNG or JPEG as an output of lanecli, which is never read as a source.
 
     Raises:
-        InputError: Not a suffix of a picture, the file exists, or its folder cannot be written in.
+        InputError: the suffix is not that of a picture, the file exists, or its folder cannot be written.
     """
     suffix = Path(path).suffix.lower()
     options = {
-        # Half the time of trying every filter on each row, for 3 % more bytes.
+        # Takes half the time of trying every filter on each row, for 3 % more bytes.
         ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP],
         ".webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
         ".jpg": [cv2.IMWRITE_JPEG_QUALITY, quality],
@@ -140,16 +146,16 @@ def write_picture(
 
 
 def write_mask(path: str | Path, mask: np.ndarray, *, overwrite: bool = True, output: bool = False) -> None:
-    """Write ids, uint8 (H, W), as an 8-bit grey PNG; whole or not at all, folders made. `output` as `write_picture`.
+    """Write ids, uint8 (H, W), as an 8-bit grey PNG, atomically; `overwrite` and `output` as for `write_picture`.
 
     Raises:
-        InputError: Not .png, the file exists, or its folder cannot be written in.
+        InputError: the suffix is not .png, the file exists, or its folder cannot be written.
     """
     if Path(path).suffix.lower() != ".png":
         raise InputError(f"{path}: masks are written as .png, so that ids stay exact")
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise LaneError(f"{path}: a mask is uint8 (H, W), got {mask.dtype} {mask.shape}")
-    # Ids do not gain from filters: a fifth of the time without.
+    # Ids do not gain from filters, and without them it takes a fifth of the time.
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
     _write(path, ".png", mask, options, overwrite, output)
 
@@ -169,15 +175,15 @@ def _write(
 
 
 def _read(path: str | Path) -> bytes:
-    # Through Python, not OpenCV: it fails on non-ASCII names on Windows. A pipe would be waited for without end.
+    # Python reads the file, as OpenCV fails on non-ASCII names on Windows. Reading a pipe could wait for ever.
     try:
-        found = os.stat(path)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{path}: is a folder, not a picture")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{path}: is not a file but a device, pipe or socket")
-        if found.st_size > _LARGEST_FILE:
-            raise InputError(f"{path}: {found.st_size} bytes are more than any picture has that can be read")
+        if status.st_size > _LARGEST_FILE:
+            raise InputError(f"{path}: has {status.st_size} bytes, more than any picture that can be read")
         data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error

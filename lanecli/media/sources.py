@@ -1,4 +1,4 @@
-"""From what a user names to what there is to do: pictures, folders, globs, videos, cameras and streams."""
+"""Finds the sources that a user names: pictures, folders, globs, videos, cameras and streams."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from lanecli.media.mark import is_output
 Kind = Literal["image", "video", "camera", "stream"]
 Note = Callable[[str], object]
 
-_LONGEST_STEM = 220  # bytes: room for the longest ending of an output in the 255 a file name may have
+_LONGEST_STEM = 220  # bytes; a file name may have 255, and outputs add an ending
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing to read.
+    """A picture, video, camera or stream to read.
 
     Attributes:
         kind: image, video, camera or stream.
-        path: The file's path, the camera's number or the stream's URL.
-        relative: Folder below the output folder that mirrors where the source was found.
-        stem: Name the outputs begin with; no two sources share `relative / stem`.
+        path: the file's path, the camera's number or the stream's URL.
+        relative: folder below the output folder, the same as the source's below the folder that was named.
+        stem: start of the outputs' names; no two sources have the same `relative / stem`.
     """
 
     kind: Kind
@@ -44,48 +44,52 @@ class Source:
 def expand_sources(
     sources: Sequence[str | Path], *, exclude: str | Path | None = None, note: Note = lambda _line: None
 ) -> list[Source]:
-    """Find every source that `sources` name, in their order; inside a folder or glob sorted by path.
+    """Return every source that `sources` name, in their order, and sorted by path within a folder or glob.
 
-    Folders are searched through, hidden files and folders left out, and their structure is mirrored in `relative`; so
-    is what a glob's wildcards matched. A file named twice is taken once. Sources that would share an output name are
-    told apart by what is in their own names, whatever their order: by suffix (`a.jpg` and `a.png` give the stems
-    `a.jpg` and `a.png`), else by the folders above (`x/a.jpg` and `y/a.jpg` give `x-a` and `y-a`), else by a hash of
-    the path. Upper and lower case count as the same, as some file systems take them.
+    Folders are searched recursively without hidden files and folders, and their structure is kept in `relative`, as are
+    the folders that a glob matched. A file named twice is read once. Sources whose outputs would have the same name get
+    different stems, which do not depend on their order: by suffix (`a.jpg` and `a.png` get the stems `a.jpg` and
+    `a.png`), or else by the folders above (`x/a.jpg` and `y/a.jpg` get `x-a` and `y-a`), or else by a hash of the path.
+    Upper and lower case count as equal, as they are in some file systems.
 
-    What `predict` and `overlay` wrote is never a source, wherever it lies and however it is named.
+    What `predict` and `overlay` wrote is never a source, even if it was moved or renamed.
 
     Args:
-        sources: Paths, globs, camera numbers, stream URLs.
-        exclude: A folder not to search, such as the one outputs go to.
-        note: Told in a line what was left out of a folder or glob, and why.
+        sources: paths, globs, camera numbers, stream URLs.
+        exclude: a folder not to search, such as the output folder.
+        note: called with a line about what was left out of a folder or glob, and why.
 
     Raises:
-        InputError: A path does not exist, a folder holds nothing to read, a glob matches nothing.
+        InputError: a path does not exist, a folder has nothing to read, or a glob matches nothing.
+
+    Example:
+        >>> [(source.kind, source.stem) for source in expand_sources(["0", "rtsp://garage/left"])]
+        [('camera', 'camera0'), ('stream', 'left')]
     """
     skip = os.path.abspath(exclude) if exclude is not None else None
     found: dict[str, Source] = {}
-    own = _LeftOut()
+    own_outputs = _LeftOut()
     for name in sources:
         for source in _expand(os.fspath(name), skip, note):
             if source.kind in ("image", "video"):
                 key = os.path.abspath(source.path)
                 if key in found or is_output(source.path):
                     if key not in found:
-                        own.add("written by lanecli itself")
+                        own_outputs.add("written by lanecli itself")
                     continue
             else:
                 key = source.path
             found.setdefault(key, source)
-    own.tell("left out", note)
-    if not found and own:
-        raise InputError(f"nothing to read: {own}; outputs of lanecli are no sources")
+    own_outputs.report("left out", note)
+    if not found and own_outputs:
+        raise InputError(f"nothing to read: {own_outputs}; lanecli does not read its own outputs")
     if not found:
         raise InputError("nothing to read: name a picture, folder, glob, video, camera number or stream URL")
     return _with_unique_stems(list(found.values()))
 
 
 class _LeftOut:
-    """Counts of files that are no sources, by reason."""
+    """Counts the files that are left out, by reason."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -99,7 +103,7 @@ class _LeftOut:
     def __str__(self) -> str:
         return ", ".join(f"{n} {'file' if n == 1 else 'files'} {reason}" for reason, n in self._counts.most_common(6))
 
-    def tell(self, where: str, note: Note) -> None:
+    def report(self, where: str, note: Note) -> None:
         if self:
             note(f"{where}: {self}")
 
@@ -124,13 +128,13 @@ def _in_folder(name: str, skip: str | None, note: Note) -> Iterator[Source]:
     left_out = _LeftOut()
 
     def unreadable(error: OSError) -> None:
-        note(f"{error.filename}: left out, it cannot be read ({error.strerror})")
+        note(f"{error.filename}: left out, as it cannot be read ({error.strerror})")
 
     count = 0
     for folder, folders, files in os.walk(name, onerror=unreadable):
         for entry in folders:
             if os.path.islink(os.path.join(folder, entry)) and not entry.startswith("."):
-                note(f"{os.path.join(folder, entry)}: left out, it is a link to another folder; name it to read it")
+                note(f"{os.path.join(folder, entry)}: left out, as it links to another folder; name it to read it")
         folders[:] = sorted(
             entry
             for entry in folders
@@ -144,7 +148,7 @@ def _in_folder(name: str, skip: str | None, note: Note) -> Iterator[Source]:
                 yield _file(os.path.join(folder, entry), Path(os.path.relpath(folder, name)))
             else:
                 left_out.add(f"named {Path(entry).suffix or 'without a suffix'}")
-    left_out.tell(f"{name}: left out", note)
+    left_out.report(f"{name}: left out", note)
     if not count:
         more = f" ({left_out})" if left_out else ""
         raise InputError(f"{name}: the folder holds no picture or video{more}")
@@ -163,7 +167,7 @@ def _in_glob(pattern: str, skip: str | None, note: Note) -> Iterator[Source]:
             yield _file(match, Path(os.path.relpath(os.path.dirname(match) or ".", fixed)))
         else:
             left_out.add(f"named {Path(match).suffix or 'without a suffix'}")
-    left_out.tell(f"{pattern}: left out", note)
+    left_out.report(f"{pattern}: left out", note)
     if not count:
         raise InputError(f"{pattern}: matches no picture or video")
 
@@ -180,9 +184,9 @@ def _before_magic(pattern: Path) -> Iterator[str]:
 
 
 def _file(name: str, relative: Path) -> Source:
-    """A file as a picture or a video: by its suffix, else by its first bytes.
+    """Return a file as a picture or a video, by its suffix or else by its first bytes.
 
-    What neither claims as a video is tried as a picture only, which refuses by name what it does not know.
+    A file that neither identifies is a picture, so that reading it fails with a message that names it.
     """
     path = Path(name)
     suffix = path.suffix.lower()
@@ -195,13 +199,13 @@ def _file(name: str, relative: Path) -> Source:
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a regular file (a pipe would be waited for), none of anything else."""
+    """Return the first bytes of a regular file, and none of a pipe, on which reading could wait for ever."""
     try:
         if path.is_file():
             with path.open("rb") as file:
                 return file.read(400)
     except OSError:
-        pass  # said when it is read
+        pass  # reading the source will report it
     return b""
 
 
@@ -227,8 +231,8 @@ def _with_unique_stems(sources: list[Source]) -> list[Source]:
 
 
 def _candidates(source: Source) -> list[str]:
-    """Names for the outputs of a source, from the plainest to one that is surely its own."""
-    own = sha256(os.path.abspath(source.path).encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    """Return possible stems of a source, from the simplest to one that no other source can have."""
+    digest = sha256(os.path.abspath(source.path).encode("utf-8", "surrogateescape")).hexdigest()[:10]
     if source.kind in ("camera", "stream"):
         return [source.stem, f"{source.stem}-{sha256(source.path.encode()).hexdigest()[:10]}"]
     path = Path(os.path.abspath(source.path))
@@ -237,13 +241,13 @@ def _candidates(source: Source) -> list[str]:
     for depth in range(1, len(above) + 1):
         names.append("-".join([*above[-depth:], path.stem]))
         names.append("-".join([*above[-depth:], path.name]))
-    return [*(_short(name, own) for name in names), f"{_short(path.stem, own)}-{own}"]
+    return [*(_short(name, digest) for name in names), f"{_short(path.stem, digest)}-{digest}"]
 
 
-def _short(stem: str, own: str) -> str:
-    """A stem that leaves room for the endings of outputs; a longer one is cut and told apart by its path's hash."""
+def _short(stem: str, digest: str) -> str:
+    """Return a stem that leaves room for the endings of outputs: a longer one is cut and gets the hash of its path."""
     if len(os.fsencode(stem)) <= _LONGEST_STEM:
         return stem
-    while len(os.fsencode(stem)) > _LONGEST_STEM - 2 * len(own) - 2:
+    while len(os.fsencode(stem)) > _LONGEST_STEM - 2 * len(digest) - 2:
         stem = stem[:-1]
-    return f"{stem}-{own}"
+    return f"{stem}-{digest}"

@@ -1,4 +1,4 @@
-"""Threads around a loop: decode ahead of it, write behind it, over bounded queues."""
+"""Threads with bounded queues: one that reads ahead of a loop, and one that writes after it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 from lanecli.interruption import Deferred
 
 T = TypeVar("T")
-_PATIENCE = 5.0  # seconds for the last item on its way; what waits longer for a network is left to its own time-out
+_PATIENCE = 5.0  # seconds to wait for the item being read; a network that takes longer has its own time-out
 
 
 class _End:
-    """What the producing side puts last: how it ended."""
+    """The last item in a queue: it says that there are no more, and the exception that ended them."""
 
     __slots__ = ("error",)
 
@@ -26,16 +26,20 @@ class _End:
 
 
 def prefetch(iterable: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
-    """Iterate `iterable` in a thread of its own, at most `depth` items ahead.
+    """Iterate over `iterable` in a thread of its own, at most `depth` items ahead.
 
-    Order is kept. An exception raised by the iterable is raised here after the items before it. When this generator is
-    closed early, the iterable is stopped, closed in its own thread and the thread joined; one that waits
-    for a network is left alone after five seconds. Python closes a generator that is forgotten;
-    `with contextlib.closing(prefetch(...)) as items:` does not wait for that.
+    Items keep their order, and an exception of the iterable is raised after the items before it. If this generator is
+    closed early, the iterable is stopped and closed in its own thread, which is then joined; a thread that waits for a
+    network is abandoned after five seconds. `with contextlib.closing(prefetch(...)) as items:` closes the generator at
+    once, and not only when Python collects it.
 
     Args:
-        iterable: What to run ahead; its iterator is made and closed inside the thread.
-        depth: How many items may wait, at least 1.
+        iterable: its iterator is made and closed in the thread.
+        depth: number of items that may wait, at least 1.
+
+    Example:
+        >>> list(prefetch(range(3)))
+        [0, 1, 2]
     """
     waiting: queue.Queue[T | _End] = queue.Queue(maxsize=max(1, depth))
     stop = threading.Event()
@@ -53,7 +57,7 @@ def prefetch(iterable: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
                 close = getattr(iterator, "close", None)
                 if close is not None:
                     close()
-        except BaseException as error:  # carried over to the consumer's thread
+        except BaseException as error:  # raised again in the consumer's thread
             end.error = error
         waiting.put(end)
 
@@ -78,15 +82,15 @@ def prefetch(iterable: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
             thread.join()
 
 
-class BackgroundSink(Generic[T]):
-    """Calls `write(item)` in a thread of its own, in order, with at most `depth` items waiting.
+class BackgroundWriter(Generic[T]):
+    """Calls `write(item)` in a thread of its own, in order, while at most `depth` items wait.
 
-    An exception in `write` is raised by the next `put` or by `close`; the items after it are dropped. Leaving the
-    `with` block through an exception still writes what was put before it.
+    An exception in `write` is raised by the next `put` or by `close`, and the items after it are dropped. If the `with`
+    block ends by an exception, the items put before are still written.
 
-        with VideoWriter(...) as writer, BackgroundSink(writer.write) as sink:
+        with VideoWriter(...) as writer, BackgroundWriter(writer.write) as queue:
             for frame in prefetch(reader):
-                sink.put(frame)
+                queue.put(frame)
     """
 
     def __init__(self, write: Callable[[T], object], depth: int = 4) -> None:
@@ -94,7 +98,7 @@ class BackgroundSink(Generic[T]):
         self._waiting: queue.Queue[T | _End] = queue.Queue(maxsize=max(1, depth))
         self._error: BaseException | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="lanecli-sink", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lanecli-writer", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -102,18 +106,18 @@ class BackgroundSink(Generic[T]):
             if self._error is None:
                 try:
                     self._write(item)
-                except BaseException as error:  # carried over to the caller's thread
+                except BaseException as error:  # raised again in the caller's thread
                     self._error = error
 
     def put(self, item: T) -> None:
-        """Hand over one item; waits while `depth` items are waiting."""
+        """Queue an item; wait while `depth` items are queued."""
         if self._error is not None:
             raise self._error
         self._waiting.put(item)
 
     def close(self) -> None:
-        """Write what is waiting, end the thread, and raise what `write` raised. Safe to call twice."""
-        with Deferred():  # left halfway, the thread would write into what is being finalised
+        """Write the items that wait, end the thread, and raise what `write` raised. It may be called twice."""
+        with Deferred():  # if it were interrupted, the thread would write into a file that is being finished
             if not self._closed:
                 self._closed = True
                 self._waiting.put(_End())
@@ -122,7 +126,7 @@ class BackgroundSink(Generic[T]):
             error, self._error = self._error, None
             raise error
 
-    def __enter__(self) -> BackgroundSink[T]:
+    def __enter__(self) -> BackgroundWriter[T]:
         return self
 
     def __exit__(

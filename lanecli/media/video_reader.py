@@ -1,4 +1,4 @@
-"""Reading video: exact timestamps, upright frames, damage skipped and counted."""
+"""Reads video with exact timestamps and upright frames; what is damaged is skipped and counted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lanecli.media.clock import Clock
 from lanecli.media.colour import RANGE_FULL, UNSPECIFIED, Colour
 from lanecli.media.container import (
     DAMAGE,
-    clock_may_step,
+    clock_may_jump,
     interruptible,
     is_url,
-    no_frame,
+    no_frame_message,
     open_container,
-    reason,
+    opening_error,
     start_offset,
 )
 from lanecli.media.encryption import ENCRYPTED
@@ -36,27 +36,27 @@ from lanecli.media.picture_header import MAX_PIXELS
 
 _DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")  # Matroska's, of one stream
 _DEMUX_RETRIES = 8
-_THREADED_PIXELS = 1_500_000  # below this one thread decodes faster than any pipeline eats, and costs least CPU
-# Codecs of which each packet holds exactly one frame, so that packets without a frame were lost ones.
+_THREADED_PIXELS = 1_500_000  # below this, one thread decodes faster than the network computes, with the least CPU
+# Codecs with exactly one frame in each packet, so that a packet without a frame is a lost one.
 _ONE_FRAME_PER_PACKET = {"h264", "hevc", "mjpeg", "prores", "dnxhd", "av1", "ffv1", "rawvideo"}
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is known of a video before it is read.
+    """What is known about a video before its frames are read.
 
     Attributes:
         size: (width, height) of the upright frames.
-        frame_rate: Average frames per second, exact.
-        time_base: Seconds per unit of the frames' pts.
-        frames: Number of frames as promised by the file, else estimated from its duration, else None.
-        duration: Seconds, or None where unknown (a live stream).
-        orientation: How the stored frames are mirrored and turned to stand upright.
+        frame_rate: average frames per second, exact.
+        time_base: seconds per unit of the frames' pts.
+        frames: number of frames that the file declares, or else an estimate from its duration, or else None.
+        duration: seconds, or None if unknown, as for a live stream.
+        orientation: how the stored frames are mirrored and turned to stand upright.
         codec: FFmpeg's name of the codec.
         pixel_format: FFmpeg's name of the stored pixel format.
-        has_audio: True where there is sound to copy.
-        colour: Colour tags of the frames as they are given out.
-        pixel_aspect: Width of a pixel over its height, upright; 1 for square ones.
+        has_audio: whether there is sound to copy.
+        colour: colour tags of the frames that are yielded.
+        pixel_aspect: width of a pixel over its height, upright; 1 for square ones.
     """
 
     size: tuple[int, int]
@@ -75,41 +75,42 @@ class VideoInfo:
 class VideoReader:
     """Iterates over the frames of a video file or stream URL, upright, with exact timestamps.
 
-    A frame or packet that cannot be decoded is skipped and counted in `skipped_frames` (packets that a damaged Matroska
-    or transport stream lost on the way cannot be counted). A file that ends before it
-    should gives what can be read, and `truncated` is then True. Timestamps are those of the file (see `start_offset`
-    for sources with an arbitrary clock), mended where the clock steps, repeats or is missing (see `Clock`).
+    A frame or packet that cannot be decoded is skipped and counted in `skipped_frames`, except for packets that are
+    already missing in a damaged Matroska file or transport stream. A file that ends too early gives what can be read,
+    and sets `truncated`. Timestamps are those of the file (see `start_offset` for sources with an arbitrary clock),
+    repaired if the clock jumps, repeats or is missing (see `Clock`).
 
         with VideoReader("drive.mp4") as reader:
             for frame in reader:
                 ...
 
     Args:
-        source: A path, or a URL such as rtsp://….
-        every: Give out each N-th frame only, beginning with the first.
-        threads: Decoder threads; by default one for small frames, one per core for large ones.
+        source: a path, or a URL such as rtsp://….
+        every: yield every N-th frame only, starting with the first.
+        threads: decoder threads; by default one for small frames and one per core for large ones.
 
     Attributes:
-        info: What is known before reading.
-        clock: The picture's clock, which sound follows.
+        info: what is known before reading.
+        clock: the clock of the picture, which the sound follows.
 
     Raises:
-        InputError: Missing, empty, not a video, no video stream, encrypted, cut short before the first frame.
+        InputError: the source is missing, empty, not a video, without a video stream, encrypted, or cut short before
+            its first frame.
     """
 
     def __init__(self, source: str | Path, *, every: int = 1, threads: int | None = None) -> None:
         if every < 1:
-            raise InputError(f"every N-th frame needs N of at least 1, got {every}")
+            raise InputError(f"every N-th frame needs an N of at least 1, got {every}")
         self.source = os.fspath(source)
         self.every = every
         self.skipped_frames = 0
         self.truncated = False
-        self._lock = threading.Lock()  # the container must not be closed under a thread that decodes
+        self._lock = threading.Lock()  # the container must not be closed while another thread decodes
         self._closed = False
         self._container = open_container(source)
         try:
             self._stream = _video_stream(self._container, self.source)
-            _check_is_open(self._stream, self.source)
+            _check_is_not_encrypted(self._stream, self.source)
             self._context = self._stream.codec_context
             pixels = self._context.width * self._context.height
             if pixels > MAX_PIXELS:
@@ -117,23 +118,23 @@ class VideoReader:
                     f"{self.source}: frames of {self._context.width}x{self._context.height} pixels are more than the "
                     f"{MAX_PIXELS // 10**6} million allowed"
                 )
-            self._context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size on the way
+            self._context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size
             count = threads if threads is not None else (0 if pixels > _THREADED_PIXELS else 1)
             self._context.thread_count = count
             self._context.thread_type = "SLICE" if count == 1 else "AUTO"
             self._slanted = self._interlaced = False
-            self.clock = Clock(self._stream.time_base or Fraction(1, 1000), 1)  # until it is known better
+            self.clock = Clock(self._stream.time_base or Fraction(1, 1000), 1)  # until more is known
             self._decoded = self._decode()
             self._first = (
                 interruptible(lambda: next(self._decoded, None)) if is_url(self.source) else next(self._decoded, None)
             )
             if self._first is None:
-                raise InputError(f"{self.source}: {no_frame(self.source)}")
+                raise InputError(f"{self.source}: {no_frame_message(self.source)}")
             self.info = self._describe(self._first)
         except BaseException as error:
             self._container.close()
             if isinstance(error, av.error.FFmpegError):
-                raise InputError(f"{self.source}: {reason(self.source, error)}") from error
+                raise InputError(f"{self.source}: {opening_error(self.source, error)}") from error
             if isinstance(error, DAMAGE):
                 raise InputError(f"{self.source}: is damaged ({type(error).__name__}: {error})") from error
             raise
@@ -142,22 +143,24 @@ class VideoReader:
             unit,
             round(1 / (self.info.frame_rate * unit)),
             origin=round(start_offset(self._container) / unit),
-            may_step=clock_may_step(self._container),
+            may_jump=clock_may_jump(self._container),
         )
 
     @property
     def frame_rate(self) -> Fraction:
-        """Average rate of the frames given out: the file's over `every`."""
+        """Average rate of the frames that are yielded: that of the file, divided by `every`."""
         return self.info.frame_rate / self.every
 
     @property
     def warnings(self) -> list[str]:
-        """One line for each thing that was wrong with the video and what was done about it, as known so far."""
+        """One line for each kind of fault found so far, with what was done about it."""
         lines = list(self.clock.warnings("picture"))
         if self._slanted:
-            lines.append("the display matrix is no quarter turn or mirror image: frames are taken as they are stored")
+            lines.append(
+                "the display matrix is neither a quarter turn nor a mirror image: frames are used as they are stored"
+            )
         if self.truncated:
-            lines.append("the video is cut short: what could be read is written")
+            lines.append("the video is cut short: the output has the frames that could be read")
         if self.skipped_frames:
             lines.append(f"{self.skipped_frames} corrupt frames were skipped")
         return lines
@@ -168,11 +171,11 @@ class VideoReader:
         number = 0
         while native is not None:
             duration = native.duration or None
-            pts = self.clock.mend(native.pts, duration)
+            pts = self.clock.repair(native.pts, duration)
             if number % self.every == 0:
                 try:
                     planar = _as_i420(native, self.info)
-                except DAMAGE:  # a size or format no picture has
+                except DAMAGE:  # a size or format that no picture has
                     planar = None
                     self.skipped_frames += 1
                 if planar is not None:
@@ -186,9 +189,9 @@ class VideoReader:
                 native = None if self._closed else next(self._decoded, None)
 
     def close(self) -> None:
-        """Close the file; an iteration in another thread ends. Frames given out stay valid.
+        """Close the file; an iteration in another thread ends. Frames that were yielded stay valid.
 
-        A stream that waits for its network in another thread is left to its own time-out after a second.
+        A stream that waits for a network in another thread is left to its own time-out after a second.
         """
         self._closed = True
         if self._lock.acquire(timeout=1 if is_url(self.source) else -1):
@@ -207,17 +210,17 @@ class VideoReader:
         self.close()
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """Every decodable frame in order; keeps the counts."""
+        """Yield every frame that can be decoded, in order, and count the others."""
         packets = discarded = decoded = 0
         end, cut = Fraction(0), False
         for packet in self._packets():
             if packet.size:
                 packets += 1
                 discarded += packet.is_discard
-                cut = packet.is_corrupt  # a demuxer marks a packet that ends with the file before its time
+                cut = packet.is_corrupt  # a demuxer marks a packet that the end of the file cuts off
                 if packet.pts is not None:
                     end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-            if packet.has_sidedata("encryption_info"):  # a decoder may make pictures of it all the same
+            if packet.has_sidedata("encryption_info"):  # some decoders return pictures of it nevertheless
                 self.skipped_frames += 1
                 continue
             try:
@@ -237,15 +240,15 @@ class VideoReader:
         promised = self._stream.frames
         mp4 = self._container.format.name.startswith("mov")
         self.truncated |= cut or (mp4 and packets < promised) or self._ends_early(end)
-        # Of field-coded pictures two packets make one frame: what is lost of them cannot be counted.
+        # Two packets make one frame of field-coded pictures, so that lost frames cannot be counted.
         if self._context.name in _ONE_FRAME_PER_PACKET and not self._interlaced:
             expected = packets if self.truncated else max(packets, promised)
             self.skipped_frames = max(self.skipped_frames, expected - discarded - decoded)
 
     def _ends_early(self, end: Fraction) -> bool:
-        """True where the last packet ends well before the file says the video does."""
+        """Return whether the last packet ends well before the duration that the file declares."""
         stream = self._stream
-        if self.clock.steps:  # then the declared duration is nonsense too
+        if self.clock.jumps:  # then the declared duration is wrong too
             return False
         if stream.duration is not None:
             declared = (stream.duration + (stream.start_time or 0)) * stream.time_base
@@ -321,14 +324,14 @@ def _video_stream(container: InputContainer, name: str) -> av.VideoStream:
     raise InputError(f"{name}: has no video stream that can be decoded")
 
 
-def _check_is_open(stream: av.VideoStream, name: str) -> None:
-    """Of encrypted Matroska a decoder may make pictures all the same."""
+def _check_is_not_encrypted(stream: av.VideoStream, name: str) -> None:
+    """Refuse encrypted Matroska, of which some decoders return pictures nevertheless."""
     if "enc_key_id" in stream.metadata:
         raise InputError(f"{name}: {ENCRYPTED}")
 
 
 def _colour(native: av.VideoFrame) -> Colour:
-    """Colour tags of a frame once it is yuv420p."""
+    """Return the colour tags of a frame after its conversion to yuv420p."""
     full = native.format.name.startswith("yuvj") or native.color_range == RANGE_FULL
     if native.format.is_rgb or native.format.name.startswith(("gray", "mono", "pal8")):
         return Colour(6, 1, int(native.color_primaries), int(native.color_trc))
@@ -338,7 +341,7 @@ def _colour(native: av.VideoFrame) -> Colour:
 
 
 def _as_i420(native: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
-    """The frame as yuv420p of the first frame's size: itself where it is already."""
+    """Return the frame as yuv420p in the first frame's size; the frame itself if it is that already."""
     size = info.orientation.size(info.size)
     same_size = (native.width, native.height) == size
     if (

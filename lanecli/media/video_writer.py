@@ -1,4 +1,4 @@
-"""Writing video: H.264 a browser plays, the source's own timestamps, its sound, nothing lost on an interrupt."""
+"""Writes H.264 video that browsers play, with the source's timestamps and sound; an interruption loses nothing."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class VideoSettings:
 
     Attributes:
         size: (width, height) of the frames.
-        frame_rate: Average frames per second, exact.
-        time_base: Seconds per unit of the frames' pts; by default one frame.
-        colour: Colour tags of the frames, copied into the stream.
-        pixel_aspect: Width of a pixel over its height.
-        crf: x264's quality, 0 (lossless) to 51; 23 is its default.
-        preset: x264's preset. ultrafast costs a third of the CPU time of superfast, at 1.3 times the size.
-        threads: Encoder threads. One leaves the other cores to the network.
-        output: The file says of itself that it is lanecli's own output, which is never taken as a source.
+        frame_rate: average frames per second, exact.
+        time_base: seconds per unit of the frames' pts; by default the duration of a frame.
+        colour: colour tags of the frames, copied into the stream.
+        pixel_aspect: width of a pixel over its height.
+        crf: x264's constant rate factor, 0 (lossless) to 51; 23 is its default.
+        preset: x264's preset. ultrafast takes a third of the CPU time of superfast and makes files 1.3 times as large.
+        threads: encoder threads. One leaves the other cores to the network.
+        output: whether to mark the file as an output of lanecli, which is never read as a source.
     """
 
     size: tuple[int, int]
@@ -59,7 +59,7 @@ class VideoSettings:
 
     @classmethod
     def like(cls, reader: VideoReader | CameraReader, **changes: Any) -> VideoSettings:
-        """The size, rate, time base and colours of a reader's frames, for an output; `changes` replace any of them."""
+        """Return settings for an output with the size, rate, time base and colours of a reader, and with `changes`."""
         info = reader.info
         same = cls(info.size, reader.frame_rate, info.time_base, info.colour, info.pixel_aspect, output=True)
         return replace(same, **changes)
@@ -68,34 +68,35 @@ class VideoSettings:
 class VideoWriter:
     """Writes frames as H.264 (yuv420p) with exact timestamps.
 
-    - A frame's `pts` and `time_base` come out as they came in: variable frame rate survives, and where the source lacks
-      frames (a gap in a constant-rate video, a skipped corrupt frame) the one before is shown for longer, so that
-      sound and picture stay together. A frame without pts follows the one before by one frame of `frame_rate`; a pts
-      not above the one before is moved up to one unit after it. The last frame is shown for its own `duration`.
-    - No B-frames: frames come out in the order they go in.
-    - H.264 4:2:0 has even sizes only: an odd width or height is rounded up and the last column or row repeated.
-    - Written under a temporary name in the same folder and renamed by `close`. Leaving the `with` block through an
-      exception or Ctrl-C also finalises what has been written, with the sound up to there. No frame, no file.
-    - Whatever is wrong with the sound, all frames are kept: sound that cannot be mended is left out.
+    - A frame keeps its `pts` and `time_base`, so that a variable frame rate survives. If the source lacks frames (a gap
+      in a constant-rate video, a skipped corrupt frame), the frame before is shown for longer, and sound and picture
+      stay together. A frame without pts follows the frame before by one frame of `frame_rate`; a pts that does not rise
+      is raised to one unit after the one before. The last frame is shown for its own `duration`.
+    - There are no B-frames: frames are stored in the order in which they are written.
+    - H.264 4:2:0 has only even sizes: an odd width or height is rounded up, and the last column or row repeated.
+    - The file is written under a temporary name in the same folder and renamed by `close`. Leaving the `with` block
+      through an exception or Ctrl-C also finishes the file, with the sound cut to the same length. Without a frame
+      there is no file.
+    - All frames are kept, whatever is wrong with the sound: sound that cannot be repaired is left out.
 
         with VideoReader(path) as reader, VideoWriter.like(reader, out, audio_from=path) as writer:
             for frame in reader:
-                canvas = writer.canvas(frame)   # writable, lent until write
+                canvas = writer.canvas(frame)   # writable until write
                 painter.paint(canvas, class_map)
                 writer.write(canvas)
 
     Args:
-        path: The file to write: .mp4, .m4v, .mov or .mkv.
-        settings: How it is encoded.
-        audio_from: A video whose sound is copied, packet by packet; encoded to AAC where MP4 cannot hold its codec.
-        clock: The clock of the picture's `VideoReader`, where the sound is of the same file: the two are mended alike.
-        overwrite: Replace an existing file.
+        path: the file to write: .mp4, .m4v, .mov or .mkv.
+        settings: how to encode it.
+        audio_from: a video whose sound is copied, or encoded to AAC if MP4 cannot hold its codec.
+        clock: that of the `VideoReader` of the picture, if the sound is from the same file; both are repaired alike.
+        overwrite: replace an existing file.
 
     Attributes:
-        frames: Number of frames written.
+        frames: number of frames written.
 
     Raises:
-        InputError: The file exists, its folder cannot be written in, its suffix or the size is not possible.
+        InputError: the file exists, its folder cannot be written, or its suffix or size is not supported.
     """
 
     def __init__(
@@ -145,8 +146,8 @@ class VideoWriter:
             if isinstance(error, (av.error.FFmpegError, ValueError)):
                 raise LaneError(f"{self.path}: the video cannot be set up ({error})") from error
             raise
-        # I420, rounded up to even sizes. x264 copies what it is given, so one frame serves for all. It is allocated by
-        # PyAV and filled plane by plane: from_numpy_buffer would take a height of 270 for one of 268.
+        # One I420 frame of even size serves for all, as x264 copies its input. PyAV allocates it, as from_numpy_buffer
+        # would read a height of 270 as 268.
         self._native = av.VideoFrame(self._stream.width, self._stream.height, "yuv420p")
         self._luma, *self._chroma = native_planes(self._native, writable=True)
         self._canvas: Frame | None = None
@@ -161,35 +162,35 @@ class VideoWriter:
         overwrite: bool = True,
         **changes: Any,
     ) -> VideoWriter:
-        """A writer of a reader's frames, marked as lanecli's own output.
+        """Return a writer for a reader's frames, whose file is marked as an output of lanecli.
 
         Args:
-            reader: Whose size, rate, time base, colours and clock the video has.
-            path: The file to write.
-            audio_from: As for the class.
-            overwrite: As for the class.
-            **changes: Settings that differ, as `VideoSettings` names them.
+            reader: gives the size, rate, time base, colours and clock.
+            path: the file to write.
+            audio_from: as for the class.
+            overwrite: as for the class.
+            **changes: settings that differ, by their names in `VideoSettings`.
         """
         settings = VideoSettings.like(reader, **changes)
         return cls(path, settings, audio_from=audio_from, clock=reader.clock, overwrite=overwrite)
 
     @property
     def warnings(self) -> list[str]:
-        """One line for each thing left out or changed, such as sound that could not be copied."""
+        """One line for everything left out or changed, such as sound that could not be copied."""
         return self._audio.warnings if self._audio is not None else []
 
     def _add_stream(self, output: OutputContainer) -> av.VideoStream:
         settings, colour = self.settings, self.settings.colour
         options = {"preset": settings.preset, "crf": str(settings.crf), "bf": "0"}
         if settings.preset == "ultrafast":
-            # The deblocking filter costs 5 % of CPU time and gives back 6 % of size and 1 dB.
+            # The deblocking filter takes 5 % more CPU time, for 6 % less size and 1 dB more.
             options["x264-params"] = "deblock=1,0,0:rc-lookahead=0"
         stream = output.add_stream("libx264", rate=Fraction(settings.frame_rate), options=options)
         stream.width, stream.height = ((side + 1) // 2 * 2 for side in self.size)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = self._time_base
-        context.flags |= Flags.frame_duration.value  # the last frame's own duration comes out as it went in
+        context.flags |= Flags.frame_duration.value  # keeps the duration of the last frame
         context.thread_count = settings.threads
         context.color_range = colour.range
         context.colorspace = colour.matrix
@@ -200,10 +201,10 @@ class VideoWriter:
         return stream
 
     def canvas(self, frame: Frame) -> Frame:
-        """A writable copy of a planar frame in the encoder's own memory: draw on it, then `write` it.
+        """Return a writable copy of a planar frame in the encoder's own memory, to draw on and then to `write`.
 
-        There is one such frame: it is lent until the next `canvas` or `write` of another. An RGB frame is its own
-        canvas (or a copy of it where it is read-only).
+        There is only one such frame, which the next `canvas` or the `write` of another frame overwrites. For an RGB
+        frame it returns the frame itself, or a copy if it is read-only.
         """
         if not frame.is_planar:
             return frame if frame.writable else frame.copy()
@@ -221,7 +222,7 @@ class VideoWriter:
         """Encode one frame of the writer's size.
 
         Raises:
-            LaneError: The size differs, the writer is closed, or the disk is full.
+            LaneError: the size differs, the writer is closed, or the disk is full.
         """
         with self._lock:
             if self._output is None:
@@ -250,7 +251,7 @@ class VideoWriter:
             )
 
     def _repeat_edges(self) -> None:
-        """Fill the column and row an odd size is rounded up by."""
+        """Fill the column and the row by which an odd size is rounded up."""
         width, height = self.size
         if width % 2:
             self._luma[:height, width] = self._luma[:height, width - 1]
@@ -267,16 +268,16 @@ class VideoWriter:
         return pts if self._last_pts is None or pts > self._last_pts else self._last_pts + 1
 
     def _duration(self, frame: Frame) -> int:
-        """Units a frame is shown for, of which the last one's counts."""
+        """Return the units for which a frame is shown; only that of the last frame has an effect."""
         if not frame.duration or frame.time_base is None:
             return self._step
         return max(1, round(frame.duration * frame.time_base / self._time_base))
 
     def close(self, *, interrupted: bool = False) -> None:
-        """Finish the file and give it its name. Safe to call twice.
+        """Finish the file and rename it to its final name. It may be called twice.
 
         Args:
-            interrupted: The source was not read to its end: sound is cut to the picture's length.
+            interrupted: whether the source was not read to its end, so that the sound is cut as the picture is.
         """
         with self._lock:
             if self._output is None:
@@ -319,7 +320,7 @@ class VideoWriter:
 
 
 def _as_planes(frame: Frame) -> Frame:
-    """An RGB frame as I420, BT.601 limited range (the one conversion cv2 has)."""
+    """Convert an RGB frame to I420 in BT.601 limited range, the only conversion that cv2 has."""
     rgb = frame.rgb()
     height, width = rgb.shape[:2]
     even = (

@@ -18,7 +18,7 @@ import pytest
 import torch
 from samples import Outcome
 
-from lanecli.cli.output import _broken, progress_bar
+from lanecli.cli.output import _wrap_labelled, progress_bar
 from lanecli.cli.train_progress import TerminalWatcher, progress_columns
 from lanecli.config import Config, load_config
 from lanecli.labelmaps import label_map
@@ -247,12 +247,12 @@ def test_a_bar_leaves_room_for_what_the_terminal_writes(monkeypatch: pytest.Monk
 
 def test_lines_with_a_label_are_broken_between_words_in_a_terminal_alone() -> None:
     line = "plan:    3 epochs of 5 steps"
-    assert _broken(line, 18) == "plan:    3 epochs of 5 steps"  # no terminal is as narrow as that
+    assert _wrap_labelled(line, 18) == "plan:    3 epochs of 5 steps"  # no terminal is as narrow as that
     long = line + " of 2 pictures at 64x32, loss jaccard, adamw at 0.002, cosine"
-    assert _broken(long, 60).split("\n") == [
+    assert _wrap_labelled(long, 60).split("\n") == [
         "plan:    3 epochs of 5 steps of 2 pictures at 64x32, loss",
         "         jaccard, adamw at 0.002, cosine",
     ]
-    assert _broken(long, None) == long
+    assert _wrap_labelled(long, None) == long
     path = "runs/predict/" + "a name with spaces " * 9
-    assert _broken(path, 60) == path
+    assert _wrap_labelled(path, 60) == path

@@ -369,7 +369,7 @@ def test_command_check(source: Path, cli: Callable[..., Any]) -> None:
         (["folder", "/nowhere at all", "--out", "y"], "/nowhere at all: no such file or folder"),
         (["folder"], "needs a source and --out"),
         (["folder", ".", "--out", "y", "--size", "wide"], "a size is WIDTHxHEIGHT"),
-        (["folder", "--decode", "."], "give --classes"),
+        (["folder", "--decode", "."], "--decode needs --classes"),
     ],
 )
 def test_command_names_what_is_wrong(cli: Callable[..., Any], arguments: list[str], message: str) -> None:

@@ -62,7 +62,7 @@ def test_a_stopped_folder_goes_on(cli: Command, bright: Path, tmp_path: Path, mo
         stop_after(4, patch, KeyboardInterrupt())
         stopped = cli(*words, "--json")
     assert stopped.code == 130
-    assert stopped.err == "interrupted; 4 sources done; the same command goes on\n"
+    assert stopped.err == "interrupted; 4 sources done; the same command continues\n"
     assert [report["interrupted"] for report in stopped.json()["sources"]] == [False] * 4 + [True]  # type: ignore[index]
     kept = {name: (out / name).stat().st_mtime_ns for name in written(out) if name.endswith(".png")}
     assert len(kept) == 8
@@ -203,7 +203,7 @@ def test_a_stopped_video_is_playable(bright: Path, tmp_path: Path, times: int) -
         assert 0 < report["frames"] < 3000
         overlay = out / "clip.overlay.mp4"
         assert sum(1 for _ in frames(overlay)) == report["frames"]
-        kept = f"{overlay} is kept as far as it came ({report['frames']} frames)"
+        kept = f"{overlay} keeps the {report['frames']} frames that are done"
         assert victim.err.startswith(f"interrupted; {kept}")
         assert victim.err.count("\n") == 1
 

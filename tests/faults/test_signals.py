@@ -72,7 +72,7 @@ def test_synth_ends_within_two_seconds(times: int, tmp_path: Path) -> None:
         victim.stop(STOPS[number % 2], group=number % 4 < 2)
         code = victim.end()
         seconds = time.monotonic() - since
-        kept = "begins the drive anew" if "--video" in words else "goes on"
+        kept = "starts the drive again" if "--video" in words else "continues"
         assert (code, victim.err.splitlines()[-1:]) == (130, [f"interrupted; the same command {kept}"])
         assert victim.err.count("interrupted") == 1
         assert "Traceback" not in victim.err

@@ -159,7 +159,7 @@ def test_what_is_left_out_of_a_folder_is_said(tree):
     lines: list[str] = []
     assert len(expand_sources(["drive"], note=lines.append)) == 5
     assert lines == [
-        "drive/link: left out, it is a link to another folder; name it to read it",
+        "drive/link: left out, as it links to another folder; name it to read it",
         "drive: left out: 1 file hidden, 1 file named without a suffix, 1 file named .txt",
     ]
 

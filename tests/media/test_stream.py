@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanecli.media import BackgroundSink, prefetch
+from lanecli.media import BackgroundWriter, prefetch
 
 
 @given(items=st.lists(st.integers(), max_size=40), depth=st.integers(1, 5))
@@ -76,7 +76,7 @@ def test_prefetch_starts_nothing_before_the_first_item_is_asked_for():
 @given(items=st.lists(st.integers(), max_size=40), depth=st.integers(1, 5))
 def test_sink_writes_everything_in_order(items, depth):
     out: list[int] = []
-    with BackgroundSink(out.append, depth) as sink:
+    with BackgroundWriter(out.append, depth) as sink:
         for item in items:
             sink.put(item)
     assert out == items
@@ -90,7 +90,7 @@ def test_sink_raises_what_write_raised_and_drops_the_rest():
             raise OSError("disk full")
         out.append(item)
 
-    sink = BackgroundSink(write, 1)
+    sink = BackgroundWriter(write, 1)
 
     def feed() -> None:
         for number in range(100):
@@ -108,7 +108,7 @@ def test_sink_error_on_the_last_item_is_raised_by_close():
     def write(item: int) -> None:
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), BackgroundSink(write) as sink:
+    with pytest.raises(OSError, match="disk full"), BackgroundWriter(write) as sink:
         sink.put(1)
 
 
@@ -118,7 +118,7 @@ def test_sink_never_holds_more_than_its_depth():
     def write(item: int) -> None:
         gate.wait(10)
 
-    sink = BackgroundSink(write, 2)
+    sink = BackgroundWriter(write, 2)
 
     def feed() -> None:
         for number in range(50):
@@ -146,7 +146,7 @@ def test_interrupt_in_the_loop_drains_the_sink_and_stops_the_source():
             closed.append(True)
 
     def run() -> None:
-        with BackgroundSink(out.append, 4) as sink:
+        with BackgroundWriter(out.append, 4) as sink:
             stream = prefetch(source(), 2)
             try:
                 for number in stream:
@@ -167,7 +167,7 @@ def test_the_loops_own_error_wins_over_the_sinks():
         raise OSError("disk full")
 
     def run() -> None:
-        with BackgroundSink(write) as sink:
+        with BackgroundWriter(write) as sink:
             sink.put(1)
             raise KeyError("mine")
 

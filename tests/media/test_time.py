@@ -212,15 +212,15 @@ def test_field_coded_pictures_are_not_counted_as_corrupt(tmp_path, name, frames)
 def test_a_clock_without_faults_is_kept_as_it_is():
     clock = Clock(Fraction(1, 1000), 40)
     wanted = [0, 33, 67, 100, 5000, 5001, 9_000_000]
-    assert [clock.mend(pts) for pts in wanted] == wanted
+    assert [clock.repair(pts) for pts in wanted] == wanted
     assert clock.warnings("picture") == []
 
 
 def test_repeated_and_missing_times_follow_at_the_frame_step():
     clock = Clock(Fraction(1, 1000), 40)
-    assert [clock.mend(pts) for pts in (0, 40, 40, 80, 120, 160)] == [0, 40, 80, 100, 120, 160]
+    assert [clock.repair(pts) for pts in (0, 40, 40, 80, 120, 160)] == [0, 40, 80, 100, 120, 160]
     clock = Clock(Fraction(1, 1000), 40)
-    assert [clock.mend(pts) for pts in (7, None, None, 127, 127, 127, 127)] == [7, 47, 87, 127, 167, 207, 247]
+    assert [clock.repair(pts) for pts in (7, None, None, 127, 127, 127, 127)] == [7, 47, 87, 127, 167, 207, 247]
     assert "5 frames" in clock.warnings("picture")[0]
 
 
@@ -229,9 +229,9 @@ def test_repeated_and_missing_times_follow_at_the_frame_step():
     st.sampled_from([Fraction(1, 25), Fraction(1, 1000), TICKS]),
     st.booleans(),
 )
-def test_time_always_rises_whatever_the_clock_does(raw, unit, may_step):
-    clock = Clock(unit, max(1, round(Fraction(1, 25) / unit)), may_step=may_step)
-    found = [clock.mend(value) for value in raw]
+def test_time_always_rises_whatever_the_clock_does(raw, unit, may_jump):
+    clock = Clock(unit, max(1, round(Fraction(1, 25) / unit)), may_jump=may_jump)
+    found = [clock.repair(value) for value in raw]
     assert all(b > a for a, b in itertools.pairwise(found))
     clock.warnings("sound")
 
@@ -239,8 +239,8 @@ def test_time_always_rises_whatever_the_clock_does(raw, unit, may_step):
 @given(st.lists(st.integers(0, 10_000), min_size=2, max_size=8))
 def test_time_lasts_as_long_as_the_frames_whatever_the_starts(starts):
     """Parts of 50 frames joined, each from its own time: the whole lasts as long as all frames."""
-    clock = Clock(TICKS, 3600, may_step=True)
-    found = [clock.mend(90_000 * 60 * start + 3600 * number) for start in starts for number in range(50)]
+    clock = Clock(TICKS, 3600, may_jump=True)
+    found = [clock.repair(90_000 * 60 * start + 3600 * number) for start in starts for number in range(50)]
     assert found[-1] - found[0] == 3600 * (50 * len(starts) - 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lanecli.errors import InputError, LaneError
-from lanecli.media import BackgroundSink, Colour, Frame, VideoReader, VideoSettings, VideoWriter, prefetch
+from lanecli.media import BackgroundWriter, Colour, Frame, VideoReader, VideoSettings, VideoWriter, prefetch
 
 NTSC = Fraction(30_000, 1001)
 
@@ -303,7 +303,7 @@ def test_interrupt_in_a_threaded_pipeline(make_video, times_of, tmp_path):
         with (
             VideoReader(source) as reader,
             VideoWriter.like(reader, target) as writer,
-            BackgroundSink(writer.write, 3) as sink,
+            BackgroundWriter(writer.write, 3) as sink,
         ):
             for frame in prefetch(reader, 3):
                 if frame.index == 30:

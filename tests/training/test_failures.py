@@ -199,7 +199,7 @@ def test_a_signal_to_the_whole_group_loses_no_step(scenes: Path, tmp_path: Path,
     os.killpg(process.pid, number)
     process.join()
     assert process.exitcode == 130, output.read_text()
-    assert "interrupted; go on with" in output.read_text()
+    assert "interrupted; continue with" in output.read_text()
     done = checkpoint.load_state(run / "last")["step"]
     steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert done >= max(steps)

@@ -249,7 +249,7 @@ def test_the_bar_tells_the_epoch_and_the_best_so_far() -> None:
     watcher.step(8, 8, 0.5, 3.0)
     assert shown["state"] == "loss 0.5000 (val 0.7500)  best foreground IoU 0.2500  3.0 images/s"
     assert "epoch 3/3  step 8  loss 0.5000 (val 0.7500)  foreground IoU 0.2500  mIoU 0.5000  best" in text.getvalue()
-    assert "every one is at 0" in text.getvalue()
+    assert "no pixel of any foreground class was found: the IoU of each is 0" in text.getvalue()
 
 
 def test_a_legend_names_every_class_but_background() -> None:
