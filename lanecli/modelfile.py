@@ -29,6 +29,7 @@ KEY = "lanecli"
 _MAX_HEADER = 16 << 20  # bytes: far above any real header, far below what is costly to allocate
 _MAX_PARTS = 10_000  # fields of a protobuf message: real files have dozens on the levels read here
 _MAX_NUMBER = 1_000_000  # largest argument: no real width, depth or stride comes near it
+_OUTPUT_SIZES = ("groups", "components", "step")  # what memory of an output hangs on; the rest, pixel counts, may be any
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading malformed JSON raises: wrong types, missing parts, infinities, endless nesting."""
 
@@ -112,7 +113,8 @@ class ModelSpec:
             if not (0 < temperature < math.inf and all(float(s) > 0 for s in norm["std"])):
                 raise ValueError("temperature and standard deviations must be numbers above 0")
             _check_numbers(data["arguments"], "arguments")
-            _check_numbers(data.get("outputs", {}), "outputs")
+            for name, arguments in data.get("outputs", {}).items():
+                _check_numbers({key: dict(arguments).get(key, 0) for key in _OUTPUT_SIZES}, f"outputs.{name}")
             return cls(
                 architecture=str(data["architecture"]),
                 arguments=dict(data["arguments"]),

@@ -112,6 +112,11 @@ def test_json_is_one_line_and_equal_again() -> None:
     assert ModelSpec.from_json(text) == SPEC
     assert SPEC.task == "multiclass"
     assert replace(SPEC, label_map=replace(SPEC.label_map, multilabel=True)).task == "multilabel"
+    # statistics may be of any number of pixels; what takes memory may not
+    counted = replace(SPEC, outputs={"log_density": {"groups": 2, "components": 8, "pixels": [2_683_249, 10**10]}})
+    assert ModelSpec.from_json(counted.to_json()) == counted
+    with pytest.raises(InputError, match=r"outputs\.log_density\.components 1e\+10 is too large"):
+        ModelSpec.from_json(replace(SPEC, outputs={"log_density": {"groups": 2, "components": 10**10}}).to_json())
 
 
 def _read(path: Path, weights: bool = True) -> None:
