@@ -1,70 +1,70 @@
-"""Ctrl-C, and the signals that docker, SLURM, systemd and a closed terminal end a process with: one way out for all.
+"""Handles Ctrl-C and the signals with which docker, SLURM, systemd and a closed terminal end a process, all alike.
 
-Imports next to nothing: until `start` has run, an interruption ends in a traceback of Python's own.
+This module imports almost nothing: until `start` has run, an interruption ends in one of Python's own tracebacks.
 """
 
-import _signal as signal  # type: ignore[import-not-found]  # `signal` builds enums, longer than all else before `start`
+import _signal as signal  # type: ignore[import-not-found]  # `signal` builds enums, which takes too long before `start`
 import atexit
 import os
 import sys
 import time
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-ONE_STOP = 1.0
-"""Seconds within which further signals mean the same stop: `timeout` sends two, to the process and to its group."""
+SAME_STOP_SECONDS = 1.0
+"""Seconds within which further signals count as the same one: `timeout` signals the process and also its group."""
 CONNECTING = "lanecli-connect"
-"""Name of a thread that waits inside a library, which cannot be called back."""
-_GRACE = 10
+"""Name of a thread that waits inside a library and cannot be interrupted."""
+_GRACE = 10  # seconds
 stderr = 2
-"""Descriptor of our own stderr."""
+"""File descriptor of the process's own stderr."""
 _first: float | None = None
 _deferred = 0
-_other_hook = sys.__unraisablehook__
+_previous_hook = sys.__unraisablehook__
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interruption after which something is kept; the message says what, and how to go on."""
+    """An interruption that keeps part of the work; the message says what is kept and how to resume."""
 
 
 def start() -> None:
-    """From now on one of `SIGNALS` ends the process at once with exit code 130: nothing is begun yet."""
-    # Python gives up all handlers before it frees what was loaded, and a finished process would end by the signal;
-    # what is ignored it leaves
-    atexit.register(_handle, signal.SIG_IGN)
-    _handle(_leave)
+    """From now on, any of `SIGNALS` ends the process at once with exit code 130, since no work has begun yet."""
+    # Python removes all handlers before it frees what was loaded, and a signal would then decide the exit code of a
+    # finished process; ignored signals stay ignored
+    atexit.register(_set_handler, signal.SIG_IGN)
+    _set_handler(_exit_at_once)
 
 
 def listen() -> None:
-    """From now on the first of `SIGNALS` raises KeyboardInterrupt, and so does another more than a second later."""
-    global _first, _other_hook
+    """From now on, the first of `SIGNALS` raises KeyboardInterrupt, and so does any more than a second later."""
+    global _first, _previous_hook
     _first = None
-    _handle(_interrupt)
+    _set_handler(_interrupt)
     if sys.unraisablehook is not _raise_again:
-        _other_hook, sys.unraisablehook = sys.unraisablehook, _raise_again
+        _previous_hook, sys.unraisablehook = sys.unraisablehook, _raise_again
 
 
 def finish(code: int) -> None:
-    """From now on a signal ends the process at once with `code`: its work is done and said."""
-    _handle(lambda _number, _frame: os._exit(code))
+    """From now on, a signal ends the process at once with exit code `code`, since its work is done and reported."""
+    _set_handler(lambda _number, _frame: os._exit(code))
     if interrupted():
-        # an interruption that passed through code which Python compiled from text, as that of namedtuple, makes Python
-        # end itself by SIGINT, unless it compiles a text again
+        # after an interruption in code compiled from text (namedtuple does that), Python ends itself by SIGINT unless
+        # it compiles some text once more
         from collections import namedtuple
 
         namedtuple("Ended", ())
 
 
 def interrupted() -> bool:
-    """Whether a signal came since `listen`."""
+    """Whether a signal has arrived since `listen`."""
     return _first is not None
 
 
 class Deferred:
-    """While inside, the first signal waits for `check`, where what is under way is whole; a later one does not wait.
+    """A `with` block in which the first signal takes effect only at the next `check`; later ones do so at once.
 
     with Deferred():
         for batch in batches:
-            check()
+            check()  # the state of the training is consistent here
             step(batch)
     """
 
@@ -78,15 +78,15 @@ class Deferred:
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if a signal came."""
+    """Raise KeyboardInterrupt if a signal has arrived."""
     if _first is not None:
         raise KeyboardInterrupt
 
 
-def leave_to_parent() -> None:
-    """In a worker process: leave signals to the process that started it, and end with it, however that ends.
+def leave_signals_to_parent() -> None:
+    """In a worker process, leave signals to the parent process, and end when the parent ends, however that happens.
 
-    A worker that is asked to end dies after `_GRACE` seconds, if the one that started it has not ended it by then.
+    A worker that gets SIGTERM ends after `_GRACE` seconds, if its parent has not ended it by then.
     """
     import multiprocessing
     import threading
@@ -94,7 +94,7 @@ def leave_to_parent() -> None:
 
     _ignore()
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # held back while this process was started
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # they were blocked while this process was started
     parent = multiprocessing.parent_process()
     if parent is not None:
 
@@ -113,8 +113,8 @@ def _ignore() -> None:
 
 
 def _after_fork() -> None:
-    """A worker raises nothing between its start and `leave_to_parent`."""
-    if any(signal.getsignal(number) in (_leave, _interrupt) for number in SIGNALS):
+    """Keep a forked worker from raising KeyboardInterrupt before it calls `leave_signals_to_parent`."""
+    if any(signal.getsignal(number) in (_exit_at_once, _interrupt) for number in SIGNALS):
         _ignore()
 
 
@@ -122,17 +122,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _handle(handler: object) -> None:
-    """Answer with `handler`; what the process was started to ignore (as `nohup` does) stays ignored."""
+def _set_handler(handler: object) -> None:
+    """Set the handler of `SIGNALS`, except those the process was started to ignore (by `nohup`, for example)."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             try:
                 signal.signal(number, handler)
-            except ValueError:  # off the main thread: whoever runs there answers signals
+            except ValueError:  # this is not the main thread, which alone may handle signals
                 return
 
 
-def _leave(_number: int, _frame: object) -> None:
+def _exit_at_once(_number: int, _frame: object) -> None:
     os.write(stderr, b"interrupted\n")
     os._exit(130)
 
@@ -140,7 +140,7 @@ def _leave(_number: int, _frame: object) -> None:
 def _interrupt(_number: int, _frame: object) -> None:
     global _first
     now = time.monotonic()
-    if _first is not None and now - _first < ONE_STOP:
+    if _first is not None and now - _first < SAME_STOP_SECONDS:
         return
     waits = _deferred > 0 and _first is None
     _first = now
@@ -149,10 +149,10 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """An interruption that came in a place nothing can be raised from, such as a destructor, comes again after it."""
+    """Repeat an interruption that arrived where nothing can be raised, such as in a destructor."""
     global _first
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-        _other_hook(unraisable)
+        _previous_hook(unraisable)
         return
     import threading
 

@@ -1,7 +1,7 @@
-"""One owner of an output folder: two commands that write into the same one would mix their files.
+"""Gives an output folder one owner, since two commands that write into the same folder would mix their files.
 
-The owner holds a lock of the operating system on a hidden file in the folder. The system takes it back when the process
-ends, however it ends: no stale lock is ever left to be removed by hand.
+The owner locks a hidden file in the folder. The operating system releases the lock when the process ends, however it
+ends, so a stale lock never has to be removed by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lanecli.errors import InputError, LaneError
 
 try:
     import fcntl
-except ImportError:  # Windows has none: folders go without an owner there
+except ImportError:  # Windows does not have it: folders have no owner there
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lanecli.lock"
@@ -33,24 +33,27 @@ class FolderInUseError(InputError):
 
 @contextlib.contextmanager
 def owned(folder: Path, part: str | None = None) -> Iterator[None]:
-    """Own `folder` while inside; it is made where it is not there.
-
-        with owned(Path("runs/predict")):
-            ...  # no other lanecli writes there
+    """Own `folder` during a `with` block; it is created if it does not exist, and removed again if it stays empty.
 
     Args:
         folder: an output folder.
-        part: of commands that share out their work, such as ``"2/4"``: owners of different parts go together, and none
-            of them with an owner of the whole.
+        part: the part of the work that this command does, such as ``"2/4"``, or None for all of it. Commands with
+            different parts may own the folder together, but not with a command that does all the work.
 
     Raises:
-        FolderInUseError: another process owns it, which is named.
-        InputError: it cannot be made or written in.
-        LaneError: on leaving: the folder was removed while the work was done, and its files with it.
+        FolderInUseError: another process owns it; the message names the process.
+        InputError: it cannot be created or is not writable.
+        LaneError: at the end of the block: the folder was removed in the meantime, and its files with it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as work, owned(Path(work, "predict")):
+        ...     [path.name for path in Path(work, "predict").iterdir()]
+        ['.lanecli.lock']
     """
-    made = _make(folder)
+    created = _make_folder(folder)
     with contextlib.ExitStack() as stack:
-        stack.callback(_leave, made)
+        stack.callback(_remove_empty, created)
         if fcntl is None:
             yield
             return
@@ -63,24 +66,24 @@ def owned(folder: Path, part: str | None = None) -> Iterator[None]:
 
 
 def is_lock(path: Path) -> bool:
-    """Whether `path` is a lock's file: a folder that holds nothing else counts as empty."""
+    """Whether `path` is a lock file. A folder that holds nothing else counts as empty."""
     return path.name.startswith(".lanecli.") and path.suffix == ".lock"
 
 
-def _make(folder: Path) -> list[Path]:
-    """Make `folder` and those above it; the new ones, deepest first."""
+def _make_folder(folder: Path) -> list[Path]:
+    """Create `folder` and the missing folders above it; return the new ones, deepest first."""
     try:
-        new = [place for place in (folder, *folder.parents) if not place.exists()]
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         raise InputError(f"{folder}: cannot be written in ({getattr(error, 'strerror', error)})") from error
     return new
 
 
-def _leave(made: list[Path]) -> None:
-    """Take away the folders that were made for nothing."""
-    with contextlib.suppress(OSError):  # one holds something, or is gone
-        for folder in made:
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove the folders that were created, as far as they are still empty."""
+    with contextlib.suppress(OSError):  # one is not empty, or was removed
+        for folder in folders:
             folder.rmdir()
 
 
@@ -91,7 +94,7 @@ def _locked(path: Path, shared: bool = False) -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        # whoever opened the file before it went finds out in `_open` that it is no longer there
+        # a process that opened the file before it was removed notices that in `_open`
         if not shared or _lock(descriptor, fcntl.LOCK_EX):
             with contextlib.suppress(OSError):
                 if _same_file(descriptor, path):
@@ -101,36 +104,36 @@ def _locked(path: Path, shared: bool = False) -> Iterator[int]:
 
 
 def _open(path: Path, shared: bool) -> int:
-    """A descriptor of the locked file at `path`. Raises FolderInUseError where another process holds the lock."""
+    """Return a descriptor of the locked file at `path`. Raises FolderInUseError if another process holds the lock."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
-        except FileNotFoundError:  # the owner before took its empty folder away
-            _make(path.parent)
+        except FileNotFoundError:  # the previous owner removed its empty folder
+            _make_folder(path.parent)
             continue
         except OSError as error:
             raise InputError(f"{path.parent}: cannot be written in ({error.strerror})") from error
         try:
             if not _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
                 raise FolderInUseError(
-                    f"{path.parent}: {_owner(descriptor)} is writing there; wait until it is done, or name another "
-                    "folder"
+                    f"{path.parent}: {_describe_owner(descriptor)} is writing there; wait until it is done, or name "
+                    "another folder"
                 )
             if _same_file(descriptor, path):
-                _sign(descriptor)
+                _write_owner(descriptor)
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its owner took the file away as it left
+        os.close(descriptor)  # the previous owner removed the file at its end
 
 
 def _lock(descriptor: int, kind: int) -> bool:
-    """Take the lock without waiting; False where another process holds it."""
+    """Take the lock without waiting. Return False if another process holds it."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno not in _BUSY  # a file system without locks cannot keep two owners apart
+        return error.errno not in _BUSY  # a file system without locks lets two owners in
     return True
 
 
@@ -141,8 +144,8 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _sign(descriptor: int) -> None:
-    """Write who owns the folder, for the message to others; on a full disk it goes without a name."""
+def _write_owner(descriptor: int) -> None:
+    """Write who owns the folder, for the message that others get; on a full disk, nothing."""
     command = shlex.join([Path(sys.argv[0]).name or "lanecli", *sys.argv[1:]])
     if command.startswith(("__main__.py", "-m")):
         command = "lanecli" + command.removeprefix("__main__.py").removeprefix("-m")
@@ -151,16 +154,16 @@ def _sign(descriptor: int) -> None:
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "command": command[:200]}).encode(), 0)
 
 
-def _owner(descriptor: int) -> str:
+def _describe_owner(descriptor: int) -> str:
     try:
-        found = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(found['pid'])} ({str(found['command'])[:200]})"
+        owner = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {int(owner['pid'])} ({str(owner['command'])[:200]})"
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return "another lanecli"
 
 
 def _close_in_child() -> None:
-    """A forked worker that outlives its owner must not keep the lock."""
+    """Close the lock files in a forked worker, which may outlive the owner and must not keep the lock."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

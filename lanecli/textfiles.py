@@ -1,7 +1,7 @@
-"""Text that other programs wrote: lists, JSON and YAML, read behind one boundary that names the file and the place.
+"""Reads lists, JSON and YAML that other programs wrote. Every error names the file and, where possible, the line.
 
-What trips a reader is met here once, for every format: a byte order mark, the line ends of Windows, other encodings,
-files that are no regular files, numbers that are none, nesting without end, and YAML that grows when it is read.
+The usual traps are handled here once for all formats: byte order marks, Windows line ends, other encodings, pipes and
+devices, NaN and Infinity, endless nesting, and YAML that grows when its aliases are followed.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ import yaml
 from lanecli.errors import InputError
 
 MAX_BYTES = 2 << 30
-"""Longest text file that is read: the labels of the 70 000 training pictures of BDD100K take 1.2 GB."""
+"""Size of the longest text file that is read. The labels of BDD100K's 70 000 training pictures take 1.2 GB."""
 _MAX_BRACKETS = 200
 MAX_YAML_NODES = 1_000_000
 """Most values a YAML file may hold once its aliases are followed."""
 
 
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """The bytes of a regular file.
+    """Return the bytes of a regular file.
 
     Args:
         path: the file.
-        most: refuse a longer one.
+        most: largest size in bytes that is accepted.
 
     Raises:
-        InputError: no such file, not a regular file (a pipe or device would never end), too long, or not readable.
+        InputError: the file does not exist, is not a regular file (a pipe or device may never end), is too long, or
+            cannot be read.
     """
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
-                raise InputError(f"{path}: is {'a folder' if stat.S_ISDIR(state.st_mode) else 'no regular file'}")
+                raise InputError(f"{path}: is {'a folder' if stat.S_ISDIR(state.st_mode) else 'not a regular file'}")
             if state.st_size > most:
-                raise InputError(f"{path}: {state.st_size >> 20} MB are more than the {most >> 20} MB allowed")
-            return file.read(state.st_size or most)  # Python sets aside what is asked for: far more costs far longer
+                raise InputError(f"{path}: has {state.st_size >> 20} MB; at most {most >> 20} MB are allowed")
+            return file.read(state.st_size or most)  # Python allocates all it is asked for, so ask for no more
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except IsADirectoryError as error:
@@ -56,35 +57,35 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
-    r"""A text file in UTF-8, with or without a byte order mark; line ends become ``\n``.
+    r"""Return the text of a UTF-8 file, without a byte order mark and with ``\n`` as line ends.
 
     Raises:
-        InputError: as `read_bytes`; or it is in another encoding, named with the line.
+        InputError: as for `read_bytes`, or the file is not UTF-8; the message names the line.
     """
-    return decoded(read_bytes(path, most), path).replace("\r\n", "\n").replace("\r", "\n")
+    return decode_utf8(read_bytes(path, most), path).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def decoded(data: bytes, path: Path) -> str:
-    """UTF-8 bytes, with or without a byte order mark, as text. Raises InputError naming the line of what is not."""
+def decode_utf8(data: bytes, path: Path) -> str:
+    """Decode UTF-8 bytes, with or without a byte order mark. Raises InputError naming the line that is not UTF-8."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(f"{path}: is in UTF-16; save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # with a byte order mark, the error counts from behind it
+        # the error's position does not count a byte order mark
         at = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
         line = data.count(b"\n", 0, at) + 1
         raise InputError(
-            f"{path} line {line}: is not UTF-8 (byte 0x{data[at]:02x}); it was saved in another encoding, save it as "
-            "UTF-8"
+            f"{path} line {line}: is not UTF-8 (byte 0x{data[at]:02x}); the file was saved in another encoding, so "
+            "save it as UTF-8"
         ) from error
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number from 1, line without surrounding space) of the lines of a text file that are not empty.
+    """Yield (line number from 1, line without surrounding space) for each line of a text file that is not empty.
 
     Raises:
-        InputError: as `read_text`.
+        InputError: as for `read_text`.
     """
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if stripped := line.strip():
@@ -92,57 +93,61 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """One JSON value; NaN and Infinity, which JSON does not have, are refused.
+    """Parse one JSON value. NaN and Infinity, which JSON does not have, are refused.
 
     Args:
         text: the document.
-        where: the file (and line), for the error.
+        where: the file (and line), for the error message.
 
     Raises:
-        InputError: it is none, with the line and column.
+        InputError: it is not valid JSON; the message names the line and column.
+
+    Example:
+        >>> parse_json('{"lanes": [1, 2]}', "lanes.json")
+        {'lanes': [1, 2]}
     """
 
     def refuse(word: str) -> NoReturn:
-        raise InputError(f"{where}: holds {word}, which is no number of JSON")
+        raise InputError(f"{where}: holds {word}, which is not a JSON number")
 
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise InputError(f"{where}: is no JSON ({error.msg} at {place})") from error
+        position = f"line {error.lineno} column {error.colno}"
+        raise InputError(f"{where}: not readable as JSON: {error.msg} at {position}") from error
     except RecursionError as error:
-        raise InputError(f"{where}: is nested too deep to be annotations") from error
+        raise InputError(f"{where}: is nested too deeply to be annotations") from error
     except ValueError as error:  # a number of thousands of digits
-        raise InputError(f"{where}: is no JSON that can be read ({error})") from error
+        raise InputError(f"{where}: not readable as JSON: {error}") from error
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file. Raises InputError as `read_text` and `parse_json`."""
+    """Return the value of a JSON file. Raises InputError as `read_text` and `parse_json` do."""
     return parse_json(read_text(path), str(path))
 
 
 def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
-    """The value of a YAML file, made of plain values only.
+    """Return the value of a YAML file, which may consist of plain values only.
 
     Args:
         path: the file.
-        loader: that reads more plain values, such as ``1e-3`` as a number.
+        loader: the loader class; a subclass may read more plain values, such as ``1e-3`` as a number.
 
     Raises:
-        InputError: as `read_text`; not YAML, or it would grow beyond `MAX_YAML_NODES` values by its aliases.
+        InputError: as for `read_text`; or it is not YAML, or its aliases expand to more than `MAX_YAML_NODES` values.
     """
     text = read_text(path, 64 << 20)
-    if _brackets(text) > _MAX_BRACKETS:  # which the library would take minutes to find out
-        raise InputError(f"{path}: is nested too deep or holds itself")
+    if _bracket_depth(text) > _MAX_BRACKETS:  # the library would take minutes to notice
+        raise InputError(f"{path}: is nested too deeply or contains itself")
     try:
         opened = loader(text)
         try:
             node = opened.get_single_node()
             if node is None:
                 return None
-            if _grown(node) > MAX_YAML_NODES:
+            if _expanded_size(node) > MAX_YAML_NODES:
                 raise InputError(
-                    f"{path}: would grow to more than {MAX_YAML_NODES} values when its aliases are followed"
+                    f"{path}: would expand to more than {MAX_YAML_NODES} values when its aliases are followed"
                 )
             return opened.construct_document(node)
         finally:
@@ -150,14 +155,14 @@ def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> An
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         mark = getattr(error, "problem_mark", None)
-        place = f" line {mark.line + 1}" if mark is not None else ""
-        raise InputError(f"{path}{place}: not readable as YAML: {first}") from error
+        line = f" line {mark.line + 1}" if mark is not None else ""
+        raise InputError(f"{path}{line}: not readable as YAML: {first}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: is nested too deep or holds itself") from error
+        raise InputError(f"{path}: is nested too deeply or contains itself") from error
 
 
-def _brackets(text: str) -> int:
-    """How many brackets are open at once."""
+def _bracket_depth(text: str) -> int:
+    """Return the largest number of brackets that are open at once."""
     depth = deepest = 0
     for found in re.finditer(r"[\[{\]}]", text):
         depth += 1 if found[0] in "[{" else -1
@@ -165,13 +170,13 @@ def _brackets(text: str) -> int:
     return deepest
 
 
-def _grown(node: yaml.Node) -> int:
-    """How many values a document holds once aliases are followed; a million and more counts as that."""
+def _expanded_size(node: yaml.Node) -> int:
+    """Count the values of a document with its aliases followed, up to one more than `MAX_YAML_NODES`."""
     sizes: dict[int, int] = {}
 
     def size(item: yaml.Node) -> int:
         if id(item) not in sizes:
-            sizes[id(item)] = MAX_YAML_NODES + 1  # what holds itself never ends
+            sizes[id(item)] = MAX_YAML_NODES + 1  # a node that contains itself is endless
             inner: list[yaml.Node] = []
             if isinstance(item, yaml.MappingNode):
                 inner = [part for pair in item.value for part in pair]

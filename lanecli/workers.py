@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from lanecli.errors import LaneError
-from lanecli.interruption import SIGNALS, leave_to_parent
+from lanecli.interruption import SIGNALS, leave_signals_to_parent
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -68,7 +68,7 @@ def in_order(pool: ProcessPoolExecutor, work: Callable[[Job], Answer], jobs: Ite
 
 
 def _start(begin: Callable[[], object] | None) -> None:
-    leave_to_parent()
+    leave_signals_to_parent()
     if begin is not None:
         begin()
 

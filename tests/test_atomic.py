@@ -42,7 +42,7 @@ def test_other_peoples_names_are_not_taken_for_ours(tmp_path, name):
     (tmp_path / name).write_text("x")
     os.utime(tmp_path / name, (0, 0))
     assert not atomic.is_temporary(name)
-    assert atomic.clean(tmp_path) == []
+    assert atomic.remove_leftovers(tmp_path) == []
 
 
 def test_nothing_is_there_under_the_name_until_it_is_whole(tmp_path):
@@ -163,10 +163,10 @@ def test_left_overs_of_another_machine_are_cleaned_after_a_day(tmp_path):
     ]
     for name in names:
         (tmp_path / name).write_text("x")
-    assert atomic.clean(tmp_path) == []
+    assert atomic.remove_leftovers(tmp_path) == []
     for name in names:
         os.utime(tmp_path / name, (time.time() - 90_000,) * 2)
-    assert {path.name for path in atomic.clean(tmp_path)} == set(names)
+    assert {path.name for path in atomic.remove_leftovers(tmp_path)} == set(names)
     assert os.listdir(tmp_path) == []
 
 
@@ -176,7 +176,7 @@ def test_a_process_that_had_our_number_before_is_gone(tmp_path):
     other = re.sub(r"-[0-9a-f]{6}x", "-ffffffx" if "-ffffffx" not in name else "-000000x", name)
     for left in (name, other):
         (tmp_path / left).touch()
-    assert [path.name for path in atomic.clean(tmp_path)] == [other]
+    assert [path.name for path in atomic.remove_leftovers(tmp_path)] == [other]
 
 
 def test_killed_between_the_two_renames_the_older_folder_comes_back(tmp_path):
@@ -185,7 +185,7 @@ def test_killed_between_the_two_renames_the_older_folder_comes_back(tmp_path):
     (old / "000000.png").write_text("old")
     fresh = tmp_path / f".clip.masks.{atomic._machine()}-{2**30}-0a1b2cx1.partial"
     fresh.mkdir()
-    atomic.clean(tmp_path)
+    atomic.remove_leftovers(tmp_path)
     assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["clip.masks", "clip.masks/000000.png"]
 
 

@@ -17,7 +17,7 @@ from xml.parsers import expat
 from lanecli import atomic
 from lanecli.data.manifest import safe_relative
 from lanecli.errors import InputError, printable_name
-from lanecli.textfiles import decoded, read_bytes
+from lanecli.textfiles import decode_utf8, read_bytes
 
 _MAX_RATIO = 200
 _HARMLESS = 64 << 20
@@ -137,7 +137,7 @@ def read_xml(path: Path) -> Element:
         nonlocal depth
         depth += 1
         if depth > _MAX_DEPTH:
-            raise InputError(f"{path} line {parser.CurrentLineNumber}: is nested too deep to be annotations")
+            raise InputError(f"{path} line {parser.CurrentLineNumber}: is nested too deeply to be annotations")
         builder.start(tag, attributes)
 
     def end(tag: str) -> None:
@@ -155,7 +155,7 @@ def read_xml(path: Path) -> Element:
     parser.EntityDeclHandler = refuse
     data = read_bytes(path)
     if not _DECLARED.match(data):
-        decoded(data, path)
+        decode_utf8(data, path)
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:

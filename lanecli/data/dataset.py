@@ -248,4 +248,4 @@ def start_worker(_number: int) -> None:
     main one decides when to stop, and ends its workers itself.
     """
     cv2.setNumThreads(0)
-    interruption.leave_to_parent()
+    interruption.leave_signals_to_parent()

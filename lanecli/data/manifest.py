@@ -24,7 +24,7 @@ from lanecli import atomic
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
-from lanecli.textfiles import decoded, read_bytes, read_yaml
+from lanecli.textfiles import decode_utf8, read_bytes, read_yaml
 
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.yaml"
@@ -236,7 +236,7 @@ def read_dataset(root: Path) -> DatasetInfo:
 def _read_manifest(root: Path, base: Path) -> tuple[Sample, ...]:
     path = root / MANIFEST
     samples = []
-    rows = csv.reader(io.StringIO(decoded(read_bytes(path), path), newline=""))
+    rows = csv.reader(io.StringIO(decode_utf8(read_bytes(path), path), newline=""))
     try:
         header = next(rows, [])
         if tuple(header) != COLUMNS:

@@ -87,7 +87,7 @@ def synthesise(
     """
     settings = {"count": count, "size": list(size), "seed": seed, "video": video, "val": val}
     with owned(folder):
-        atomic.clean(folder)
+        atomic.remove_leftovers(folder)
         record = SceneRecord(folder, settings)
         if record.theirs:
             raise InputError(f"{folder}: was begun with other settings; go on with those, or name a new folder")

@@ -149,5 +149,5 @@ def test_a_pipe_in_a_files_place_is_refused_at_once(tmp_path: Path) -> None:
     foreign.make(root)
     (root / foreign.file).unlink()
     os.mkfifo(root / foreign.file)
-    with pytest.raises(InputError, match=r"x\.json: is no regular file"):
+    with pytest.raises(InputError, match=r"x\.json: is not a regular file"):
         prepared(foreign, root, tmp_path / "out")
