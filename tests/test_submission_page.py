@@ -36,7 +36,11 @@ def test_the_page_from_download_to_submission(
     )
     said = [line for source in cropped.json()["sources"] for line in source["warnings"]]  # type: ignore[index]
     assert (
-        sum("were cropped by 'lanecli prepare' (690 at the top); predict the originals" in line for line in said) == 1
+        sum(
+            "were cropped by 'lanecli prepare' (690 at the top); predict the original pictures instead" in line
+            for line in said
+        )
+        == 1
     )
     (handed_in,) = [path for path in Path("submission").rglob("*") if path.is_file()]
     assert handed_in == Path("submission/Road05/Record001/Camera 5/a.png")
@@ -67,14 +71,14 @@ def test_the_folder_of_predict_is_taken_as_it_is(tmp_path: Path) -> None:
         "b/y.png",
         "clip/000004.png",
     ]
-    assert notes == ["4 overlays and heat maps are passed over"]
+    assert notes == ["4 overlays and heat maps are skipped"]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("apolloscape-8", 200, "value 200 is no train id.*source ids already"),
-        ("cityscapes-19", 26, "value 26 is no train id"),
+        ("apolloscape-8", 200, "value 200 is not a train id.*source ids already"),
+        ("cityscapes-19", 26, "value 26 is not a train id"),
         ("tusimple-binary", 255, "value 255 is the source id of 'lane'; these are source ids already"),
     ],
 )
@@ -112,7 +116,7 @@ def test_masks_go_under_the_paths_of_the_originals(tmp_path: Path) -> None:
 
 def test_only_overlays_are_no_predictions(tmp_path: Path) -> None:
     picture(tmp_path / "pred/a.overlay.png")
-    with pytest.raises(InputError, match="holds no PNG masks, only 1 drawn pictures; predict with --save masks"):
+    with pytest.raises(InputError, match="holds no PNG masks, only 1 overlays or heat maps; predict with --save masks"):
         decode_folder(tmp_path / "pred", tmp_path / "out", label_map("culane"), None, 0)
 
 

@@ -190,7 +190,7 @@ def _prepare(job: Job, as_json: bool) -> None:
     except KeyboardInterrupt as error:
         raise Interrupted("the same command continues") from error
     except BrokenPairsError as error:
-        for line in error.named:
+        for line in error.first_lines:
             note(line)
         if as_json:
             emit({"error": error.summary, "broken": error.lines}, (), True)

@@ -1,7 +1,7 @@
-"""Labels for annotation tools to start from: CVAT, LabelMe and COCO files that `prepare` reads back to the pixel.
+"""Writes labels to be corrected in an annotation tool: CVAT, LabelMe and COCO files, which `prepare` reads exactly.
 
-Regions are written as run lengths or little pictures, one for each connected component: polygons leave gaps of a pixel
-between neighbours and cannot hold holes. Every label is drawn in the order given, later ones on top.
+Regions are written as run lengths or small mask pictures, one for each connected component, because polygons leave gaps
+of a pixel between neighbours and cannot have holes. Labels are drawn in the order given, later ones on top.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMATS = ("cvat", "labelme", "coco")
 
 @dataclass(frozen=True)
 class Region:
-    """One connected region: its label, the (left, top) corner of its box, and which pixels of the box it covers."""
+    """One connected region: its label, the left and top of its bounding box, and (h, w) bool of the pixels in it."""
 
     label: str
     left: int
@@ -36,7 +36,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Line:
-    """A line with a label; points (N, 2) are x, y in pixel centres."""
+    """A line with a label; `points` are (N, 2) x, y in pixel-centre coordinates."""
 
     label: str
     points: np.ndarray
@@ -44,13 +44,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is drawn on one picture.
+    """The labels of one picture.
 
     Attributes:
         name: the picture's path below the folder of pictures, with forward slashes.
         size: (width, height).
-        regions: in the order they are drawn.
-        lines: likewise, on top of them.
+        regions: the regions in the order they are drawn.
+        lines: the lines in the order they are drawn, on top of the regions.
     """
 
     name: str
@@ -60,21 +60,21 @@ class Annotation:
 
 
 def regions_of(mask: np.ndarray, label: str, smallest: int = 1) -> list[Region]:
-    """The connected components of a mask.
+    """Return the connected components of a mask.
 
     Args:
         mask: (H, W) bool.
-        label: they get.
-        smallest: pixels below which a component is left out.
+        label: the label of all regions.
+        smallest: components with fewer pixels are left out.
     """
     count, numbers, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    found = []
+    regions = []
     for number in range(1, count):
         left, top, width, height, pixels = (int(v) for v in boxes[number])
         if pixels >= smallest:
             patch = numbers[top : top + height, left : left + width] == number
-            found.append(Region(label, left, top, patch))
-    return found
+            regions.append(Region(label, left, top, patch))
+    return regions
 
 
 def write_annotations(
@@ -88,16 +88,16 @@ def write_annotations(
 
     Args:
         kind: one of :data:`FORMATS`.
-        folder: that holds ``images/``, where the pictures lie.
-        pictures: what is drawn on each.
-        labels: every label of the task, used or not: a tool refuses labels its task does not have.
-        colors: RGB of each label.
+        folder: the folder that holds the pictures in ``images/``.
+        pictures: the labels of each picture.
+        labels: every label of the task, used or not, since a tool refuses labels that its task does not have.
+        colors: the RGB colour of each label.
 
     Returns:
-        The files written; the last one is the list of labels to paste into the tool.
+        The files that were written; the last one is the list of labels to paste into the tool.
 
     Raises:
-        InputError: there is no such format.
+        InputError: the format does not exist.
     """
     if kind not in FORMATS:
         raise InputError(f"--export takes {', '.join(FORMATS)}, not '{kind}'{did_you_mean(kind, FORMATS)}")
@@ -118,7 +118,12 @@ def _hex(color: tuple[int, int, int]) -> str:
 
 
 def runs(values: np.ndarray) -> list[int]:
-    """Lengths of runs of a flat bool array, the first of them False's (0 where it begins with True)."""
+    """Return the lengths of alternating runs in a flat bool array; the first run is of False and may have length 0.
+
+    Example:
+        >>> runs(np.array([True, True, False, True]))
+        [0, 2, 1, 1]
+    """
     edges = np.flatnonzero(np.diff(values.astype(np.int8))) + 1
     lengths = np.diff(np.concatenate([[0], edges, [values.size]])).tolist()
     return [0, *lengths] if values.size and values[0] else lengths
@@ -127,7 +132,7 @@ def runs(values: np.ndarray) -> list[int]:
 def _write_cvat(
     folder: Path, pictures: Sequence[Annotation], labels: Sequence[str], colors: Sequence[tuple[int, int, int]]
 ) -> list[Path]:
-    """``annotations.xml``, "CVAT for images 1.1"."""
+    """Write ``annotations.xml`` in the format "CVAT for images 1.1"."""
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
     listed = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
@@ -160,7 +165,7 @@ def _write_cvat(
 def _write_labelme(
     folder: Path, pictures: Sequence[Annotation], labels: Sequence[str], colors: Sequence[tuple[int, int, int]]
 ) -> list[Path]:
-    """A JSON file beside each picture."""
+    """Write a JSON file beside each picture."""
     written = []
     for picture in pictures:
         path = folder / "images" / picture.name
@@ -186,7 +191,7 @@ def _write_labelme(
 
 
 def _labelme_region(region: Region) -> dict[str, object]:
-    """A mask shape: its two points are the corner pixels of its box."""
+    """Return a mask shape, whose two points are the corner pixels of its bounding box."""
     rows, columns = region.patch.shape
     packed = cv2.imencode(".png", region.patch.astype(np.uint8) * 255)[1]
     return {
@@ -200,7 +205,7 @@ def _labelme_region(region: Region) -> dict[str, object]:
 def _write_coco(
     folder: Path, pictures: Sequence[Annotation], labels: Sequence[str], colors: Sequence[tuple[int, int, int]]
 ) -> list[Path]:
-    """``annotations/instances_default.json`` with run lengths; COCO has no lines."""
+    """Write ``annotations/instances_default.json`` with run lengths, without the lines, which COCO does not have."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, picture in enumerate(pictures, 1):
@@ -215,7 +220,7 @@ def _write_coco(
                     "id": len(annotations) + 1,
                     "image_id": number,
                     "category_id": list(labels).index(region.label) + 1,
-                    "segmentation": {"size": [height, width], "counts": runs(full.T.ravel())},  # down the columns
+                    "segmentation": {"size": [height, width], "counts": runs(full.T.ravel())},  # column by column
                     "area": int(region.patch.sum()),
                     "bbox": [region.left, region.top, columns, rows],
                     "iscrowd": 1,  # COCO's mark of run lengths

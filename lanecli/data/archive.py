@@ -1,4 +1,4 @@
-"""Files from outside that could bite: zip archives that reach out of their folder, XML that grows when read."""
+"""Reads zip archives and XML from others safely: paths may lead outside their folder, and XML may expand endlessly."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from lanecli.textfiles import decode_utf8, read_bytes
 
 _MAX_RATIO = 200
 _HARMLESS = 64 << 20
-"""An archive this small when unpacked is no bomb, however well it was packed."""
+"""Unpacked size in bytes up to which an archive is not a zip bomb, however well it is compressed."""
 _MAX_ENTRIES = 1_000_000
 _MAX_DEPTH = 64
-"""Deepest nesting of XML elements: annotations need five."""
+"""Deepest nesting of XML elements that is accepted; annotations need five levels."""
 _DECLARED = re.compile(rb"(\xff\xfe|\xfe\xff|\s*<\?xml[^>]*encoding\s*=\s*[\"'](?!utf-?8[\"']))", re.IGNORECASE)
-"""An XML file that says it is in another encoding than UTF-8, which the parser then follows."""
+"""Matches the beginning of an XML file that declares an encoding other than UTF-8, which the parser then uses."""
 _UTF8_NAME = 0x800
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a zip below `folder` and return it; files that are there with the right size are left.
+    """Unpack a zip below `folder` and return `folder`. Files that exist with the right size are not unpacked again.
 
     Raises:
-        InputError: not a zip, damaged, with a name that leads outside, a link, or far larger than it looks or than the
-            disk has room for.
+        InputError: it is not a zip or is damaged; it holds a link or a path that leads outside; or it would unpack to
+            suspiciously many bytes, or to more than the disk has room for.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -58,27 +58,27 @@ def unpack(archive: Path, folder: Path) -> Path:
         EOFError,
         LookupError,
     ) as error:
-        raise InputError(f"{archive}: not a zip that can be read ({error!s:.500})") from error
+        raise InputError(f"{archive}: not readable as a zip ({error!s:.500})") from error
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise InputError(f"{archive}: cannot be unpacked ({told!s:.500})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{archive}: cannot be unpacked ({reason!s:.500})") from error
     return folder
 
 
 def _pieces(packed: IO[bytes]) -> Iterator[bytes]:
-    """A packed file piece by piece; what cannot be read is the zip's fault, not that of the place it is written to."""
+    """Yield a packed file piece by piece. A reading error becomes BadZipFile, unlike an error of writing."""
     while True:
         try:
             piece = packed.read(1 << 20)
         except OSError as error:
-            raise zipfile.BadZipFile(f"it leads to places that are not in it: {error.strerror or error}") from error
+            raise zipfile.BadZipFile(f"an entry points outside the file: {error.strerror or error}") from error
         if not piece:
             return
         yield piece
 
 
 def inner_folder(folder: Path) -> Path:
-    """The folder an archive is wrapped in, however deep, or `folder` itself."""
+    """Follow folders that hold nothing but one folder, and return the last; `folder` itself if it holds more."""
     while True:
         inner = [p for p in folder.iterdir() if not p.name.startswith(".") and p.name != "__MACOSX"]
         if len(inner) != 1 or not inner[0].is_dir():
@@ -87,7 +87,7 @@ def inner_folder(folder: Path) -> Path:
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:
-    """An entry's name with forward slashes; UTF-8 that was not marked as such is read as UTF-8."""
+    """Return an entry's name with forward slashes, read as UTF-8 even if it is not marked as UTF-8."""
     name = entry.filename
     if not entry.flag_bits & _UTF8_NAME:
         try:
@@ -99,34 +99,35 @@ def _name_of(entry: zipfile.ZipInfo) -> str:
 
 def _check_entries(archive: Path, entries: dict[str, zipfile.ZipInfo]) -> None:
     if len(entries) > _MAX_ENTRIES:
-        raise InputError(f"{archive}: refused, it holds {len(entries)} files, more than {_MAX_ENTRIES}")
+        raise InputError(f"{archive}: refused, since it holds {len(entries)} files, more than {_MAX_ENTRIES}")
     for name, entry in entries.items():
         try:
             safe_relative(name)
         except ValueError as error:
-            raise InputError(f"{archive}: refused, it holds a path that leads outside: {error!s:.500}") from error
+            raise InputError(f"{archive}: refused, since it holds a path that leads outside: {error!s:.500}") from error
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise InputError(f"{archive}: refused, '{printable_name(name)}' is a link")
+            raise InputError(f"{archive}: refused, since '{printable_name(name)}' is a link")
     total, packed = (
         sum(e.file_size for e in entries.values()),
         sum(e.compress_size for e in entries.values()),
     )
     if total > _HARMLESS and total > _MAX_RATIO * max(packed, 1):
-        raise InputError(f"{archive}: refused, {packed} bytes would unpack to {total}")
+        raise InputError(f"{archive}: refused, since {packed} bytes would unpack to {total} bytes")
 
 
 def _check_room(archive: Path, folder: Path, total: int) -> None:
-    place = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
-    free = shutil.disk_usage(place).free
+    existing = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+    free = shutil.disk_usage(existing).free
     if total > free:
-        raise InputError(f"{archive}: unpacks to {total >> 20} MB, but {place} has room for {free >> 20} MB only")
+        raise InputError(f"{archive}: unpacks to {total >> 20} MB, but {existing} has room for only {free >> 20} MB")
 
 
 def read_xml(path: Path) -> Element:
-    """Parse XML without document types, so that no entity expands and nothing outside is read.
+    """Parse XML and refuse document types, so that no entity expands and no other file is read.
 
     Raises:
-        InputError: no such file, not well-formed, nested without end, or with a document type or entity.
+        InputError: the file does not exist, is not well-formed, is nested too deeply, or declares a document type or
+            entities.
     """
     builder = TreeBuilder()
     parser = expat.ParserCreate()
@@ -146,7 +147,7 @@ def read_xml(path: Path) -> Element:
         builder.end(tag)
 
     def refuse(*_: object) -> None:
-        raise InputError(f"{path}: refused, it declares a document type or entities; annotations have none")
+        raise InputError(f"{path}: refused, since it declares a document type or entities; annotations have none")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -159,7 +160,7 @@ def read_xml(path: Path) -> Element:
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise InputError(f"{path}: not well-formed XML ({error})") from error
-    except (LookupError, ValueError) as error:  # an encoding Python does not know either
-        raise InputError(f"{path}: is in an encoding that is not known ({error}); save it as UTF-8") from error
+        raise InputError(f"{path}: is not well-formed XML ({error})") from error
+    except (LookupError, ValueError) as error:  # an encoding that Python does not know either
+        raise InputError(f"{path}: is in an unknown encoding ({error}); save it as UTF-8") from error
     return builder.close()

@@ -1,4 +1,4 @@
-"""Random changes of training pictures and their masks: new paint, one affine warp, levels, blur, noise, cut-outs."""
+"""Augments training pictures and masks: repainted lines, one projective warp, levels, blur, noise and cut-outs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,24 @@ def _scaling(x: float, y: float) -> np.ndarray:
 
 
 def placement_matrix(placement: Placement) -> np.ndarray:
-    """(3, 3) map of pixel-centre coordinates in the frame to the network's picture; what Placement.points does."""
+    """Return the (3, 3) matrix from pixel-centre coordinates of the frame to those of the network's input.
+
+    It does the same as `Placement.points`.
+    """
     origin, unit_x, unit_y = placement.points(np.array([[0, 0], [1, 0], [0, 1]], float))
     return np.array([[*(unit_x - origin)[:1], 0, origin[0]], [0, (unit_y - origin)[1], origin[1]], [0, 0, 1]])
 
 
 def random_matrix(config: AugmentConfig, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, bool]:
-    """A random zoom, stretch, rotation, shift, perspective and mirroring about the centre of a `size` picture.
+    """Draw a random zoom, stretch, rotation, shift, perspective and mirroring about the picture's centre.
+
+    Args:
+        config: the ranges to draw from.
+        size: (width, height) of the picture.
+        rng: the random stream.
 
     Returns:
-        (3, 3) map from and to pixel-centre coordinates, and whether it mirrors left to right.
+        The (3, 3) matrix on pixel-centre coordinates, and whether it mirrors left to right.
     """
     width, height = size
     zoom = np.exp(rng.uniform(*np.log(config.scale)))
@@ -43,7 +51,7 @@ def random_matrix(config: AugmentConfig, size: tuple[int, int], rng: np.random.G
     tilt = np.eye(3)
     if config.perspective:
         tilt[2, :2] = rng.uniform(-config.perspective, config.perspective, 2) / (width, height)
-    # a zoomed-in picture may move as far as its border, and a little beyond
+    # a magnified picture may move up to its border, and by `config.shift` beyond it
     free = max(0.0, (zoom - 1) / 2)
     shift = rng.uniform(-1, 1, 2) * (free + config.shift) * (width, height)
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
@@ -53,16 +61,21 @@ def random_matrix(config: AugmentConfig, size: tuple[int, int], rng: np.random.G
 def warp(
     picture: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture and mask through one projective map: bilinear without aliasing, and by nearest centre.
+    """Warp a picture and its mask by one projective matrix: bilinear without aliasing, and by the nearest pixel.
 
     Args:
-        picture: (H, W, 3) uint8; mask: (H', W') uint8 covering the same view.
-        matrix: (3, 3) from the picture's pixel centres to the result's.
-        size: of the result. Outside the picture the result is grey, and ignored in the mask.
+        picture: (H, W, 3) uint8.
+        mask: (H', W') uint8 train ids of the same view, which may have another size.
+        matrix: (3, 3) from pixel-centre coordinates of the picture to those of the result.
+        size: (width, height) of the result.
+
+    Returns:
+        (height, width, 3) uint8 and (height, width) uint8. Pixels outside the picture are grey, and ignored in the
+        mask.
     """
     to_mask = _resize_matrix(picture.shape, mask.shape)
     shrink = 1 / np.sqrt(max(abs(np.linalg.det(matrix[:2, :2])), 1e-9))
-    while shrink >= 2:  # halve first where the warp would skip pixels
+    while shrink >= 2:  # halve first, since the warp would skip pixels
         half = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.linalg.inv(_resize_matrix(picture.shape, half.shape))
         to_mask = to_mask @ np.linalg.inv(_resize_matrix(picture.shape, half.shape))
@@ -82,18 +95,18 @@ def warp(
 
 
 def _resize_matrix(source: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
-    """(3, 3) map of pixel centres when (H, W, …) is resized to another (H, W, …), half-pixel consistent."""
+    """Return the (3, 3) matrix on pixel-centre coordinates for resizing one shape (H, W, …) to another."""
     x, y = target[1] / source[1], target[0] / source[0]
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
 def swap_classes(mask: np.ndarray, label_map: LabelMap) -> np.ndarray:
-    """Left classes become right ones and the other way round, where the label map says so."""
+    """Exchange the classes of a mirrored mask that the label map lists as left and right counterparts."""
     if not label_map.swaps:
         return mask
     table: np.ndarray = np.arange(256, dtype=np.uint8)
     for left, right in label_map.swaps:
-        if label_map.multilabel:  # a mask holds one bit a class
+        if label_map.multilabel:  # a mask holds one bit per class
             others = table & np.uint8(255 - (1 << left | 1 << right))
             table = (others | (table >> left & 1) << right | (table >> right & 1) << left).astype(np.uint8)
         else:
@@ -103,7 +116,7 @@ def swap_classes(mask: np.ndarray, label_map: LabelMap) -> np.ndarray:
 
 
 def change_levels(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Random white balance, saturation, contrast, gamma and brightness of (H, W, 3) uint8 RGB."""
+    """Change white balance, saturation, contrast, gamma and brightness of (H, W, 3) uint8 RGB at random."""
     balance = np.exp(rng.normal(0, 0.25 * strength, 3))
     saturation = max(0.0, 1 + rng.normal(0, strength))
     contrast, gamma = np.exp(rng.normal(0, 0.6 * strength)), np.exp(rng.normal(0, 0.7 * strength))
@@ -116,17 +129,17 @@ def change_levels(picture: np.ndarray, strength: float, rng: np.random.Generator
 
 
 def blur(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Out of focus, moved, or scaled down and up again, at random."""
+    """Apply defocus blur, motion blur, or scaling down and up again, at random."""
     kind = rng.integers(3)
     height, width = picture.shape[:2]
     if kind == 0:
         return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
     if kind == 1:
-        length = 2 * int(rng.integers(1, 5)) + 1  # odd: an even kernel has no middle and would shift the picture
+        length = 2 * int(rng.integers(1, 5)) + 1  # odd, since an even kernel would shift the picture
         kernel = np.zeros((length, length), np.float32)
         end = (int(length // 2 * (1 + np.cos(a := rng.uniform(0, np.pi)))), int(length // 2 * (1 + np.sin(a))))
         cv2.line(kernel, (length - 1 - end[0], length - 1 - end[1]), end, 1)
-        kernel += kernel[::-1, ::-1].copy()  # a drawn line leans to one side
+        kernel += kernel[::-1, ::-1].copy()  # OpenCV's lines are not symmetric
         return cv2.filter2D(picture, -1, kernel / kernel.sum())
     factor = rng.uniform(0.4, 0.9)
     small = cv2.resize(
@@ -136,7 +149,7 @@ def blur(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def add_noise(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise or the artefacts of strong JPEG compression."""
+    """Add sensor noise or the artefacts of strong JPEG compression."""
     if rng.random() < 0.5:
         noise = rng.standard_normal(picture.shape, np.float32) * rng.uniform(2, 14)
         return np.clip(picture + noise, 0, 255).astype(np.uint8)
@@ -145,7 +158,7 @@ def add_noise(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def cut_out(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> None:
-    """Cover a random rectangle in place (DeVries & Taylor, arXiv 1708.04552); covered pixels are ignored."""
+    """Cover a random rectangle, in place, and ignore its pixels (cutout, DeVries & Taylor, arXiv 1708.04552)."""
     height, width = mask.shape
     h, w = int(height * rng.uniform(0.05, 0.3)), int(width * rng.uniform(0.05, 0.3))
     y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
@@ -154,7 +167,7 @@ def cut_out(picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> 
 
 
 def paint_classes(label_map: LabelMap) -> tuple[int, int]:
-    """Train ids of lane paint and of what is under it. Raises InputError for a label map that does not tell."""
+    """Return the train ids of lane paint and of the background. Raises InputError if there are other classes."""
     background = label_map.background
     if label_map.multilabel or len(label_map.classes) != 2 or background is None:
         raise InputError(
@@ -164,7 +177,7 @@ def paint_classes(label_map: LabelMap) -> tuple[int, int]:
     return 1 - background, background
 
 
-def place_randomly(
+def augment_geometry(
     picture: np.ndarray,
     mask: np.ndarray,
     placement: Placement,
@@ -172,7 +185,7 @@ def place_randomly(
     label_map: LabelMap,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A training pair at the network's size, moved at random: the weak half of :func:`augment`, with its arguments."""
+    """Repaint and warp a training pair at random. This is the first half of :func:`augment`, with its arguments."""
     if config.repaint and rng.random() < config.repaint:
         paint, background = paint_classes(label_map)
         picture, mask = repaint(picture, mask, rng, paint=paint, background=background)
@@ -181,16 +194,19 @@ def place_randomly(
     return picture, swap_classes(mask, label_map) if flipped else mask
 
 
-def change_looks(
+def augment_appearance(
     picture: np.ndarray, mask: np.ndarray, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random levels, blur, noise and cut-outs, the strong half of :func:`augment`.
+    """Change levels, blur, noise and cut-outs at random. This is the second half of :func:`augment`.
 
     Args:
-        picture: (h, w, 3) uint8 RGB, left as it is.
-        mask: (h, w) uint8 train ids, left as they are.
+        picture: (h, w, 3) uint8 RGB; it is not modified.
+        mask: (h, w) uint8 train ids; it is not modified.
         config: what may change and how much.
         rng: the sample's own random stream.
+
+    Returns:
+        The picture and the mask.
     """
     if config.color:
         picture = change_levels(picture, config.color, rng)
@@ -212,17 +228,17 @@ def augment(
     label_map: LabelMap,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A training pair at the network's size, changed at random.
+    """Bring a training pair to the network's size, with random changes.
 
     Args:
         picture: (H, W, 3) uint8 RGB of the placement's frame size.
-        mask: (H', W') uint8 train ids over the same view.
-        placement: the geometry for this picture; the random map is composed with it, so pixels are sampled once.
+        mask: (H', W') uint8 train ids of the same view.
+        placement: the geometry for this picture; the random warp is composed with it, so pixels are sampled once.
         config: what may change and how much.
-        label_map: for classes that swap when mirrored.
+        label_map: the classes, some of which may swap when a picture is mirrored.
         rng: the sample's own random stream.
 
     Returns:
-        (h, w, 3) uint8 and (h, w) uint8 at the network's size.
+        (h, w, 3) uint8 RGB and (h, w) uint8 train ids at the network's size.
     """
-    return change_looks(*place_randomly(picture, mask, placement, config, label_map, rng), config, rng)
+    return augment_appearance(*augment_geometry(picture, mask, placement, config, label_map, rng), config, rng)

@@ -1,4 +1,4 @@
-"""A contact sheet: random pairs, each picture above its overlay, so that one look tells whether labels line up."""
+"""Draws a contact sheet of random pairs, each picture above its overlay, to check whether labels fit the pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ _WIDTH, _COLUMNS = 640, 3
 
 
 def write_contact_sheet(info: DatasetInfo, count: int = 12, seed: int = 0) -> None:
-    """Write ``contact_sheet.png`` and self-contained ``contact_sheet.html`` of `count` random pairs, with a legend."""
+    """Write ``contact_sheet.png`` and a self-contained ``contact_sheet.html`` of random pairs, with a legend.
+
+    Args:
+        info: the dataset, whose folder receives the files.
+        count: number of pairs, or fewer if the dataset has fewer.
+        seed: seed that selects the pairs.
+    """
     chosen = sorted(random.Random(seed).sample(range(len(info.samples)), min(count, len(info.samples))))
     samples = [info.samples[i] for i in chosen]
     tiles = [_tile(sample, info.label_map) for sample in samples]
@@ -32,7 +38,7 @@ def write_contact_sheet(info: DatasetInfo, count: int = 12, seed: int = 0) -> No
 
 
 def _tile(sample: Sample, label_map: LabelMap) -> np.ndarray:
-    """(2h, `_WIDTH`, 3) RGB: the picture above its overlay, ignored pixels tinted violet."""
+    """Return (2h, `_WIDTH`, 3) uint8 RGB: the picture above its overlay, with ignored pixels tinted violet."""
     picture = read_picture(sample.image, at_least=(_WIDTH, 1))
     mask = read_mask(sample.mask)
     size = (_WIDTH, max(1, round(_WIDTH * mask.shape[0] / mask.shape[1])))
@@ -60,7 +66,7 @@ def _page(info: DatasetInfo, samples: Sequence[Sample], tiles: Sequence[np.ndarr
 
 
 def _table(info: DatasetInfo) -> str:
-    """Pixel shares of each class by split, in per cent, with the class's colour."""
+    """Return an HTML table with each class's colour and its share of the pixels of each split, in per cent."""
     splits = list(info.pixel_counts)
     head = "".join(f"<th>{html.escape(s)}</th>" for s in splits)
     rows = []

@@ -1,4 +1,4 @@
-"""Which pictures a model was trained on, in few bytes, so that nothing is fitted on them by mistake."""
+"""Records in few bytes which pictures a model was trained on, so that nothing is fitted on them by mistake."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ from typing import Any
 
 from lanecli.data.manifest import Sample
 
-_KEPT = 512  # hashes: of a larger set, those with the smallest values, which any part of it shares in proportion
+_KEPT = 512  # of more hashes the smallest are kept: a random subset, in which every part is present in proportion
 
 
 def sample_hash(sample: Sample) -> str:
-    """16 hex digits for a picture: its group, its file's name without the ending, and the file's size in bytes.
+    """Return 16 hex digits for a picture, from its group, its file name without suffix, and its file size.
 
-    The same picture prepared into two sets has the same hash where its file is the same.
+    A picture that is prepared into two datasets has the same hash in both if its file is the same.
     """
     size = sample.image.stat().st_size
     return hashlib.sha256(f"{sample.group}\0{sample.image.stem}\0{size}".encode()).hexdigest()[:16]
 
 
 def fingerprint(samples: Iterable[Sample]) -> dict[str, Any]:
-    """``pictures``, how many different ones, and ``smallest``, at most 512 of their hashes, for the provenance."""
+    """Return the fingerprint of samples for a model's provenance.
+
+    Returns:
+        ``pictures``, the number of different pictures, and ``smallest``, at most 512 of their hashes.
+    """
     hashes = sorted({sample_hash(sample) for sample in samples})
     return {"pictures": len(hashes), "smallest": hashes[:_KEPT]}
 
 
 def share_seen(trained_on: Any, samples: Sequence[Sample]) -> float:
-    """The share of `samples` that a model was trained on: exact for up to 512 training pictures, else an estimate.
+    """Return the share of `samples` that a model was trained on, an estimate if it had over 512 training pictures.
 
     Args:
-        trained_on: what :func:`fingerprint` gave, from a model's provenance; anything else says nothing, and gives 0.
-        samples: to be fitted or scored on.
+        trained_on: the fingerprint in the model's provenance; for anything else the share is 0.
+        samples: the samples to fit or score on.
 
     Example:
         >>> share_seen(None, [])
@@ -40,21 +44,21 @@ def share_seen(trained_on: Any, samples: Sequence[Sample]) -> float:
     if not isinstance(trained_on, dict) or not isinstance(trained_on.get("smallest"), list) or not samples:
         return 0.0
     known = {str(each) for each in trained_on["smallest"]}
-    # beyond the largest kept hash nothing is known: only those below it are compared
+    # nothing is known above the largest kept hash, so only hashes up to it are compared
     whole = trained_on.get("pictures") == len(known)
     comparable = [h for h in map(sample_hash, samples) if whole or h <= max(known, default="")]
     return sum(h in known for h in comparable) / len(comparable) if comparable else 0.0
 
 
-def joined(fingerprints: Iterable[Any]) -> dict[str, Any] | None:
-    """The fingerprint of everything that any of several was trained on; None where one of them says nothing.
+def join_fingerprints(fingerprints: Iterable[Any]) -> dict[str, Any] | None:
+    """Return the fingerprint of all pictures that any of several models was trained on; None if one is unknown.
 
     Args:
-        fingerprints: as :func:`fingerprint` gives them, out of models' provenance.
+        fingerprints: the models' fingerprints, as :func:`fingerprint` returns them.
     """
     known: set[str] = set()
     largest = 0
-    bound: str | None = None  # beyond the least of the largest kept hashes, nothing is known of all
+    bound: str | None = None  # up to this hash, every fingerprint is complete
     for each in fingerprints:
         if not isinstance(each, dict) or not isinstance(each.get("smallest"), list):
             return None

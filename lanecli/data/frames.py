@@ -1,4 +1,4 @@
-"""Pictures out of a video, to be labelled: every so-manieth frame, named by its place in the video."""
+"""Extracts every N-th frame of a video as a picture for labelling, named by its number in the video."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _QUALITY = 95
 def write_frames(
     video: Path, out: Path, every: int, overwrite: bool = False, progress: Callable[[int], object] = lambda done: None
 ) -> list[Path]:
-    """Write frames 0, `every`, 2 · `every` … of a video as ``<video's name>_000000.jpg`` …, upright.
+    """Write frames 0, `every`, 2 · `every` … of a video as upright pictures ``<name of the video>_000000.jpg`` ….
 
-    The names tell `prepare` that the pictures are of one recording.
+    From these names `prepare` knows that the pictures are from one recording.
 
     Args:
-        video: the file.
-        out: the folder.
-        every: one frame of so many.
-        overwrite: replace pictures that are there.
-        progress: told how many pictures are written.
+        video: the video file.
+        out: the folder for the pictures.
+        every: distance between the frames that are written.
+        overwrite: whether existing pictures are replaced.
+        progress: called with the number of pictures that are written.
 
     Returns:
-        The pictures written.
+        The pictures that were written.
 
     Raises:
-        InputError: no such video, or a picture that is there already.
+        InputError: the video does not exist or has no frame, or a picture exists already.
     """
     if not video.is_file():
-        raise InputError(f"{video}: no such video" if not video.exists() else f"{video}: is no video file")
+        raise InputError(f"{video}: no such video" if not video.exists() else f"{video}: is not a video file")
     written = []
     with VideoReader(video, every=every) as reader:
         for frame in reader:

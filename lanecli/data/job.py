@@ -1,4 +1,4 @@
-"""What `lanecli prepare` is asked for, in one object."""
+"""The options of `lanecli prepare` in one object."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ class Job:
     Attributes:
         format: a name in `FORMATS`.
         source: the layout's folder, zip or file.
-        out: the dataset's folder: new, empty, or begun with the same settings, then it goes on where it stopped.
-        classes: a label map, its name, or the path of a YAML file; None is the layout's own.
-        crop_top: rows cut off at the top.
-        size: (width, height) pictures and masks get; None keeps them.
-        split: as `parse_split` reads it; None is the official split, or shares of whole groups.
-        by: what is kept together: the layout's ``group``, ``folder``, or nothing (``frame``).
-        seed: orders groups of equal size, and picks the contact sheet's pairs.
-        workers: threads; None is one per core.
-        overwrite: replace a dataset that is there.
-        tolerance: how far colours may be off, per channel.
-        contact_sheet: pairs on the contact sheet; 0 makes none.
-        images: where the pictures are, when the labels came without them.
-        line_width: thickness in pixels lines are drawn with; None is the layout's own.
-        image_suffix, mask_suffix: what a folder's file stems end with, before the file suffix.
+        out: the folder for the dataset: new, empty, or left unfinished with the same settings, which is then resumed.
+        classes: a label map, its name, or the path of a YAML file; None for the layout's own.
+        crop_top: number of rows to cut off at the top.
+        size: (width, height) to resize pictures and masks to; None to keep their size.
+        split: a rule for `parse_split`; None for the official split or else shares of whole groups.
+        by: what stays together in one split: the layout's ``group``, the ``folder``, or nothing (``frame``).
+        seed: seed for the order of groups of equal size and for the pairs on the contact sheet.
+        workers: number of threads; None for one per core.
+        overwrite: whether an existing dataset is replaced.
+        tolerance: largest deviation of a colour, per channel, 0..255.
+        contact_sheet: number of pairs on the contact sheet; 0 for no contact sheet.
+        images: the folder of the pictures, if the labels came without them.
+        line_width: width in pixels of drawn lines; None for the layout's own.
+        image_suffix: what the stems of picture files end with.
+        mask_suffix: what the stems of mask files end with.
     """
 
     format: str
@@ -57,7 +58,7 @@ class Job:
     mask_suffix: str = ""
 
     def request(self, unpack_to: Path) -> Request:
-        """What the reader is asked for. Raises InputError when there is no such source."""
+        """Return the request for the layout's reader. Raises InputError if the source does not exist."""
         source = Path(os.path.abspath(self.source))
         if not source.exists():
             raise InputError(f"{source}: no such file or folder")
@@ -72,7 +73,7 @@ class Job:
         )
 
     def settings(self) -> str:
-        """What decides the masks and pictures, as text: an unfinished dataset of the same settings can go on."""
+        """Return as JSON text everything that masks and pictures depend on, to tell whether work can be resumed."""
         return json.dumps(
             {
                 "format": self.format,

@@ -1,7 +1,7 @@
-"""``lanes.jsonl`` of a prepared dataset: the lane lines of each picture, in pixels of the prepared picture.
+"""Writes ``lanes.jsonl`` of a prepared dataset: the lane lines of each picture, in pixels of the prepared picture.
 
-One line per picture: ``{"image": …, "size": [W, H], "lanes": [{"id": 0, "class": …, "points": [[x, y], …]}]}``, where
-``image`` is what ``manifest.csv`` calls the picture, and points run from near to far.
+Each picture has one line: ``{"image": …, "size": [W, H], "lanes": [{"id": 0, "class": …, "points": [[x, y], …]}]}``,
+where ``image`` is the picture's name in ``manifest.csv``, and points run from near to far.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LANES = "lanes.jsonl"
 
 
 def lanes_of_pair(plan: Plan, pair: Pair) -> dict[str, Any] | None:
-    """The size of a prepared picture and its lanes, or None where the layout has no lanes."""
+    """Return the ``size`` of a prepared picture and its ``lanes``, or None if the layout has no lanes."""
     if plan.layout.lanes is None:
         return None
     shown, orientation = upright_size(pair.image)
@@ -42,7 +42,15 @@ def lanes_of_pair(plan: Plan, pair: Pair) -> dict[str, Any] | None:
 
 
 def within_rows(points: np.ndarray, height: int) -> np.ndarray:
-    """The part of a line, (N, 2) x, y, that lies in the rows of a picture of `height`, cut where it leaves them."""
+    """Clip a line to the rows of a picture.
+
+    Args:
+        points: (N, 2) x, y in pixel-centre coordinates.
+        height: number of rows.
+
+    Returns:
+        (M, 2) x, y, with points added where the line crosses the first or last row's outer edge.
+    """
     top, bottom = -0.5, height - 0.5
     if top <= points[:, 1].min(initial=top) and points[:, 1].max(initial=top) <= bottom:
         return points
@@ -62,7 +70,13 @@ def within_rows(points: np.ndarray, height: int) -> np.ndarray:
     return np.array(kept).reshape(-1, 2)
 
 
-def write_lane_lines(root: Path, images: Sequence[str], found: Sequence[dict[str, Any]]) -> None:
-    """Write `lanes.jsonl` of pictures, called as in the manifest, with what `lanes_of_pair` gave for each."""
-    lines = [json.dumps({"image": image, **lanes}) for image, lanes in zip(images, found, strict=True)]
+def write_lane_lines(root: Path, images: Sequence[str], lanes_by_image: Sequence[dict[str, Any]]) -> None:
+    """Write ``lanes.jsonl``.
+
+    Args:
+        root: the dataset's folder.
+        images: the pictures' names in the manifest.
+        lanes_by_image: for each picture, what `lanes_of_pair` returned.
+    """
+    lines = [json.dumps({"image": image, **lanes}) for image, lanes in zip(images, lanes_by_image, strict=True)]
     atomic.write(root / LANES, "".join(f"{line}\n" for line in lines).encode())

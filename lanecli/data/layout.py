@@ -1,4 +1,4 @@
-"""What every reader of a public layout hands back: pairs of picture and label, and how a label is read."""
+"""What the reader of a dataset format returns: pairs of pictures and labels, and how to read a label."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lanecli.media.pictures import PICTURE_SUFFIXES, read_color_mask, read_mask
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture and its label, not read yet.
+    """One picture and its label, which have not been read yet.
 
     Attributes:
         image: the picture.
-        name: where its mask goes below ``masks/``, without suffix, forward slashes; unique in the layout.
-        group: what must not straddle splits.
-        label: what the layout's loader reads: a path, or shapes already parsed.
-        split: the official split it belongs to, if the layout says one.
-        record: the label as the layout's own scorer reads it, one line, kept beside the masks.
+        name: path of its mask below ``masks/``, without suffix and with forward slashes; unique in the layout.
+        group: pictures of one group must be in the same split.
+        label: what the layout's `load` reads: a path, or shapes that are parsed already.
+        split: the official split, or None if the layout does not give one.
+        record: the label in one line as the dataset's own scorer reads it, to be kept beside the masks; or None.
     """
 
     image: Path
@@ -37,22 +37,22 @@ class Pair:
 
 
 class MisreadError(InputError):
-    """A label shows that the layout was read in the wrong way; its other reading is to be tried."""
+    """A label shows that the layout was read in the wrong way, and its alternative must be tried."""
 
 
 @dataclass(frozen=True)
 class LaneLine:
-    """A lane line of a label: (N, 2) x, y from near to far, pixel-centre coordinates of the label's picture."""
+    """A lane line: (N, 2) x, y from near to far in pixel-centre coordinates of the picture, and its label, if any."""
 
     points: np.ndarray
     label: str | None = None
 
 
 def read_ids(path: Path) -> np.ndarray:
-    """(H, W) uint8 ids; a grey picture saved in three equal channels counts as grey.
+    """Read a mask of ids, (H, W) uint8. A picture with three equal channels counts as grey.
 
     Raises:
-        InputError: as `read_mask`.
+        InputError: as for `read_mask`.
     """
     try:
         return read_mask(path)
@@ -67,31 +67,32 @@ def read_ids(path: Path) -> np.ndarray:
 
 
 def load_mask(pair: Pair, label_map: LabelMap) -> np.ndarray:
-    """The label file of a pair as the map's coding wants it: (H, W) ids or (H, W, 3) RGB, uint8."""
+    """Read the label file of a pair as uint8: (H, W) ids or (H, W, 3) RGB, depending on the label map's coding."""
     return read_ids(pair.label) if label_map.coding == "ids" else read_color_mask(pair.label)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a reader found.
+    """The contents of a dataset as its authors publish it, found by a reader.
 
     Attributes:
-        pairs: in a stable order.
-        classes: the label map used when the user names none: a name, or one made of the labels found.
-        key: which layout `lanecli.labelmaps.label_map` picks source sides for.
-        load: reads a pair's source label for a label map.
-        labels: label words and their source ids, where labels are words.
-        lane: `lane` for these words, where labels are words.
-        unused: label words no annotation uses; the label map made of the labels leaves them out.
-        lanes: reads a pair's lane lines, where the layout has them.
-        notes: what a user should know: pictures without a label, and the like; one line each.
-        annotations: how many annotations are used, where labels are annotations.
-        left_out: reason -> how many annotations were left out for it.
-        grouping: what a group is, for the user.
+        pairs: the pairs, in a stable order.
+        classes: the label map to use if the user gives none: its name, or one made from the labels.
+        key: key of the source ids for this format in `lanecli.labelmaps.label_map`.
+        load: reads a pair's source label for a label map, uint8: (H, W) ids or (H, W, 3) RGB.
+        labels: source id of each label word, if labels are words.
+        lane: returns the label map `lane` for these words, if labels are words.
+        unused: label words that no annotation has; the label map made from the labels leaves them out.
+        lanes: reads a pair's lane lines, or None if the layout has none.
+        notes: lines for the user, such as how many pictures have no label.
+        annotations: number of annotations that are used, or None if labels are masks.
+        left_out: number of annotations that are left out, by reason.
+        grouping: what a group is, in words for the user.
         guessed: whether groups are guessed from file names.
-        splitting: where official splits come from, for the user.
-        otherwise: another reading of the same files, if this one turns out wrong.
-        doubt: given the pixel counts (256,) of every pair, what makes the reading doubtful, or None.
+        splitting: where official splits come from, in words for the user.
+        alternative: reads the same files in another way, for when this layout turns out to be wrong.
+        doubt: takes the pixel counts (256,) of every pair and returns a question to the user if the reading is
+            doubtful, else None.
     """
 
     pairs: tuple[Pair, ...]
@@ -108,21 +109,22 @@ class Layout:
     grouping: str = "recording (the folder, and the name up to its last number)"
     guessed: bool = False
     splitting: str = "the layout's own"
-    otherwise: Callable[[], Layout] | None = None
+    alternative: Callable[[], Layout] | None = None
     doubt: Callable[[Sequence[np.ndarray]], str | None] | None = None
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a reader is asked for.
+    """The input of a reader.
 
     Attributes:
-        source: the layout's folder or file.
-        images: where the pictures are, when the labels came without them.
-        classes: the label map the user named, if any.
-        line_width: thickness in pixels lines are drawn with; None is the layout's own.
-        image_suffix, mask_suffix: what a folder's file stems end with, before the file suffix.
-        unpack_to: where a zip may be unpacked, and pictures be put that lie inside of annotations.
+        source: the dataset's folder or file.
+        images: the folder of the pictures, if the labels came without them.
+        classes: the name or path of the label map that the user gave, or None.
+        line_width: width in pixels of drawn lines; None for the layout's own.
+        image_suffix: what the stems of picture files end with.
+        mask_suffix: what the stems of mask files end with.
+        unpack_to: folder for unpacked zip files and for pictures that are embedded in annotations.
     """
 
     source: Path
@@ -135,9 +137,9 @@ class Request:
 
 
 def files_below(root: Path, suffixes: Iterable[str] = PICTURE_SUFFIXES) -> Iterator[Path]:
-    """Files with one of `suffixes` below `root`, sorted; hidden files and archive leftovers are passed over.
+    """Yield the files below `root` with one of `suffixes`, sorted, without hidden files and leftovers of archives.
 
-    Links to folders are followed, each folder once. Raises InputError when there is no such folder.
+    Links to folders are followed, and each folder is read once. Raises InputError if the folder does not exist.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder" if not root.exists() else f"{root}: is not a folder")
@@ -148,7 +150,7 @@ def files_below(root: Path, suffixes: Iterable[str] = PICTURE_SUFFIXES) -> Itera
             folders.clear()
             continue
         seen.add(real)
-        # "._x" and __MACOSX are what macOS leaves in archives: files named like pictures that are none.
+        # macOS leaves "._x" and __MACOSX in archives: files with names of pictures that are not pictures
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
         for name in sorted(names):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in wanted:
@@ -156,7 +158,7 @@ def files_below(root: Path, suffixes: Iterable[str] = PICTURE_SUFFIXES) -> Itera
 
 
 def first_folder(root: Path, *choices: str) -> Path:
-    """The first of `choices` that is a folder below `root`. Raises InputError naming what was looked for."""
+    """Return the first of `choices` that is a folder below `root`. Raises InputError with the choices if none is."""
     for choice in choices:
         if (root / choice).is_dir():
             return root / choice
@@ -164,22 +166,34 @@ def first_folder(root: Path, *choices: str) -> Path:
 
 
 def by_key(paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, Path]:
-    """Paths by key. Raises InputError when two share one."""
-    found: dict[str, Path] = {}
+    """Return a dictionary of paths by their key. Raises InputError if two paths have the same key."""
+    paths_by_key: dict[str, Path] = {}
     for path in paths:
-        word = key(path)
-        if word in found:
-            raise InputError(f"{path} and {found[word]} both answer to '{word}'; give a folder that holds one of them")
-        found[word] = path
-    return found
+        name = key(path)
+        if name in paths_by_key:
+            raise InputError(
+                f"{path} and {paths_by_key[name]} both have the name '{name}'; give a folder that holds only one of "
+                "them"
+            )
+        paths_by_key[name] = path
+    return paths_by_key
 
 
 def match(
     source: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
 ) -> tuple[list[tuple[str, Path, Path]], tuple[str, ...]]:
-    """(key, picture, label) of keys that have both, and notes on those that have one.
+    """Pair pictures with labels by key.
 
-    Raises InputError when no key has both.
+    Args:
+        source: the dataset's folder, for error messages.
+        images: pictures by key.
+        labels: label files by key.
+
+    Returns:
+        (key, picture, label) for each key that has both, and notes about those that have only one.
+
+    Raises:
+        InputError: no key has both.
     """
     paired = [(key, image, labels[key]) for key, image in images.items() if key in labels]
     if not paired:
@@ -187,7 +201,7 @@ def match(
         raise InputError(
             f"{source}: no picture with a label ({len(images)} pictures, {len(labels)} labels"
             + (f", the first is {example.name}" if example else "")
-            + "); is it this layout and the right folder?"
+            + "); is this the right format and folder?"
         )
     notes = []
     for what, here, there in (

@@ -1,4 +1,4 @@
-"""Lists of pictures that say which belong to which split."""
+"""Lists that say which pictures belong to which split."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from lanecli.textfiles import numbered_lines
 
 @dataclass
 class SplitLists:
-    """The official split of a layout, by picture name.
+    """The official split of a dataset, from its lists.
 
     Attributes:
-        splits: picture name, without suffix -> split.
-        files: the lists it comes from.
+        splits: split of each picture, by its name without suffix.
+        files: names of the lists.
     """
 
     splits: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
 
     def add(self, path: Path, split: str | None) -> None:
-        """Take the pictures a list names, one per line; more words of a line are passed over unless quoted.
+        """Read a list with one picture per line and add its pictures to a split.
+
+        Args:
+            path: the list.
+            split: the split, or None to skip the list.
 
         Raises:
-            InputError: the list is not readable, or names a picture that another list gives to another split.
+            InputError: the list cannot be read, or a picture is in another split already.
         """
         if split is None:
             return
@@ -40,11 +44,11 @@ class SplitLists:
                 raise InputError(f"{path} line {number}: '{name}' is in '{self.splits[name]}' already")
         self.files.append(path.name)
 
-    def applied(self, pairs: Iterable[Pair]) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-        """Pairs with their official splits (None: in no list), and a note where the lists name none of them.
+    def apply(self, pairs: Iterable[Pair]) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+        """Return the pairs with their official splits, and a note if the lists name none of them.
 
-        A list may name a picture with more folders in front than the dataset has, or with fewer where one picture only
-        has that name.
+        A pair that is in no list has the split None. A list may give a picture's path with more leading folders than
+        the dataset has, or with fewer if only one picture has that name.
         """
         pairs = tuple(pairs)
         ends: dict[str, set[str]] = {}
@@ -66,13 +70,14 @@ class SplitLists:
         if not self.splits or any(pair.split for pair in listed):
             return listed, ()
         first = next(iter(self.splits))
-        return listed, (f"{', '.join(self.files)}: name no picture that is there (the first is '{first}')",)
+        return listed, (f"{', '.join(self.files)}: name no picture of this dataset (the first is '{first}')",)
 
 
 def name_in_list(line: str, where: str) -> str:
-    """The picture a line of a list names: quotes, a leading slash, backslashes and the suffix of a picture taken off.
+    """Return the picture's name in a line of a list, with forward slashes, without quotes, leading slash and suffix.
 
-    Raises InputError when it names none.
+    Raises:
+        InputError: the line does not name a file.
     """
     text = line
     if text[0] in "\"'" and (end := text.find(text[0], 1)) > 0:

@@ -1,9 +1,9 @@
-"""The prepared dataset on disk: ``manifest.csv``, ``dataset.yaml`` and ``masks/``, read and written in one place.
+"""Reads and writes prepared datasets: ``manifest.csv``, ``dataset.yaml`` and ``masks/``.
 
-``manifest.csv`` has the columns image, mask, split, group. Every path in it is relative, with forward slashes and
-without ``..``: ``mask`` to the dataset folder, ``image`` to the dataset folder too when ``dataset.yaml`` says
-``pictures: dataset`` (they were cropped or resized into ``images/``), and to the folder under ``source`` there when it
-says ``pictures: source`` (they are referenced where they lie). So no line of a manifest reaches outside these two.
+``manifest.csv`` has the columns image, mask, split and group. Every path in it is relative, with forward slashes and
+without ``..``. ``mask`` is relative to the dataset's folder. So is ``image`` if ``dataset.yaml`` says ``pictures:
+dataset``, since pictures were cropped or resized into ``images/``. If it says ``pictures: source``, ``image`` is
+relative to the folder named by ``source``, where the pictures stayed. So no path leads outside these two folders.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Sample:
         image: absolute path of the picture.
         mask: absolute path of the 8-bit PNG of train ids.
         split: ``"train"``, ``"val"``, …
-        group: what must not straddle splits: a record, clip, sequence, city.
+        group: the recording, clip, sequence or city it is from; a group must not be divided among splits.
     """
 
     image: Path
@@ -55,14 +55,14 @@ class DatasetInfo:
     """A prepared dataset.
 
     Attributes:
-        root: the folder.
-        samples: in manifest order.
-        label_map: what the masks' ids mean and came from.
-        geometry: what was done to pictures and masks already; the identity when they keep their size.
-        pixel_counts: split -> class name -> pixels, ignored ones under ``"ignored"``.
-        format: the layout it was prepared from, or ``"synth"``.
-        source: the folder it was prepared from; pictures that were not resized are referenced there.
-        prepared: how ``classes``, ``annotations``, ``groups`` and ``splits`` were chosen, a line each.
+        root: the dataset's folder.
+        samples: the samples in the order of the manifest.
+        label_map: the classes of the masks.
+        geometry: the crop and resize that pictures and masks have had; the identity if they were not changed.
+        pixel_counts: number of pixels by split and class name, with ignored ones under ``"ignored"``.
+        format: the format it was prepared from, or ``"synth"``.
+        source: the folder it was prepared from, where pictures that were not changed still are.
+        prepared: lines that say how ``classes``, ``annotations``, ``groups`` and ``splits`` were chosen.
     """
 
     root: Path
@@ -76,20 +76,28 @@ class DatasetInfo:
 
     @property
     def splits(self) -> dict[str, int]:
-        """Split name -> number of samples, in order of first appearance."""
+        """Number of samples by split, in order of first appearance."""
         return dict(Counter(s.split for s in self.samples))
 
     def of_split(self, split: str) -> tuple[Sample, ...]:
-        """The samples of one split. Raises InputError naming the splits there are when it has none."""
+        """Return the samples of one split. Raises InputError with the existing splits if it has no samples."""
         chosen = tuple(s for s in self.samples if s.split == split)
         if not chosen:
-            there = ", ".join(f"{name} ({count})" for name, count in self.splits.items()) or "none"
-            raise InputError(f"{self.root}: no sample in split '{split}'; there are: {there}")
+            existing = ", ".join(f"{name} ({count})" for name, count in self.splits.items()) or "none"
+            raise InputError(f"{self.root}: no sample is in split '{split}'; the splits are: {existing}")
         return chosen
 
 
 def safe_relative(text: str) -> PurePosixPath:
-    """`text` as a relative path that stays below its folder. Raises ValueError for any other."""
+    """Return `text` as a relative path that stays below its folder. Raises ValueError for any other path.
+
+    Example:
+        >>> safe_relative("masks/a.png").name
+        'a.png'
+        >>> safe_relative("../a.png")
+        Traceback (most recent call last):
+        ValueError: '../a.png' is not a relative path below its folder
+    """
     path = PurePosixPath(text)
     windows = PureWindowsPath(text)
     if not text or path.is_absolute() or windows.drive or windows.root or ".." in windows.parts or "\0" in text:
@@ -102,25 +110,27 @@ def _below(path: Path, folder: Path) -> str:
 
 
 def picture_names(info: DatasetInfo) -> tuple[str, list[str]]:
-    """What the manifest calls the pictures, and whether those are below the ``dataset`` or below its ``source``.
+    """Return ``"dataset"`` or ``"source"``, the folder that holds the pictures, and their paths relative to it.
 
-    Raises InputError for pictures neither all below the one nor all below the other.
+    Raises:
+        InputError: neither folder holds all pictures.
     """
     try:
         return "dataset", [_below(sample.image, info.root) for sample in info.samples]
     except ValueError:
         if info.source is None:
-            raise InputError(f"{info.root}: pictures lie outside the dataset and it names no source folder") from None
+            raise InputError(f"{info.root}: pictures are outside the dataset, and it names no source folder") from None
     try:
         return "source", [_below(sample.image, info.source) for sample in info.samples]
     except ValueError as error:
-        raise InputError(f"{info.root}: a path lies outside the dataset and its source: {error}") from error
+        raise InputError(f"{info.root}: a picture is outside the dataset and its source folder: {error}") from error
 
 
 def write_dataset(info: DatasetInfo) -> None:
-    """Write ``manifest.csv`` and ``dataset.yaml`` of `info` (its masks and pictures exist already), each atomically.
+    """Write ``manifest.csv`` and ``dataset.yaml``, each completely or not at all. Masks and pictures exist already.
 
-    Raises InputError for a mask outside the dataset folder, or pictures neither all below it nor all below the source.
+    Raises:
+        InputError: a mask is outside the dataset's folder, or not all pictures are in that folder or in the source.
     """
     info.root.mkdir(parents=True, exist_ok=True)
     pictures, names = picture_names(info)
@@ -131,7 +141,7 @@ def write_dataset(info: DatasetInfo) -> None:
         for name, s in zip(names, info.samples, strict=True):
             writer.writerow((name, _below(s.mask, info.root), s.split, s.group))
     except ValueError as error:
-        raise InputError(f"{info.root}: a mask lies outside the dataset: {error}") from error
+        raise InputError(f"{info.root}: a mask is outside the dataset: {error}") from error
     description: dict[str, Any] = {
         "format": info.format,
         "source": str(info.source.absolute()) if info.source else None,
@@ -149,7 +159,7 @@ def write_dataset(info: DatasetInfo) -> None:
 
 
 def pictures_folder(root: Path) -> Path:
-    """The folder a dataset's names of pictures start from: the dataset, or where it was prepared from."""
+    """Return the folder that picture names of a dataset are relative to: its own, or its source folder."""
     if not (root / DESCRIPTION).is_file():
         return root
     data = read_yaml(root / DESCRIPTION)
@@ -158,9 +168,9 @@ def pictures_folder(root: Path) -> Path:
 
 
 def cropped_by_prepare(picture: Path) -> tuple[Path, str] | None:
-    """The dataset a picture was written into with its top or sides cut off, and what to say of it; None for any other.
+    """Return the dataset that a cropped picture belongs to, and a warning for the user; None for any other picture.
 
-    A model crops what it is given, and would crop such a picture once more.
+    A model crops its input, so it would crop such a picture a second time.
     """
     picture = Path(os.path.abspath(picture))
     root = next((folder.parent for folder in picture.parents if folder.name == "images"), None)
@@ -177,7 +187,8 @@ def cropped_by_prepare(picture: Path) -> tuple[Path, str] | None:
     )
     return (
         root,
-        f"pictures below {root / 'images'} were cropped by 'lanecli prepare' ({margins}); predict the originals",
+        f"pictures below {root / 'images'} were cropped by 'lanecli prepare' ({margins}); predict the original "
+        "pictures instead",
     )
 
 
@@ -185,7 +196,7 @@ def _read_description(root: Path) -> dict[str, Any]:
     path = root / DESCRIPTION
     if not path.is_file() or not (root / MANIFEST).is_file():
         raise InputError(
-            f"{root}: not a prepared dataset ({DESCRIPTION} and {MANIFEST} are not both there); make one with "
+            f"{root}: is not a prepared dataset, since {DESCRIPTION} or {MANIFEST} is missing; make one with "
             "'lanecli prepare FORMAT SRC --out DIR'"
         )
     data = read_yaml(path)
@@ -198,22 +209,23 @@ def read_dataset(root: Path) -> DatasetInfo:
     """Read a prepared dataset.
 
     Args:
-        root: the folder `lanecli prepare` or `lanecli synth` wrote.
+        root: the folder that `lanecli prepare` or `lanecli synth` wrote.
 
     Raises:
-        InputError: it is not one, or a manifest line is malformed, reaches outside, or names a missing file.
+        InputError: it is not a prepared dataset; or a line of the manifest is malformed, leads outside the dataset, or
+            names a missing file.
     """
     root = Path(os.path.abspath(root))
     data = _read_description(root)
     if not isinstance(data.get("source"), str | None):
-        raise InputError(f"{root / DESCRIPTION}: 'source' is no path")
+        raise InputError(f"{root / DESCRIPTION}: 'source' is not a path")
     source = Path(data["source"]) if data.get("source") else None
     base = root
     if data.get("pictures") == "source":
         if source is None or not source.is_dir():
             raise InputError(
-                f"{root / DESCRIPTION}: its pictures are in '{source}', which is not there; put them back, correct "
-                "'source', or prepare it again"
+                f"{root / DESCRIPTION}: the pictures' folder '{source}' does not exist; restore it, correct 'source', "
+                "or prepare the dataset again"
             )
         base = source
     try:
@@ -240,25 +252,25 @@ def _read_manifest(root: Path, base: Path) -> tuple[Sample, ...]:
     try:
         header = next(rows, [])
         if tuple(header) != COLUMNS:
-            raise InputError(f"{path}: its first line is '{','.join(header):.200}', not '{','.join(COLUMNS)}'")
+            raise InputError(f"{path}: the first line is '{','.join(header):.200}', not '{','.join(COLUMNS)}'")
         for row in rows:
             if not row:
                 continue
             where = f"{path} line {rows.line_num}"
             if len(row) != len(COLUMNS):
-                raise InputError(f"{where}: {len(row)} columns, not {len(COLUMNS)}")
+                raise InputError(f"{where}: has {len(row)} columns, not {len(COLUMNS)}")
             try:
                 image, mask = base / safe_relative(row[0]), root / safe_relative(row[1])
             except ValueError as error:
                 raise InputError(f"{where}: {error}") from error
             for file_path in (image, mask):
                 if not _is_file(file_path):
-                    raise InputError(f"{where}: {file_path} is not there")
+                    raise InputError(f"{where}: {file_path} does not exist")
             samples.append(Sample(image, mask, row[2], row[3]))
     except csv.Error as error:
         raise InputError(f"{path}: not readable as CSV: {error}") from error
     if not samples:
-        raise InputError(f"{path}: names no sample")
+        raise InputError(f"{path}: lists no sample")
     return tuple(samples)
 
 

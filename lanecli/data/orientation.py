@@ -1,6 +1,6 @@
-"""Pictures that are stored lying down and shown upright, and masks and points of either kind.
+"""Sizes and points of pictures that are stored in another orientation than they are shown in.
 
-Everything speaks of the upright picture: that is what `read_picture` gives and what annotation tools show.
+All sizes and masks are those of the upright picture, which `read_picture` returns and annotation tools show.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from lanecli.textfiles import read_bytes
 
 _JPEG = b"\xff\xd8\xff"
 _ENOUGH = 1 << 18
-"""Bytes of a JPEG in which its size and orientation nearly always stand."""
+"""Number of bytes at the beginning of a JPEG that nearly always include its size and orientation."""
 
 
 def upright_size(path: Path) -> tuple[Size, Orientation]:
-    """(width, height) of a picture as it is shown, and what makes it so, from the header alone.
+    """Return the (width, height) of a picture as it is shown, and its orientation, from the header alone.
 
     Raises:
-        InputError: as `read_picture`, as far as the header shows it.
+        InputError: as for `read_picture`, as far as the header tells.
     """
     state = os.stat(path) if os.path.isfile(path) else None
     return _upright_size(path, state.st_mtime_ns if state else 0, state.st_size if state else 0)
@@ -34,20 +34,20 @@ def upright_size(path: Path) -> tuple[Size, Orientation]:
 
 @lru_cache(maxsize=1 << 16)
 def _upright_size(path: Path, _changed: int, length: int) -> tuple[Size, Orientation]:
-    """The answer for a file as it was last changed: it is asked for when labels are drawn, compared and written."""
+    """Cache the result for a file until it changes, since it is needed when labels are drawn, compared and written."""
     data = _beginning(path)
     try:
         header = check_picture(data, path, whole=False)
     except InputError:
         if len(data) >= length:
             raise
-        header = check_picture(read_bytes(path), path, whole=False)  # a thumbnail or a profile lies before the size
+        header = check_picture(read_bytes(path), path, whole=False)  # a thumbnail or profile precedes the size
     return header.orientation.size(header.size), header.orientation
 
 
 def _beginning(path: Path) -> bytes:
-    """The first bytes of a JPEG, all of any other kind of picture."""
-    if not path.is_file():  # to open a pipe would wait for ever
+    """Return the first bytes of a JPEG, or all bytes of any other kind of picture."""
+    if not path.is_file():  # opening a pipe would wait forever
         return read_bytes(path)
     try:
         with path.open("rb") as file:
@@ -59,7 +59,16 @@ def _beginning(path: Path) -> bytes:
 
 
 def turned_points(points: np.ndarray, stored: Size, orientation: Orientation) -> np.ndarray:
-    """(N, 2) x, y in a picture as stored to where they are in it as shown; pixel-centre coordinates."""
+    """Convert points of a picture as stored to points of the picture as shown.
+
+    Args:
+        points: (N, 2) x, y in pixel-centre coordinates.
+        stored: (width, height) of the picture as stored.
+        orientation: the picture's orientation.
+
+    Returns:
+        (N, 2) x, y in pixel-centre coordinates.
+    """
     x, y = points[:, 0], points[:, 1]
     right, bottom = stored[0] - 1, stored[1] - 1
     if orientation.mirrored:

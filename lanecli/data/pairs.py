@@ -1,4 +1,4 @@
-"""The work on one pair of picture and label, and on many in parallel."""
+"""Prepares or checks pairs of pictures and labels, one by one or many in parallel."""
 
 from __future__ import annotations
 
@@ -24,37 +24,46 @@ from lanecli.media.pictures import read_mask, read_picture, write_mask, write_pi
 
 T = TypeVar("T")
 _QUALITY = 95
-_ENOUGH = 0.99
-"""A reduced picture may lack a hundredth of the size asked for."""
-_NAMED = 10
+_LEAST_SHARE = 0.99
+"""A JPEG decoded at reduced size must have at least this share of the size that is needed."""
+_MOST_LISTED = 10
 _GIVE_UP = 100
-"""So many broken pairs are enough to stop: it is not a picture or two then."""
+"""Number of broken pairs after which preparation stops, since more than a few pictures are wrong."""
 
 
 class BrokenPairsError(InputError):
-    """Some pairs cannot be prepared. `lines` says of each what is wrong, in the order of the layout."""
+    """Some pairs cannot be prepared.
+
+    Attributes:
+        lines: what is wrong with each broken pair, in the order of the layout.
+        total: number of all pairs.
+    """
 
     def __init__(self, lines: Sequence[str], total: int) -> None:
-        """Args: lines: one per broken pair; total: pairs there are."""
+        """Take the attributes."""
         self.lines, self.total = tuple(lines), total
-        super().__init__(self.lines[0] if len(lines) == 1 else f"{self.summary}: {'; '.join(self.named)}")
+        super().__init__(self.lines[0] if len(lines) == 1 else f"{self.summary}: {'; '.join(self.first_lines)}")
 
     @property
-    def named(self) -> tuple[str, ...]:
+    def first_lines(self) -> tuple[str, ...]:
         """The first ten lines."""
-        return self.lines[:_NAMED]
+        return self.lines[:_MOST_LISTED]
 
     @property
     def summary(self) -> str:
-        """How many are broken, in a few words."""
+        """A line that says how many pairs are broken."""
         at_least = "at least " if len(self.lines) >= _GIVE_UP else ""
         return f"{at_least}{len(self.lines)} of {self.total} pairs cannot be prepared, so no dataset was made"
 
 
 def prepare_pair(plan: Plan, pair: Pair) -> np.ndarray:
-    """Read, encode, place and write one pair; (256,) pixel counts of its mask.
+    """Read one pair, encode its mask, crop and resize both, and write them.
 
-    Raises InputError naming the file that is broken, unknown, or of another size than its picture.
+    Returns:
+        (256,) pixel counts of the written mask.
+
+    Raises:
+        InputError: a file cannot be read, has unknown labels, or differs in size from its picture.
     """
     where = _where(pair)
     mask = _upright(encode(plan.label_map, plan.layout.load(pair, plan.label_map), where, plan.tolerance), pair, where)
@@ -76,9 +85,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _upright(mask: np.ndarray, pair: Pair, where: str) -> np.ndarray:
-    """A mask of its picture's size as shown; one made of a picture as it lies in its file is turned as that is.
+    """Return a mask in the orientation of its picture as shown, turning it if it has the size of the stored picture.
 
-    Where both are of one size, as of square pictures, the mask is taken as it is.
+    If the two sizes are equal, as they are for square pictures, the mask is not turned.
     """
     shown, orientation = upright_size(pair.image)
     size = (mask.shape[1], mask.shape[0])
@@ -89,20 +98,22 @@ def _upright(mask: np.ndarray, pair: Pair, where: str) -> np.ndarray:
 
 
 def _reduction(placement: Placement) -> int:
-    """The largest of 8, 4 and 2 by which frame and crop divide evenly and that leaves enough for the size asked for."""
+    """Return the largest of 8, 4, 2 and 1 that divides frame and crop and leaves enough pixels for the final size."""
     left, top, right, bottom = placement.box
     wanted = (placement.content[2] - placement.content[0], placement.content[3] - placement.content[1])
     for factor in (8, 4, 2):
-        enough = (right - left) / factor >= _ENOUGH * wanted[0] and (bottom - top) / factor >= _ENOUGH * wanted[1]
+        enough = (right - left) / factor >= _LEAST_SHARE * wanted[0] and (
+            bottom - top
+        ) / factor >= _LEAST_SHARE * wanted[1]
         if enough and not any(edge % factor for edge in (*placement.frame, *placement.box)):
             return factor
     return 1
 
 
 def _place_picture(pair: Pair, placement: Placement, where: str) -> np.ndarray:
-    """The pair's picture as `placement` leaves it, a JPEG decoded at a half, quarter or eighth where that is enough.
+    """Crop and resize the pair's picture, decoding a JPEG at a half, quarter or eighth of its size if that is enough.
 
-    A JPEG's own reduction averages whole blocks of pixels, so it keeps the half-pixel convention.
+    The JPEG decoder reduces by averaging blocks of pixels, which agrees with the half-pixel convention.
     """
     factor = _reduction(placement)
     reduced = (placement.frame[0] // factor, placement.frame[1] // factor)
@@ -110,14 +121,18 @@ def _place_picture(pair: Pair, placement: Placement, where: str) -> np.ndarray:
     if factor > 1 and picture.shape[1::-1] == reduced:
         left, top, right, bottom = (edge // factor for edge in placement.box)
         return replace(placement, frame=reduced, box=(left, top, right, bottom)).picture(picture)
-    if picture.shape[1::-1] != placement.frame:  # reduced further than is of use
+    if picture.shape[1::-1] != placement.frame:  # it was reduced by another factor
         picture = read_picture(pair.image)
     _check_size((picture.shape[1], picture.shape[0]), placement.frame, pair, where)
     return placement.picture(picture)
 
 
 def check_pair(plan: Plan, pair: Pair) -> np.ndarray:
-    """Read all of both files of a pair; (256,) pixel counts of its mask. Raises InputError for what is wrong."""
+    """Read both files of a pair completely and return the (256,) pixel counts of its mask.
+
+    Raises:
+        InputError: as for :func:`prepare_pair`.
+    """
     where = _where(pair)
     mask = _upright(encode(plan.label_map, plan.layout.load(pair, plan.label_map), where, plan.tolerance), pair, where)
     picture = read_picture(pair.image)
@@ -133,13 +148,16 @@ def _where(pair: Pair) -> str:
 def _check_size(picture: Size, mask: Size, pair: Pair, where: str) -> None:
     if picture != mask:
         raise InputError(
-            f"{where}: is {mask[0]}x{mask[1]}, its picture {pair.image.name} is {picture[0]}x{picture[1]}; they must "
-            "have one size"
+            f"{where}: is {mask[0]}x{mask[1]}, but its picture {pair.image.name} is {picture[0]}x{picture[1]}; they "
+            "must have the same size"
         )
 
 
-def counts_of_done(plan: Plan, pair: Pair) -> np.ndarray | None:
-    """Pixel counts of a pair an earlier run finished, or None. The mask is written last and never half."""
+def counts_of_finished(plan: Plan, pair: Pair) -> np.ndarray | None:
+    """Return the pixel counts of a pair that an earlier run finished, or None.
+
+    A pair with a mask is finished, because masks are written last and completely.
+    """
     mask = plan.mask_path(pair)
     if not mask.is_file() or not plan.image_path(pair).is_file():
         return None
@@ -151,7 +169,7 @@ def counts_of_done(plan: Plan, pair: Pair) -> np.ndarray | None:
 
 @contextmanager
 def single_threaded_opencv() -> Iterator[None]:
-    """OpenCV's own threads off: pairs run in parallel already."""
+    """Context without OpenCV's own threads, for work that is parallel already."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -160,25 +178,26 @@ def single_threaded_opencv() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def in_parallel(
+def process_pairs(
     work: Callable[[Pair], T],
     pairs: Sequence[Pair],
     workers: int | None,
     advance: Callable[[], object],
 ) -> tuple[list[T], list[InputError]]:
-    """`work` on every pair in threads.
+    """Call `work` for every pair, in threads.
 
     Args:
-        work: raises InputError for a pair that is broken; the others are done all the same.
-        pairs: what to work on.
-        workers: threads; None is one per core.
+        work: the function; for a broken pair it raises InputError, and the other pairs are processed all the same.
+        pairs: the pairs.
+        workers: number of threads; None for one per core.
         advance: called after each pair.
 
     Returns:
-        Results in order, and what is wrong with each broken pair, in order; after `_GIVE_UP` of them the rest is left.
+        The results and the errors of broken pairs, each in the order of the pairs. After `_GIVE_UP` errors the
+        remaining pairs are skipped.
 
     Raises:
-        LaneError: what is no pair's fault, such as a full disk, stops all.
+        LaneError: something else failed, such as writing to a full disk; all work stops.
     """
     broken = 0
 
@@ -192,15 +211,15 @@ def in_parallel(
             broken += 1
             return error
         except MemoryError as error:
-            raise LaneError(f"{pair.image}: there is not enough memory for it; fewer --workers need less") from error
+            raise LaneError(f"{pair.image}: there is not enough memory; use fewer --workers") from error
         finally:
             advance()
 
     with single_threaded_opencv(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         try:
-            found = list(pool.map(step, pairs))
+            results = list(pool.map(step, pairs))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    errors = [item for item in found if isinstance(item, InputError) and str(item)]
-    return [item for item in found if not isinstance(item, InputError)], errors
+    errors = [item for item in results if isinstance(item, InputError) and str(item)]
+    return [item for item in results if not isinstance(item, InputError)], errors

@@ -1,6 +1,6 @@
-"""Where a file is that another program names: with the separators, the drive and the folders of its own machine.
+"""Finds files by the paths that annotations give, with the separators, drives and folders of another machine.
 
-A name is looked for in the dataset only. Nothing that was written in a file makes anything outside of it be read.
+Files are looked for in the dataset only, so that no path in a file can make anything outside be read.
 """
 
 from __future__ import annotations
@@ -15,30 +15,38 @@ from lanecli.errors import InputError
 
 
 def portable(text: object, where: str) -> PurePosixPath:
-    r"""A name as a relative path with forward slashes; drive, leading slashes and leading ``..`` are taken off.
-
-    ``"sub\a.jpg"`` and ``"/sub/a.jpg"`` are ``sub/a.jpg``, ``"..\..\media\a.jpg"`` is ``media/a.jpg``.
+    r"""Return a path as a relative one with forward slashes, without drive, leading slashes and leading ``..``.
 
     Args:
-        text: what the file says.
-        where: the file, for the error.
+        text: the path in the file.
+        where: the file, for the error message.
 
     Raises:
-        InputError: it is no text, empty, or holds a null byte.
+        InputError: `text` is not a string, is empty, or holds a null byte.
+
+    Example:
+        >>> portable(r"..\media\a.jpg", "x.json").as_posix()
+        'media/a.jpg'
     """
     if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise InputError(f"{where}: '{text!s:.60}' is no name of a file")
+        raise InputError(f"{where}: '{text!s:.60}' is not a file name")
     path = text.strip().replace("\\", "/")
     if len(path) > 1 and path[1] == ":":
         path = path[2:]
     parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", ".", "..")]
     if not parts:
-        raise InputError(f"{where}: '{text:.60}' is no name of a file")
+        raise InputError(f"{where}: '{text:.60}' is not a file name")
     return PurePosixPath(*parts)
 
 
-class Named(NamedTuple):
-    """A name as a file gives it, where it stands (for errors), and the folder below the root it starts from."""
+class FileReference(NamedTuple):
+    """The path of another file as a file gives it.
+
+    Attributes:
+        text: the path.
+        where: the file that gives it, for error messages.
+        start: the folder, below the root, that the path is relative to.
+    """
 
     text: object
     where: str
@@ -46,57 +54,67 @@ class Named(NamedTuple):
 
 
 class Finder:
-    """Finds the pictures of a dataset by the names annotations give them."""
+    """Finds the pictures of a dataset by the paths that annotations give."""
 
-    def __init__(self, root: Path, places: Iterable[str] = ()) -> None:
-        """Args: root: the folder nothing is looked for outside of; places: folders below it to look in, best first."""
+    def __init__(self, root: Path, folders: Iterable[str] = ()) -> None:
+        """Take the folders to look in.
+
+        Args:
+            root: the dataset's folder; nothing outside is looked at.
+            folders: folders below `root` to look in, the preferred ones first.
+        """
         self.root = root
-        self._places = ["", *dict.fromkeys(p.strip("/") for p in places if p.strip("/."))]
+        self._folders = ["", *dict.fromkeys(f.strip("/") for f in folders if f.strip("/."))]
         self._by_name: dict[str, list[Path]] | None = None
 
     def find(self, text: object, where: str, start: str = "") -> Path | None:
-        r"""The file of exactly this name, from `start` (``"..\imgs\a.jpg"`` beside a JSON) or in a place, or None.
+        r"""Return the file with exactly this path, or None.
+
+        Args:
+            text: the path, such as ``"..\imgs\a.jpg"``.
+            where: the file that gives it, for error messages.
+            start: the folder, below the root, to start from; the finder's folders follow.
 
         Raises:
-            InputError: the name is none.
+            InputError: the path is not valid.
         """
         name = portable(text, where)
         beside = posixpath.normpath(posixpath.join(start, str(text).strip().replace("\\", "/")))
-        if not beside.startswith(("..", "/")) and (found := _file(self.root / beside)):
-            return found
-        for place in (start, *self._places) if start else self._places:
-            if found := _file(self.root / place / name):
-                return found
+        if not beside.startswith(("..", "/")) and (path := _file(self.root / beside)):
+            return path
+        for folder in (start, *self._folders) if start else self._folders:
+            if path := _file(self.root / folder / name):
+                return path
         return None
 
-    def find_all(self, names: Sequence[Named]) -> list[Path | None]:
-        """The file each name means, or None.
+    def find_all(self, references: Sequence[FileReference]) -> list[Path | None]:
+        """Return the file that each reference means, or None.
 
-        Those of exactly that name come first. A name whose folders are not there is then looked for with ever more of
-        its leading folders left out, and last by its last part alone, whatever its case, where one file only has it;
-        but never is it a file another name stands for.
+        Exact matches come first. A path that does not exist is then looked for with more and more of its leading
+        folders left out, and finally by its file name alone, ignoring case, if only one file has that name. A file
+        that matches one reference exactly is never given to another.
 
         Raises:
-            InputError: a name is none.
+            InputError: a path is not valid.
         """
-        found = [self.find(*named) for named in names]
-        taken = {path for path in found if path is not None}
-        return [path or self._loosely(named, taken) for path, named in zip(found, names, strict=True)]
+        exact = [self.find(*reference) for reference in references]
+        taken = {path for path in exact if path is not None}
+        return [path or self._find_similar(each, taken) for path, each in zip(exact, references, strict=True)]
 
-    def _loosely(self, named: Named, taken: set[Path]) -> Path | None:
-        name = portable(named.text, named.where)
+    def _find_similar(self, reference: FileReference, taken: set[Path]) -> Path | None:
+        name = portable(reference.text, reference.where)
         for skipped in range(1, len(name.parts)):
             tail = PurePosixPath(*name.parts[skipped:])
-            for place in (named.start, *self._places):
-                found = _file(self.root / place / tail)
-                if found and found not in taken:
-                    return found
-        alike = [path for path in self._called(name.name) if path not in taken]
-        beside = [path for path in alike if path.parent == self.root / named.start]
-        chosen = beside or alike
-        return chosen[0] if len(chosen) == 1 else None
+            for folder in (reference.start, *self._folders):
+                path = _file(self.root / folder / tail)
+                if path and path not in taken:
+                    return path
+        same_name = [path for path in self._files_named(name.name) if path not in taken]
+        beside = [path for path in same_name if path.parent == self.root / reference.start]
+        candidates = beside or same_name
+        return candidates[0] if len(candidates) == 1 else None
 
-    def _called(self, name: str) -> list[Path]:
+    def _files_named(self, name: str) -> list[Path]:
         from lanecli.data.layout import files_below
 
         if self._by_name is None:
@@ -114,11 +132,11 @@ def _file(path: Path) -> Path | None:
 
 
 def relative_to_root(path: Path, root: Path) -> str:
-    """The folder of `path` below `root`, with forward slashes; empty for the root itself."""
+    """Return the folder of `path` relative to `root`, with forward slashes; empty for the root itself."""
     relative = os.path.relpath(path.parent, root).replace(os.sep, "/")
     return "" if relative in (".", "") or relative.startswith("..") else relative
 
 
 def is_zip(path: Path) -> bool:
-    """Whether `path` is a file called ``.zip``."""
+    """Whether `path` is a file with the suffix ``.zip``."""
     return path.suffix.lower() == ".zip" and path.is_file()

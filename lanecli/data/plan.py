@@ -1,4 +1,4 @@
-"""Everything decided before the first picture of a layout is read: label map, geometry, splits, where things go."""
+"""Decides label map, geometry, splits and output paths before the first picture of a layout is read."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from lanecli.labelmaps import resolve_label_map
 from lanecli.labels import LabelMap
 
 _LOSSY = (".jpg", ".jpeg")
-_NAMED = 10
+_MOST_LISTED = 10
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A layout and what is to be made of it.
+    """How a dataset is prepared from a layout.
 
     Attributes:
-        layout: what the reader found.
-        pairs: those of the layout that are prepared.
-        label_map: what its labels become.
-        geometry: what is done to pictures and masks.
-        out: where masks and pictures are written.
-        splits, groups: one per pair.
-        splitting: where the split comes from, for the user.
-        notes: what the user should know; one line each.
-        tolerance: how far each channel of a colour may be off.
-        by: what was asked to be kept together: ``group``, ``folder`` or ``frame``.
-        copied: whether pictures are copied, since some were inside of annotations and some were not.
+        layout: the layout.
+        pairs: the pairs of the layout that are prepared.
+        label_map: the classes that labels are encoded to.
+        geometry: the crop and resize of pictures and masks.
+        out: the folder that masks and pictures are written to.
+        splits: the split of each pair.
+        groups: the group of each pair.
+        splitting: where the split comes from, in words for the user.
+        notes: lines for the user.
+        tolerance: largest deviation of a colour, per channel.
+        by: what stays together in one split: ``group``, ``folder`` or ``frame``.
+        copied: whether pictures are copied, because some of them, but not all, were embedded in annotations.
     """
 
     layout: Layout
@@ -54,15 +55,15 @@ class Plan:
 
     @property
     def cached(self) -> bool:
-        """Whether pictures change and are written into ``images/``."""
+        """Whether pictures are cropped or resized, and written into ``images/``."""
         return self.geometry != Geometry()
 
     def mask_path(self, pair: Pair) -> Path:
-        """Where a pair's mask goes."""
+        """Return the path of a pair's prepared mask."""
         return self.out / "masks" / f"{pair.name}.png"
 
     def image_path(self, pair: Pair) -> Path:
-        """Where a pair's picture is in the dataset: lossless stays lossless."""
+        """Return the path of a pair's picture in the dataset. Only JPEG pictures are written as JPEG."""
         suffix = pair.image.suffix.lower()
         if self.cached:
             return self.out / "images" / f"{pair.name}{'.jpg' if suffix in _LOSSY else '.png'}"
@@ -70,7 +71,7 @@ class Plan:
 
 
 def choose_label_map(layout: Layout, classes: str | LabelMap | None) -> LabelMap:
-    """The label map the user named, for this layout, or the layout's own."""
+    """Return the label map that the user gave, with the source ids of this layout; or else the layout's own."""
     if isinstance(classes, LabelMap):
         return classes
     if classes is None:
@@ -83,7 +84,15 @@ def choose_label_map(layout: Layout, classes: str | LabelMap | None) -> LabelMap
 
 @dataclass(frozen=True)
 class Division:
-    """How pairs are divided: those that take part, the split and the group of each, where that comes from, notes."""
+    """How pairs are divided among splits.
+
+    Attributes:
+        pairs: the pairs that are in a split.
+        splits: the split of each pair.
+        groups: the group of each pair.
+        splitting: where the split comes from, in words for the user.
+        notes: lines for the user.
+    """
 
     pairs: tuple[Pair, ...]
     splits: tuple[str, ...]
@@ -93,13 +102,19 @@ class Division:
 
 
 def divide(layout: Layout, split: str | None, by: str, seed: int) -> Division:
-    """Splits and groups of a layout's pairs.
+    """Divide a layout's pairs among splits.
 
-    Without `split`, the layout's official splits are used as soon as it has any: pairs outside of them are left out and
-    named. Where it has none, whole groups are shared out.
+    Without `split`, the layout's official splits are used, and pairs that are in none of them are left out with a note.
+    If there are no official splits, whole groups are distributed by :data:`lanecli.data.splits.DEFAULT_SHARES`.
+
+    Args:
+        layout: the layout.
+        split: a rule for `parse_split`, or None.
+        by: what stays together: ``group``, ``folder`` or ``frame``.
+        seed: seed for the order of groups of equal size.
 
     Raises:
-        InputError: `by` or `split` is not understood, or does not take every group.
+        InputError: `by` or `split` is not valid, or `split` leaves a group without a split.
     """
     if by not in ("group", "folder", "frame"):
         raise InputError(f"--by: '{by}' is not one of group, folder, frame")
@@ -107,13 +122,13 @@ def divide(layout: Layout, split: str | None, by: str, seed: int) -> Division:
     notes: list[str] = []
     official = split is None and any(pair.split is not None for pair in pairs)
     if official:
-        alone = [pair.name for pair in pairs if pair.split is None]
+        unlisted = [pair.name for pair in pairs if pair.split is None]
         pairs = tuple(pair for pair in pairs if pair.split is not None)
-        if alone:
-            more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+        if unlisted:
+            more = f" and {len(unlisted) - _MOST_LISTED} more" if len(unlisted) > _MOST_LISTED else ""
             notes.append(
-                f"{len(alone)} pictures are in no official split and are left out (--split shares out all): "
-                f"{', '.join(alone[:_NAMED])}{more}"
+                f"{len(unlisted)} pictures are in no official split and are left out (--split distributes all): "
+                f"{', '.join(unlisted[:_MOST_LISTED])}{more}"
             )
     groups = {
         "group": [p.group for p in pairs],
@@ -123,17 +138,26 @@ def divide(layout: Layout, split: str | None, by: str, seed: int) -> Division:
     if official:
         return Division(pairs, tuple(str(p.split) for p in pairs), tuple(groups), layout.splitting, tuple(notes))
     if any(pair.split is not None for pair in pairs):
-        notes.append("the official split is set aside for --split")
+        notes.append("--split replaces the official split")
     rule = split or DEFAULT_SHARES
-    how = f"--split {rule}" if split else f"none in the files: whole groups shared out, {rule}, seed {seed}"
-    return Division(pairs, tuple(assign(groups, parse_split(rule), seed)), tuple(groups), how, tuple(notes))
+    splitting = f"--split {rule}" if split else f"none in the files: whole groups by shares, {rule}, seed {seed}"
+    return Division(pairs, tuple(assign(groups, parse_split(rule), seed)), tuple(groups), splitting, tuple(notes))
 
 
 def make_plan(layout: Layout, job: Job, out: Path) -> Plan:
-    """Decide label map, geometry and splits. Raises InputError for what does not fit together."""
+    """Decide label map, geometry and splits.
+
+    Args:
+        layout: the layout.
+        job: the user's options.
+        out: the folder that masks and pictures are written to.
+
+    Raises:
+        InputError: options and layout do not fit together.
+    """
     chosen = choose_label_map(layout, job.classes)
     if job.tolerance and chosen.coding != "colors":
-        raise InputError(f"--tolerance is for colours; label map '{chosen.name}' reads ids")
+        raise InputError(f"--tolerance is for labels in colours, but label map '{chosen.name}' has ids")
     _check_classes(layout, chosen)
     for pair in layout.pairs:
         try:
@@ -168,8 +192,8 @@ def _left_out(layout: Layout) -> list[str]:
 def _check_classes(layout: Layout, chosen: LabelMap) -> None:
     if len(chosen.classes) < 2 and not chosen.multilabel and chosen is not layout.classes:
         raise InputError(
-            f"label map '{chosen.name}' has one class only, '{chosen.names[0]}': every pixel would be it and nothing "
-            "could be learnt; add a background class to it"
+            f"label map '{chosen.name}' has only one class, '{chosen.names[0]}': every pixel would be of this class, "
+            "and nothing could be learnt; add a background class to it"
         )
     known = {v for c in chosen.classes for v in c.sources} | set(chosen.ignored)
     own = chosen is layout.classes
@@ -178,12 +202,12 @@ def _check_classes(layout: Layout, chosen: LabelMap) -> None:
         raise InputError(
             f"label map '{chosen.name}' says nothing about label '{forgotten[0]}'"
             + (f" and {len(forgotten) - 1} more" if len(forgotten) > 1 else "")
-            + "; name every label in it, among the sources of a class or under 'ignored'"
+            + "; list every label in it, under the sources of a class or under 'ignored'"
         )
 
 
 def _check_names(pairs: Sequence[Pair]) -> None:
-    """Raise InputError naming the pictures whose masks would be one file."""
+    """Raise InputError if the masks of two pictures would be the same file."""
     names = Counter(pair.name for pair in pairs)
     if len(names) < len(pairs):
         twice = next(name for name, count in names.items() if count > 1)

@@ -1,7 +1,7 @@
-"""From a layout to a prepared dataset: read, encode, crop and resize, write; in parallel, resumable, whole or not.
+"""Prepares a dataset from a layout: reads, encodes, crops, resizes and writes pairs, in parallel and resumably.
 
-All is made in `UNFINISHED` in the dataset's folder and renamed when every pair is done: a run that is refused or
-interrupted leaves nothing under the final names, and a dataset that is replaced stays until then.
+All files are written into the folder `UNFINISHED` inside the dataset's folder and moved when every pair is done. A run
+that fails or is interrupted leaves nothing under the final names, and a dataset to be replaced stays until then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from lanecli import atomic
-from lanecli.data.account import account, nothing_to_learn, warnings_about
 from lanecli.data.contact_sheet import HTML, PNG, write_contact_sheet
 from lanecli.data.formats import FORMATS
 from lanecli.data.job import Job
@@ -24,51 +23,52 @@ from lanecli.data.lane_lines import LANES, lanes_of_pair, write_lane_lines
 from lanecli.data.layout import Layout, MisreadError, Pair, Request
 from lanecli.data.manifest import DESCRIPTION, MANIFEST, DatasetInfo, Sample, picture_names, write_dataset
 from lanecli.data.orientation import upright_size
-from lanecli.data.pairs import BrokenPairsError, check_pair, counts_of_done, in_parallel, prepare_pair
+from lanecli.data.pairs import BrokenPairsError, check_pair, counts_of_finished, prepare_pair, process_pairs
 from lanecli.data.paths import is_zip
 from lanecli.data.plan import Plan, make_plan
-from lanecli.data.remap import name_counts
+from lanecli.data.remap import counts_by_class
+from lanecli.data.summary import nothing_to_learn, summarise, warnings_about
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.ownership import is_lock, owned
 from lanecli.textfiles import read_text
 
 UNFINISHED = ".unfinished"
-"""Where a dataset is being made, in its folder."""
+"""Folder of the unfinished dataset, inside the dataset's folder."""
 SETTINGS = "settings.json"
-"""What it is being made with; a run with the same settings goes on where it stopped."""
+"""File with the settings of the unfinished dataset, which a run with the same settings resumes."""
 UNPACKED = "unpacked"
-"""Where a zip is unpacked; it stays when the pictures came with it."""
-_MADE = ("masks", "images", UNPACKED)
-_FINAL = (DESCRIPTION, MANIFEST, LANES, PNG, HTML, *_MADE)
+"""Folder into which a zip is unpacked; it is kept if it holds the pictures."""
+_FOLDERS = ("masks", "images", UNPACKED)
+_FINAL = (DESCRIPTION, MANIFEST, LANES, PNG, HTML, *_FOLDERS)
 
 Begin = Callable[[int], Callable[[], object]]
-"""Called with the number of pairs; gives what is called after each."""
+"""Called with the number of pairs; returns a function that is called after each pair."""
 Note = Callable[[str], object]
-"""Told lines a user should see."""
+"""Called with lines for the user."""
 
 
-def _check_place(out: Path, source: Path) -> None:
-    """Raise InputError where a dataset cannot be made of `source` in `out`."""
+def _check_out(out: Path, source: Path) -> None:
+    """Raise InputError if a dataset cannot be prepared from `source` into `out`."""
     if source.is_dir() and (out.is_relative_to(source) or source.is_relative_to(out)):
-        raise InputError(f"--out {out}: lies inside the source folder or holds it; choose another")
+        raise InputError(f"--out {out}: is inside the source folder or contains it; choose another folder")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file")
 
 
-def _claim(out: Path, settings: str, overwrite: bool) -> Path:
-    """Where in `out` the dataset is made: a fresh folder, or the unfinished one of the same settings."""
+def _claim_work_folder(out: Path, settings: str, overwrite: bool) -> Path:
+    """Return the folder for the unfinished dataset: a new one, or the existing one if it has the same settings."""
     work = out / UNFINISHED
     begun = work / SETTINGS
-    finished, goes_on = (out / DESCRIPTION).is_file(), begun.is_file() and read_text(begun) == settings
-    if goes_on and not overwrite:
+    finished, resumes = (out / DESCRIPTION).is_file(), begun.is_file() and read_text(begun) == settings
+    if resumes and not overwrite:
         return work
     if finished and not overwrite:
-        raise InputError(f"--out {out}: a dataset is there already; add --overwrite to replace it")
+        raise InputError(f"--out {out}: holds a dataset already; add --overwrite to replace it")
     if not finished and not begun.is_file() and not all(map(is_lock, out.iterdir())):
         raise InputError(f"--out {out}: holds other files; choose a new or empty folder")
     if (work / "masks").is_dir() and not overwrite:
-        raise InputError(f"--out {out}: one was begun there with other settings already; add --overwrite to replace it")
+        raise InputError(f"--out {out}: holds an unfinished dataset with other settings; add --overwrite to replace it")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     atomic.write(begun, settings.encode())
@@ -76,32 +76,32 @@ def _claim(out: Path, settings: str, overwrite: bool) -> Path:
 
 
 def read_layout(job: Job, unpack_to: Path) -> Layout:
-    """What the job's reader finds in its source, a zip being unpacked first.
+    """Read the layout of the job's source, which is unpacked first if it is a zip.
 
     Raises:
-        InputError: no such source, or it is not the layout.
+        InputError: the source does not exist, or does not have the job's format.
     """
     read, request = FORMATS.get(job.format), job.request(unpack_to)
     if not is_zip(request.source):
-        return _behind_one_wall(read, request)
+        return _read_with_explained_errors(read, request)
     from lanecli.data.archive import inner_folder, unpack
 
     folder = unpack(request.source, unpack_to)
     inner = inner_folder(folder)
     try:
-        return _behind_one_wall(read, replace(request, source=inner))
+        return _read_with_explained_errors(read, replace(request, source=inner))
     except InputError:
         if inner == folder:
             raise
-        try:  # the one folder in the zip may be part of the layout
-            return _behind_one_wall(read, replace(request, source=folder))
+        try:  # the only folder in the zip may be part of the layout
+            return _read_with_explained_errors(read, replace(request, source=folder))
         except InputError:
             pass
         raise
 
 
-def _behind_one_wall(read: Callable[[Request], Layout], request: Request) -> Layout:
-    """A reader's answer; what it did not foresee in a foreign file is the file's fault, not a bug's."""
+def _read_with_explained_errors(read: Callable[[Request], Layout], request: Request) -> Layout:
+    """Call a reader, and turn errors that it did not foresee in a foreign file into InputError."""
     try:
         return read(request)
     except (UnicodeError, RecursionError, OverflowError, OSError) as error:
@@ -112,20 +112,20 @@ def _behind_one_wall(read: Callable[[Request], Layout], request: Request) -> Lay
 def check_dataset(
     job: Job, *, begin: Begin = lambda total: lambda: None, note: Note = lambda line: None
 ) -> tuple[int, list[str]]:
-    """Read every picture and label of a layout and write nothing.
+    """Read every picture and label of a layout, without writing anything.
 
     Args:
-        job: what is checked; its `out` and `workers` aside, as `prepare_dataset` would take it.
-        begin: called with the number of pairs; gives what is called after each.
-        note: told lines a user should see.
+        job: the options, as for `prepare_dataset`; `out` is not used.
+        begin: called with the number of pairs; returns a function that is called after each pair.
+        note: called with lines for the user.
 
     Returns:
-        How many pairs there are, and a line for each that is broken, of two sizes, or holds what the label map does
-        not know, and for what training would trip over.
+        The number of pairs, and a line for each problem: pairs that cannot be read, that differ in size or have
+        unknown labels, and a dataset from which nothing could be learnt.
     """
     with tempfile.TemporaryDirectory() as scratch:
         layout = read_layout(job, Path(scratch) / UNPACKED)
-        plan, counts, problems = _work(layout, job, Path(scratch), check_pair, begin)
+        plan, counts, problems = _plan_and_process(layout, job, Path(scratch), check_pair, begin)
         for line in plan.notes:
             note(line)
         if not problems:
@@ -135,7 +135,7 @@ def check_dataset(
             for line in warnings_about(info, plan):
                 if line not in problems:
                     note(line)
-            for name, line in account(plan).items():
+            for name, line in summarise(plan).items():
                 note(f"{name}: {line}")
     return len(plan.pairs), problems
 
@@ -143,21 +143,21 @@ def check_dataset(
 def prepare_dataset(
     job: Job, *, begin: Begin = lambda total: lambda: None, note: Note = lambda line: None
 ) -> DatasetInfo:
-    """Prepare a public layout as one dataset.
+    """Prepare a dataset from its public layout.
 
         info = prepare_dataset(Job("camvid", Path("CamVid"), Path("data/camvid"), size=(480, 360)))
 
     Args:
-        job: what is made of what, and where.
-        begin: called with the number of pairs; gives what is called after each.
-        note: told lines a user should see.
+        job: the options.
+        begin: called with the number of pairs; returns a function that is called after each pair.
+        note: called with lines for the user.
 
     Returns:
         The dataset as it was written.
 
     Raises:
-        BrokenPairsError: pictures or labels that cannot be prepared.
-        InputError: anything else wrong with the layout or the options.
+        BrokenPairsError: some pictures or labels cannot be prepared.
+        InputError: anything else is wrong with the layout or the options.
     """
     if job.out is None:
         raise InputError("prepare needs --out DIR, the dataset's folder")
@@ -165,16 +165,16 @@ def prepare_dataset(
     out = Path(os.path.abspath(job.out))
     job = replace(job, format=FORMATS.canonical(job.format), out=out)
     request = job.request(out)
-    _check_place(out, request.source)
+    _check_out(out, request.source)
     with owned(out):
-        return _prepare(job, request, _claim(out, job.settings(), job.overwrite), begin, note)
+        return _prepare(job, request, _claim_work_folder(out, job.settings(), job.overwrite), begin, note)
 
 
 def _prepare(job: Job, request: Request, work: Path, begin: Begin, note: Note) -> DatasetInfo:
-    """Make the dataset in `work`, then give it its final names."""
+    """Prepare the dataset in `work`, then move it to its final names."""
     try:
         layout = read_layout(job, work / UNPACKED)
-        plan, counts, broken = _work(layout, job, work, _prepare_or_go_on, begin)
+        plan, counts, broken = _plan_and_process(layout, job, work, _prepare_or_resume, begin)
         if broken:
             raise BrokenPairsError(broken, len(plan.pairs))
         for doubt in _doubts(plan, counts):
@@ -190,25 +190,25 @@ def _prepare(job: Job, request: Request, work: Path, begin: Begin, note: Note) -
     return info
 
 
-def _prepare_or_go_on(plan: Plan, pair: Pair) -> np.ndarray:
-    counts = counts_of_done(plan, pair)
+def _prepare_or_resume(plan: Plan, pair: Pair) -> np.ndarray:
+    counts = counts_of_finished(plan, pair)
     return prepare_pair(plan, pair) if counts is None else counts
 
 
-def _work(
+def _plan_and_process(
     layout: Layout, job: Job, folder: Path, step: Callable[[Plan, Pair], np.ndarray], begin: Begin
 ) -> tuple[Plan, list[np.ndarray], list[str]]:
-    """Plan a layout and take every pair; where that fails, the layout's other reading is tried.
+    """Plan the dataset and process every pair. If the layout was read in the wrong way, try its alternative.
 
     Returns:
-        The plan, the pixel counts (256,) of every pair, and a line for each broken one.
+        The plan, the pixel counts (256,) of every pair, and a line for each broken pair.
     """
     plan = make_plan(layout, job, folder)
-    counts, broken = in_parallel(lambda pair: step(plan, pair), plan.pairs, job.workers, begin(len(plan.pairs)))
-    if layout.otherwise is None or not any(isinstance(error, MisreadError) for error in broken):
+    counts, broken = process_pairs(lambda pair: step(plan, pair), plan.pairs, job.workers, begin(len(plan.pairs)))
+    if layout.alternative is None or not any(isinstance(error, MisreadError) for error in broken):
         return plan, counts, [str(error) for error in broken]
     shutil.rmtree(folder / "masks", ignore_errors=True)
-    return _work(layout.otherwise(), job, folder, step, begin)
+    return _plan_and_process(layout.alternative(), job, folder, step, begin)
 
 
 def _doubts(plan: Plan, counts: Sequence[np.ndarray]) -> list[str]:
@@ -217,7 +217,7 @@ def _doubts(plan: Plan, counts: Sequence[np.ndarray]) -> list[str]:
 
 
 def _describe(plan: Plan, job: Job, request: Request, counts: Sequence[np.ndarray]) -> DatasetInfo:
-    """The dataset as it will stand under its final names."""
+    """Describe the dataset with its final paths."""
     out = job.out or plan.out
     samples, per_split = [], dict[str, np.ndarray]()
 
@@ -227,25 +227,25 @@ def _describe(plan: Plan, job: Job, request: Request, counts: Sequence[np.ndarra
         text = str(path)
         return Path(f"{out}{os.sep}{text.removeprefix(unfinished)}") if text.startswith(unfinished) else path
 
-    for pair, split, group, found in zip(plan.pairs, plan.splits, plan.groups, counts, strict=True):
+    for pair, split, group, pixels in zip(plan.pairs, plan.splits, plan.groups, counts, strict=True):
         samples.append(Sample(final(plan.image_path(pair)), final(plan.mask_path(pair)), split, group))
-        per_split[split] = per_split.get(split, np.zeros(256, np.int64)) + found
+        per_split[split] = per_split.get(split, np.zeros(256, np.int64)) + pixels
     folder = request.source if request.source.is_dir() else request.source.parent
-    named = {split: name_counts(plan.label_map, total) for split, total in per_split.items()}
+    pixel_counts = {split: counts_by_class(plan.label_map, total) for split, total in per_split.items()}
     return DatasetInfo(
         out,
         tuple(samples),
         plan.label_map,
-        _made_for(plan),
-        named,
+        _geometry_with_frame(plan),
+        pixel_counts,
         FORMATS.canonical(job.format),
         request.images or folder,
-        account(plan),
+        summarise(plan),
     )
 
 
-def _made_for(plan: Plan) -> Geometry:
-    """The geometry with the size of frames its crop was made for, where all pictures have one."""
+def _geometry_with_frame(plan: Plan) -> Geometry:
+    """Return the geometry, with the frame size that its crop is meant for if all pictures have the same size."""
     if not any(plan.geometry.crop):
         return plan.geometry
     sizes = {upright_size(pair.image)[0] for pair in plan.pairs}
@@ -253,13 +253,13 @@ def _made_for(plan: Plan) -> Geometry:
 
 
 def _finish(plan: Plan, info: DatasetInfo, job: Job) -> None:
-    """Give everything its final name; the description, which makes a folder a dataset, comes last."""
+    """Move everything to its final name. The description, which makes the folder a dataset, is written last."""
     work, out = plan.out, info.root
     lanes = [lanes_of_pair(plan, pair) for pair in plan.pairs] if plan.layout.lanes is not None else []
     for path in (*(out / name for name in _FINAL), *out.glob("labels.*.json")):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    for name in _MADE:
-        if (work / name).is_dir() and (name != UNPACKED or _kept(info)):
+    for name in _FOLDERS:
+        if (work / name).is_dir() and (name != UNPACKED or _uses_unpacked(info)):
             (work / name).rename(out / name)
     records: dict[str, list[str]] = {}
     for pair, split in zip(plan.pairs, plan.splits, strict=True):
@@ -268,14 +268,14 @@ def _finish(plan: Plan, info: DatasetInfo, job: Job) -> None:
     for split, lines in records.items():
         atomic.write(out / f"labels.{split}.json", ("\n".join(lines) + "\n").encode())
     if lanes:
-        write_lane_lines(out, picture_names(info)[1], [found for found in lanes if found is not None])
+        write_lane_lines(out, picture_names(info)[1], [each for each in lanes if each is not None])
     if job.contact_sheet:
         write_contact_sheet(info, job.contact_sheet, job.seed)
     write_dataset(info)
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _kept(info: DatasetInfo) -> bool:
-    """Whether pictures of the dataset lie where a zip was unpacked."""
+def _uses_unpacked(info: DatasetInfo) -> bool:
+    """Whether pictures of the dataset are in the folder of an unpacked zip."""
     unpacked = f"{info.root / UNPACKED}{os.sep}"
     return any(str(sample.image).startswith(unpacked) for sample in info.samples)

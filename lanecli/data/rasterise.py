@@ -1,10 +1,10 @@
-"""Shapes to masks of ids: polygons by pixel centre, lines of a width, run lengths of COCO and CVAT.
+"""Draws polygons, lines, circles and run-length masks into masks of ids.
 
-Points are pixel-centre coordinates here: (0, 0) is the centre of the top-left pixel. Annotation tools put (0, 0) on
-that pixel's outer corner; :func:`from_corners` converts.
+Points are in pixel-centre coordinates: (0, 0) is the centre of the top-left pixel. In annotation tools, (0, 0) is the
+outer corner of that pixel; :func:`from_corners` converts.
 
-Memory: besides the mask itself, drawing takes at most some 100 MB, however large the picture and however intricate the
-shape: it goes band by band (`_BAND`). A run-length mask takes a byte per pixel.
+Shapes are drawn in bands of `_BAND` pixels, so that drawing takes at most about 100 MB besides the mask, however large
+the picture and however intricate the shape. A run-length mask takes one byte per pixel.
 """
 
 from __future__ import annotations
@@ -17,45 +17,51 @@ from lanecli.errors import InputError
 from lanecli.geometry import Size
 from lanecli.media.picture_header import MAX_PIXELS
 
-_JOINT = 16  # corners of the disc at a joint of a line
+_JOINT = 16  # corners of the polygon that rounds a joint of a line
 _BAND = 1 << 22
-"""Pixels, and crossings of outlines with rows, that are worked on at a time."""
+"""Number of pixels, and of crossings of outlines with rows, that are processed at a time."""
 _MAX_CROSSINGS = 1 << 28
-"""Crossings of a shape's outline with the picture's rows beyond which it is refused: it would take minutes."""
+"""Largest number of crossings of an outline with the picture's rows; a shape with more would take minutes."""
 _FAR = 1e7
-"""Points further out than this lie on it: no picture is near it, and differences stay exact enough."""
+"""Coordinates are clipped to this absolute value, far outside any picture, so that differences stay exact enough."""
 _SHORTEST = 1e-9
-"""Pixels of a line: what is shorter has no direction, and dividing by it would overflow."""
+"""Length in pixels below which a piece of a line has no direction: dividing by it would overflow."""
 
 
 def are_points(values: np.ndarray) -> bool:
-    """Whether numbers may be coordinates: finite, and nearer to a picture than any sum of them could overflow."""
+    """Whether all numbers can be coordinates: finite, and not so large that computing with them could overflow."""
     return bool((np.abs(values) <= _FAR).all())
 
 
 def blank(size: Size, where: str) -> np.ndarray:
-    """(H, W) uint8 zeros. Raises InputError when the declared size is not one of a picture."""
+    """Return (H, W) uint8 zeros for a (width, height). Raises InputError if a picture cannot have this size."""
     width, height = size
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise InputError(f"{where}: {width}x{height} is no size of a picture")
+        raise InputError(f"{where}: {width}x{height} is not a valid picture size")
     return np.zeros((height, width), np.uint8)
 
 
 def from_corners(points: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    """(N, 2) x, y with (0, 0) at the top-left pixel's outer corner, as pixel-centre coordinates."""
+    """Convert points, with (0, 0) at the outer corner of the top-left pixel, to (N, 2) pixel-centre coordinates."""
     return np.asarray(points, float).reshape(-1, 2) - 0.5
 
 
 def fill_polygon(mask: np.ndarray, points: np.ndarray, value: int) -> None:
-    """Give `value` to the pixels of `mask` whose centre lies inside (even-odd rule); edges take no extra half pixel.
+    """Set the pixels whose centres are inside a polygon (even-odd rule), without half a pixel more at its edges.
 
     Args:
-        mask: (H, W) uint8, changed in place.
-        points: (N, 2) x, y, pixel-centre coordinates; closed by itself.
-        value: 0..255.
+        mask: (H, W) uint8, modified in place.
+        points: (N, 2) x, y in pixel-centre coordinates; the last point is connected to the first.
+        value: the value to set, 0..255.
 
     Raises:
-        InputError: an outline of more than `_MAX_CROSSINGS` crossings.
+        InputError: the outline has more than `_MAX_CROSSINGS` crossings.
+
+    Example:
+        >>> mask = np.zeros((3, 4), np.uint8)
+        >>> fill_polygon(mask, np.array([(0.5, 0.5), (2.5, 0.5), (2.5, 2.5), (0.5, 2.5)]), 7)
+        >>> mask.tolist()
+        [[0, 0, 0, 0], [0, 7, 7, 0], [0, 7, 7, 0]]
     """
     if len(points) > 2 and np.isfinite(points).all():
         points = np.clip(points, -_FAR, _FAR)
@@ -65,16 +71,18 @@ def fill_polygon(mask: np.ndarray, points: np.ndarray, value: int) -> None:
 def draw_line(mask: np.ndarray, points: np.ndarray, value: int, width: float) -> None:
     """Draw a polyline exactly `width` pixels wide with round joints and square ends.
 
-    OpenCV's thick lines are not used: their width depends on its version (a vertical line of 5 is 7 pixels in 5.0).
+    OpenCV's thick lines are not used, because their width depends on its version (in 5.0, a vertical line of thickness
+    5 is 7 pixels wide).
 
     Args:
-        mask: (H, W) uint8, changed in place.
-        points: (N, 2) x, y, pixel-centre coordinates; may lie outside; those that are not finite are left out.
-        value: 0..255.
-        width: pixels.
+        mask: (H, W) uint8, modified in place.
+        points: (N, 2) x, y in pixel-centre coordinates; they may be outside the mask, and those that are not finite
+            are left out.
+        value: the value to set, 0..255.
+        width: the line's width in pixels.
 
     Raises:
-        InputError: an outline of more than `_MAX_CROSSINGS` crossings.
+        InputError: the outline has more than `_MAX_CROSSINGS` crossings.
     """
     points = np.clip(points[np.isfinite(points).all(axis=1)], -_FAR, _FAR)
     along = np.diff(points, axis=0)
@@ -84,7 +92,7 @@ def draw_line(mask: np.ndarray, points: np.ndarray, value: int, width: float) ->
     if not len(start):
         return
     across = along[long_enough][:, ::-1] * [-1, 1] * (width / 2 / length[long_enough])[:, None]
-    # All outlines turn the same way, so that a pixel inside any has a winding number that is not zero.
+    # all outlines run in the same direction, so that the winding number is not zero inside any of them
     outlines = [np.stack([start + across, end + across, end - across, start - across], axis=1)]
     if len(start) > 1:
         angle = -np.linspace(0, 2 * np.pi, _JOINT, endpoint=False)
@@ -95,7 +103,7 @@ def draw_line(mask: np.ndarray, points: np.ndarray, value: int, width: float) ->
 
 
 def _fill(mask: np.ndarray, edges: np.ndarray, value: int, *, even_odd: bool) -> None:
-    """Fill what closed outlines hold, given their edges (N, 4) as x0, y0, x1, y1, by pixel centre."""
+    """Fill the pixels whose centres are inside closed outlines, given as (N, 4) edges x0, y0, x1, y1."""
     height, width = mask.shape
     xs, ys = edges[:, ::2], edges[:, 1::2]
     left, right = int(max(0.0, np.ceil(xs.min()))), int(min(float(width), np.floor(xs.max()) + 1))
@@ -127,9 +135,9 @@ def _fill_rows(
     value: int,
     even_odd: bool,
 ) -> None:
-    """Fill the pixels of a box, given the edges and the rows (from `first` up to `last`) each crosses in it."""
+    """Fill the pixels of a box. In it, each edge crosses the rows from `first` up to but without `last`."""
     left, top, right, bottom = box
-    # Each edge changes the count of all pixels to its right, in the rows whose centre line it crosses.
+    # each edge changes the count of all pixels to its right, in the rows whose centre line it crosses
     crossed = last - first
     edge = np.repeat(np.arange(len(edges)), crossed)
     rows = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(crossed) - crossed, crossed)
@@ -144,7 +152,7 @@ def _fill_rows(
 
 
 def fill_circle(mask: np.ndarray, center: np.ndarray, radius: float, value: int) -> None:
-    """Give `value` to the pixels whose centre is no further than `radius` from `center` (x, y, pixel centres)."""
+    """Set the pixels whose centres are at most `radius` from `center` (x, y in pixel-centre coordinates)."""
     if not np.isfinite([*center, radius]).all():
         return
     x, y, radius = (float(np.clip(v, -_FAR, _FAR)) for v in (*center, radius))
@@ -160,13 +168,21 @@ def fill_circle(mask: np.ndarray, center: np.ndarray, radius: float, value: int)
 
 
 def runs_to_mask(runs: Sequence[int] | np.ndarray, length: int, where: str) -> np.ndarray:
-    """Alternating run lengths, the first of zeros, as (length,) bool. Raises InputError when they do not add up."""
+    """Return alternating run lengths, starting with a run of zeros, as (length,) bool.
+
+    Raises:
+        InputError: the run lengths do not add up to `length`.
+
+    Example:
+        >>> runs_to_mask([1, 2, 1], 4, "a.json").tolist()
+        [False, True, True, False]
+    """
     try:
         counts = np.asarray(runs)
         if counts.ndim != 1 or (counts.size and counts.dtype.kind not in "iu"):
             raise ValueError
         counts = counts.astype(np.int64)
-        # no run is longer than the mask, so that the sum cannot wrap around
+        # no run is longer than the mask, so the sum cannot overflow
         if (counts < 0).any() or (counts > length).any() or counts.sum() != length:
             raise ValueError
     except (ValueError, TypeError, OverflowError) as error:
@@ -175,17 +191,20 @@ def runs_to_mask(runs: Sequence[int] | np.ndarray, length: int, where: str) -> n
 
 
 def coco_runs(text: str, where: str) -> list[int]:
-    """Run lengths from COCO's compressed string: 5 bits a character from 48, low first, each run after the second
-    as the difference to the last but one (COCO API, maskApi).
+    """Decode the run lengths in a compressed string of COCO (COCO API, maskApi).
 
-    Raises InputError for a string that is none.
+    Each character minus 48 holds 5 bits of a number, the lowest first. From the third run on, a number is the
+    difference to the run before the previous one.
+
+    Raises:
+        InputError: the string is malformed.
     """
     runs: list[int] = []
     value, shift = 0, 0
     for character in text:
         code = ord(character) - 48
         if not 0 <= code < 64 or shift > 30:
-            raise InputError(f"{where}: '{text[:20]}' is no run-length string")
+            raise InputError(f"{where}: '{text[:20]}' is not a run-length string")
         value |= (code & 31) << shift
         shift += 5
         if code & 32:

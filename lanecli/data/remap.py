@@ -1,4 +1,4 @@
-"""Source labels to train ids by table, colours within a tolerance when asked, and pixel counts."""
+"""Encodes source labels to train ids, optionally with a tolerance for colours, and counts pixels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lanecli.labels import IGNORE_ID, LabelMap, unpack_color
 
 
 def encode(label_map: LabelMap, source: np.ndarray, where: str, tolerance: int = 0) -> np.ndarray:
-    """Source labels to (H, W) uint8 train ids.
+    """Encode source labels to (H, W) uint8 train ids.
 
     Args:
-        label_map: what is known.
+        label_map: the classes and their source ids or colours.
         source: (H, W) uint8 ids or (H, W, 3) uint8 RGB.
-        where: the file, for errors.
-        tolerance: how far each channel of a colour may be off (0..255); 0 takes exact colours only.
+        where: the file, for error messages.
+        tolerance: largest deviation of a colour, per channel, 0..255; 0 for exact colours only.
 
     Raises:
-        InputError: an unknown id or colour, with its count and the nearest known one.
+        InputError: an id or colour is unknown; the message gives its pixel count and the nearest known value.
     """
     if tolerance and label_map.coding == "colors" and source.ndim == 3:
         source = snap_colors(label_map, source, tolerance)
@@ -27,7 +27,7 @@ def encode(label_map: LabelMap, source: np.ndarray, where: str, tolerance: int =
 
 
 def snap_colors(label_map: LabelMap, source: np.ndarray, tolerance: int) -> np.ndarray:
-    """(H, W, 3) RGB with colours no further than `tolerance` in any channel moved onto the nearest known one."""
+    """Replace colours of (H, W, 3) RGB by the nearest known colour, if no channel differs by more than `tolerance`."""
     known = np.array(
         [unpack_color(v) for v in (*label_map.ignored, *(v for c in label_map.classes for v in c.sources))]
     )
@@ -42,9 +42,9 @@ def snap_colors(label_map: LabelMap, source: np.ndarray, tolerance: int) -> np.n
 
 
 def histogram(mask: np.ndarray) -> np.ndarray:
-    """(256,) int64 pixel counts of a uint8 mask."""
+    """Return the (256,) int64 pixel counts of a uint8 mask."""
     total = np.zeros(256, np.int64)
-    # The histogram is made of float32 counts, exact up to 2**24 pixels.
+    # OpenCV counts in float32, which is exact up to 2**24 pixels
     rows = max(1, (1 << 24) // max(1, mask.shape[1]))
     for top in range(0, mask.shape[0], rows):
         counts = cv2.calcHist([mask[top : top + rows]], [0], None, [256], [0, 256])
@@ -52,14 +52,14 @@ def histogram(mask: np.ndarray) -> np.ndarray:
     return total
 
 
-def name_counts(label_map: LabelMap, counts: np.ndarray) -> dict[str, int]:
-    """(256,) counts of mask values as pixels by class name, ignored ones last under ``"ignored"``.
+def counts_by_class(label_map: LabelMap, counts: np.ndarray) -> dict[str, int]:
+    """Convert (256,) counts of mask values to pixel counts by class name, with ignored pixels last.
 
-    In a multi-label map a pixel counts for each of its classes.
+    With a multi-label map a pixel counts for each of its classes.
     """
     if label_map.multilabel:
         values = np.arange(IGNORE_ID)
-        named = {c.name: int(counts[values[values >> i & 1 == 1]].sum()) for i, c in enumerate(label_map.classes)}
+        by_class = {c.name: int(counts[values[values >> i & 1 == 1]].sum()) for i, c in enumerate(label_map.classes)}
     else:
-        named = {c.name: int(counts[i]) for i, c in enumerate(label_map.classes)}
-    return {**named, IGNORED: int(counts[IGNORE_ID])}
+        by_class = {c.name: int(counts[i]) for i, c in enumerate(label_map.classes)}
+    return {**by_class, IGNORED: int(counts[IGNORE_ID])}

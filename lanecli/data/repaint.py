@@ -1,7 +1,7 @@
-"""Repainting: new lane lines on the road of a real picture, with the paint, light and wear found in it.
+"""Repaints the road of a real picture: new lane lines with the picture's own paint, light and wear.
 
-Where the vanishing point lies, how wide lines are, what the road looks like and how paint on it looks is all taken from
-the picture's own labelled paint; a picture without any is left as it is.
+The vanishing point, the width of lines, and the appearance of road and paint are all estimated from the picture's
+labelled paint. A picture without paint is not changed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_LEAST_PAINT = 120  # pixels; with less there is nothing to measure
+_LEAST_PAINT = 120  # pixels; less paint is not enough to estimate anything
 _BINS = 7  # samples of a line's texture across its width
-_FARTHEST = 0.02  # share of the picture's height below the horizon where new lines end
+_FARTHEST = 0.02  # new lines end this share of the picture's height below the horizon
 
 
 @dataclass(frozen=True)
-class RoadView:
-    """What the old paint tells of a picture.
+class RoadEstimate:
+    """What the existing paint tells about a picture.
 
     Attributes:
-        vanishing: x, y in pixels where lane lines meet.
-        width: of a line, in pixels a pixel below the horizon.
-        lowest: row down to which there may be paint: below it there is none, or the car's own bonnet begins.
-        slopes: (N,) of the lines there are: pixels to the right a pixel down, from the vanishing point.
-        road: (H, W) bool, where the picture looks like the road beside its paint.
-        paint: (M, bins, 3) float32, how many times brighter than the road beside it paint is, across its width.
+        vanishing: x, y of the vanishing point in pixels, where lane lines meet.
+        width: width of a line in pixels, per pixel below the horizon.
+        lowest: lowest row that may have paint, above the car's own bonnet.
+        slopes: (N,) slopes of the existing lines from the vanishing point: pixels to the right per pixel down.
+        road: (H, W) bool: where the picture resembles the road beside its paint.
+        paint: (M, bins, 3) float32 ratios of the paint's brightness to that of the road beside it, across the lines.
     """
 
     vanishing: tuple[float, float]
@@ -40,65 +40,68 @@ class RoadView:
 def repaint(
     picture: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, paint: int = 1, background: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Remove some of the old lane lines and paint new ones in perspective.
+    """Remove some of the existing lane lines and paint new ones in perspective.
 
     Args:
-        picture: (H, W, 3) uint8 RGB of a road; left as it is.
-        mask: (H, W) uint8 train ids; left as they are.
-        rng: a random stream; the same one gives the same picture.
+        picture: (H, W, 3) uint8 RGB of a road; it is not modified.
+        mask: (H, W) uint8 train ids; it is not modified.
+        rng: a random stream; the same stream gives the same picture.
         paint: train id of lane paint.
-        background: train id of what is under it.
+        background: train id of the road under it.
 
     Returns:
-        Picture and mask anew; the ones given where the mask holds too little paint to learn the road's look from.
+        A new picture and mask, or the given ones if there is too little paint to estimate the road from.
     """
-    parts = _parts(mask == paint)
-    if parts is None:
+    components = _paint_components(mask == paint)
+    if components is None:
         return picture, mask
-    view = look(picture, mask == paint, parts, mask == background)
+    view = estimate_road(picture, mask == paint, components, mask == background)
     if view is None:
         return picture, mask
     picture, mask = picture.copy(), mask.copy()
-    chosen = rng.random(parts[0]) < rng.choice([0.0, 0.5, 1.0], p=[0.5, 0.3, 0.2])
+    chosen = rng.random(components[0]) < rng.choice([0.0, 0.5, 1.0], p=[0.5, 0.3, 0.2])
     if chosen.any():
-        old = np.isin(parts[1], np.flatnonzero(chosen) + 1)
-        covered = remove(picture, old, (mask == paint) & ~old, view, rng)
+        old = np.isin(components[1], np.flatnonzero(chosen) + 1)
+        covered = remove_paint(picture, old, (mask == paint) & ~old, view, rng)
         mask[covered & (mask == paint)] = background
     for _ in range(int(rng.integers(1, 4))):
         _paint_line(picture, mask, view, rng, paint, background)
     return picture, mask
 
 
-def _parts(found: np.ndarray) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """Connected parts of the paint: their number, labels from 1 and statistics; None with too little of it."""
-    if cv2.countNonZero(found.astype(np.uint8)) < _LEAST_PAINT:
+def _paint_components(paint: np.ndarray) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """Return the number of connected components of the paint, their labels from 1, and their statistics.
+
+    Return None if there is too little paint.
+    """
+    if cv2.countNonZero(paint.astype(np.uint8)) < _LEAST_PAINT:
         return None
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(paint.astype(np.uint8), connectivity=8)
     return count - 1, labels, stats[1:]
 
 
-def look(
-    picture: np.ndarray, paint: np.ndarray, parts: tuple[int, np.ndarray, np.ndarray], plain: np.ndarray
-) -> RoadView | None:
-    """Measure the road of a picture by its paint; None where it cannot be.
+def estimate_road(
+    picture: np.ndarray, paint: np.ndarray, components: tuple[int, np.ndarray, np.ndarray], plain: np.ndarray
+) -> RoadEstimate | None:
+    """Estimate the road of a picture from its paint. Return None if that is not possible.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        paint: (H, W) bool.
-        parts: its connected parts, from `_parts`.
-        plain: (H, W) bool, what may be road.
+        paint: (H, W) bool: where there is paint.
+        components: its connected components, from `_paint_components`.
+        plain: (H, W) bool: what may be road.
     """
     height, width = paint.shape
     lines, lengths = [], []
-    for number in np.argsort(-parts[2][:, cv2.CC_STAT_AREA])[:24] + 1:
-        left, top, w, h = parts[2][number - 1, :4]
-        if h < 0.02 * height or parts[2][number - 1, cv2.CC_STAT_AREA] < 40:
+    for number in np.argsort(-components[2][:, cv2.CC_STAT_AREA])[:24] + 1:
+        left, top, w, h = components[2][number - 1, :4]
+        if h < 0.02 * height or components[2][number - 1, cv2.CC_STAT_AREA] < 40:
             continue
-        rows, columns = np.nonzero(parts[1][top : top + h, left : left + w] == number)
+        rows, columns = np.nonzero(components[1][top : top + h, left : left + w] == number)
         direction_x, direction_y, x, y = cv2.fitLine(
             np.stack([columns + left, rows + top], 1).astype(np.float32), cv2.DIST_L2, 0, 0.01, 0.01
         ).ravel()
-        if abs(direction_y) > 0.12:  # what lies across the road tells nothing of its direction
+        if abs(direction_y) > 0.12:  # marks across the road do not show its direction
             lines.append((direction_y, -direction_x, direction_y * x - direction_x * y))
             lengths.append(float(np.hypot(w, h)))
     top_row = int(np.flatnonzero(paint.any(1))[0])
@@ -117,18 +120,18 @@ def look(
     ring = (cv2.dilate(near, kernel, iterations=max(3, width // 160)) > 0) & (near == 0) & plain
     if np.count_nonzero(ring) < _LEAST_PAINT:
         return None
-    road = _like_road(picture, ring, plain | paint, int(vanishing[1]))
+    road = _resembling_road(picture, ring, plain | paint, int(vanishing[1]))
     bank, widths, slopes = _measure_paint(picture, paint, ring, vanishing)
     if not len(bank):
         return None
     thick = float(np.clip(np.quantile(widths, 0.4), 0.012, 0.12))
-    order = np.lexsort((np.arange(len(bank)), np.rint(slopes / (2 * thick))))  # rows of one line follow one another
-    lowest = min(int(np.flatnonzero(paint.any(1))[-1] + 0.02 * height), _bonnet(picture, vanishing))
-    return RoadView(vanishing, thick, lowest, slopes, road, bank[order])
+    order = np.lexsort((np.arange(len(bank)), np.rint(slopes / (2 * thick))))  # keeps the rows of a line together
+    lowest = min(int(np.flatnonzero(paint.any(1))[-1] + 0.02 * height), _bonnet_row(picture, vanishing))
+    return RoadEstimate(vanishing, thick, lowest, slopes, road, bank[order])
 
 
 def _meeting_point(lines: np.ndarray, weights: np.ndarray, start: tuple[float, float]) -> tuple[float, float]:
-    """The point nearest to lines a x + b y = c (unit normals), the outlying ones weighing less at each round."""
+    """Return the point nearest to lines a x + b y = c (unit normals), reweighted so that outliers count less."""
     point = np.array(start)
     weights = weights / weights.sum()
     factor = np.ones(len(lines))
@@ -140,8 +143,11 @@ def _meeting_point(lines: np.ndarray, weights: np.ndarray, start: tuple[float, f
     return float(point[0]), float(point[1])
 
 
-def _like_road(picture: np.ndarray, ring: np.ndarray, open_to: np.ndarray, horizon: int) -> np.ndarray:
-    """(H, W) bool: pixels below the horizon of the colour of `ring`, whatever the light, closed over small holes."""
+def _resembling_road(picture: np.ndarray, ring: np.ndarray, open_to: np.ndarray, horizon: int) -> np.ndarray:
+    """Return (H, W) bool: pixels below the horizon whose colour resembles that of `ring`, with small holes closed.
+
+    Lightness may differ more than hue.
+    """
     width = ring.shape[1]
     lab = cv2.cvtColor(cv2.GaussianBlur(picture, (0, 0), max(1.0, width / 500)), cv2.COLOR_RGB2LAB).astype(np.float32)
     seen = lab[ring]
@@ -154,12 +160,12 @@ def _like_road(picture: np.ndarray, ring: np.ndarray, open_to: np.ndarray, horiz
     like = cv2.morphologyEx(cv2.morphologyEx(like, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
     labels = cv2.connectedComponents(like)[1]
     beside = np.bincount(labels[ring], minlength=labels.max() + 1) > 0
-    beside[0] = False  # what is not like road
+    beside[0] = False  # the component of all other pixels
     return np.asarray(beside[labels])
 
 
-def _bonnet(picture: np.ndarray, vanishing: tuple[float, float]) -> int:
-    """The row where the car's own bonnet seems to begin, the first edge across the middle near the car; or the last."""
+def _bonnet_row(picture: np.ndarray, vanishing: tuple[float, float]) -> int:
+    """Return the row where the car's own bonnet seems to begin: the first edge near the car, or else the last row."""
     height, width = picture.shape[:2]
     centre = int(vanishing[0])
     middle = picture[:, max(0, centre - width // 5) : centre + width // 5]
@@ -174,7 +180,7 @@ def _bonnet(picture: np.ndarray, vanishing: tuple[float, float]) -> int:
 def _measure_paint(
     picture: np.ndarray, paint: np.ndarray, ring: np.ndarray, vanishing: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Brightness of paint over the road beside it across each run of a row, the runs' widths and slopes."""
+    """Measure each run of paint in a row: its brightness relative to the road beside it, its width and its slope."""
     bank, widths, slopes = [], [], []
     height, width = paint.shape
     values = picture.astype(np.float32) + 1
@@ -188,7 +194,7 @@ def _measure_paint(
             if len(beside) < 2:
                 continue
             ratio = values[y, first:last] / beside.mean(0)
-            if ratio.mean() < 1.12:  # worn away, or in glare: no paint to copy
+            if ratio.mean() < 1.12:  # the paint is worn away or in glare
                 continue
             at = np.linspace(0, last - first - 1, _BINS)
             bank.append(np.stack([np.interp(at, np.arange(last - first), ratio[:, c]) for c in range(3)], 1))
@@ -199,17 +205,20 @@ def _measure_paint(
     return np.array(bank, np.float32), np.array(widths), np.array(slopes)
 
 
-def remove(
-    picture: np.ndarray, old: np.ndarray, kept: np.ndarray, view: RoadView, rng: np.random.Generator
+def remove_paint(
+    picture: np.ndarray, old: np.ndarray, kept: np.ndarray, view: RoadEstimate, rng: np.random.Generator
 ) -> np.ndarray:
-    """Cover paint, in place, with the road beside it at the same distance; what was covered comes back, (H, W) bool.
+    """Cover paint with the road beside it at the same distance.
 
     Args:
-        picture: (H, W, 3) uint8 RGB.
-        old: (H, W) bool, the paint to go.
-        kept: (H, W) bool, the paint that stays and may not be copied.
-        view: of the picture.
-        rng: chooses the side.
+        picture: (H, W, 3) uint8 RGB, modified in place.
+        old: (H, W) bool: the paint to remove.
+        kept: (H, W) bool: the paint that stays and may not be copied.
+        view: the estimate for the picture.
+        rng: the random stream, which chooses the side to copy from.
+
+    Returns:
+        (H, W) bool: the pixels that were covered.
     """
     width = old.shape[1]
     size = max(3, width // 240) | 1
@@ -233,7 +242,7 @@ def remove(
     filled = picture.astype(np.float32)
     known = source >= 0
     filled[rows[known], columns[known]] = picture[rows[known], source[known]]
-    if not known.all():  # no road beside it: filled in from its edges
+    if not known.all():  # no road is beside these pixels, so they are filled in from their edges
         rest = np.zeros(old.shape, np.uint8)
         rest[rows[~known], columns[~known]] = 1
         filled[part] = np.where(
@@ -241,12 +250,14 @@ def remove(
             cv2.inpaint(picture[part], cover[part].astype(np.uint8), 3, cv2.INPAINT_TELEA),
             filled[part],
         )
-    picture[part] = _in_the_light_around(picture[part], filled[part], cover[part], kernel)
+    picture[part] = _match_surrounding_light(picture[part], filled[part], cover[part], kernel)
     return cover
 
 
-def _in_the_light_around(picture: np.ndarray, filled: np.ndarray, cover: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """`picture` with `filled` where `cover` is, its slow changes of light exchanged for those around the cover."""
+def _match_surrounding_light(
+    picture: np.ndarray, filled: np.ndarray, cover: np.ndarray, kernel: np.ndarray
+) -> np.ndarray:
+    """Return `picture` with `filled` inside `cover`, whose low-frequency brightness is matched to the surroundings."""
     around = ((cv2.dilate(cover.astype(np.uint8), kernel, iterations=3) > 0) & ~cover).astype(np.float32)
     inside = cover.astype(np.float32)
     sigma = 2.0 * len(kernel)
@@ -264,16 +275,16 @@ def _in_the_light_around(picture: np.ndarray, filled: np.ndarray, cover: np.ndar
 def _paint_line(
     picture: np.ndarray,
     mask: np.ndarray,
-    view: RoadView,
+    view: RoadEstimate,
     rng: np.random.Generator,
     paint: int,
     background: int,
 ) -> None:
-    """Paint one line, in place, where there is road for it."""
+    """Paint one line, in place, wherever there is road."""
     height, width = mask.shape
     slope = _free_slope(view, rng)
     thick = view.width * np.exp(rng.normal(0, 0.2))
-    # farther away the line would be thinner than a pixel and half seen
+    # farther away, the line would be thinner than a pixel and only partly visible
     nearest, farthest = view.lowest - view.vanishing[1], max(_FARTHEST * height, 1.3 / thick)
     if nearest - farthest < 12:
         return
@@ -286,12 +297,14 @@ def _paint_line(
     cover, across = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     for offset in offsets:
         for a, b in drawn:
-            _draw(cover, across, view.vanishing[1] + below[a:b], middle[a:b] + offset * below[a:b], thick * below[a:b])
+            _draw_strip(
+                cover, across, view.vanishing[1] + below[a:b], middle[a:b] + offset * below[a:b], thick * below[a:b]
+            )
     allowed = view.road & (mask == background)
     cover *= cv2.GaussianBlur(allowed.astype(np.float32), (0, 0), 0.7) * allowed
     seen = cover > 0.5
     _, labels, stats, _ = cv2.connectedComponentsWithStats(seen.astype(np.uint8), connectivity=8)
-    whole = stats[:, cv2.CC_STAT_AREA] >= 2e-5 * mask.size  # what an uneven road mask cuts off is no paint
+    whole = stats[:, cv2.CC_STAT_AREA] >= 2e-5 * mask.size  # drops fragments that an uneven road mask cuts off
     whole[0] = True
     cover *= whole[labels]
     seen &= whole[labels]
@@ -303,14 +316,14 @@ def _paint_line(
     alpha = cover[rows, columns, None]
     under = picture[rows, columns].astype(np.float32)
     painted = under + ground[rows, columns] * (shade[rows, columns] - 1)
-    # film bends towards white: paint on a bright road gains less than its ratio says
+    # cameras compress highlights: on a bright road, paint is less bright than its ratio suggests
     painted = np.where(painted > 215, 215 + 40 * (1 - np.exp(-(painted - 215) / 40)), painted)
     picture[rows, columns] = np.clip(under + alpha * (painted - under), 0, 255).astype(np.uint8)
     mask[seen] = paint
 
 
-def _free_slope(view: RoadView, rng: np.random.Generator) -> float:
-    """Where a new line runs: within the road's lines and a little beside them, at a distance from each."""
+def _free_slope(view: RoadEstimate, rng: np.random.Generator) -> float:
+    """Draw the slope of a new line, between the existing lines or a little outside, and away from each of them."""
     left, right = np.quantile(view.slopes, (0.02, 0.98))
     wide = max(0.03 * (right - left), 0.1)
     for _ in range(12):
@@ -321,18 +334,18 @@ def _free_slope(view: RoadView, rng: np.random.Generator) -> float:
 
 
 def _dashes(below: np.ndarray, rng: np.random.Generator, width: int, style: str) -> list[tuple[int, int]]:
-    """(start, end) indices into `below` of what is painted; dashes are equally long on the ground."""
+    """Return (start, end) indices into `below` of the painted pieces; dashes are equally long on the ground."""
     if style not in ("dashed", "dots"):
         return [(0, len(below))]
-    distance = 0.9 * width / below  # in heights of the camera, about 1.4 m, for a lens of some 60 degrees
+    distance = 0.9 * width / below  # in camera heights of about 1.4 m, for a lens of about 60 degrees
     period, share = (rng.uniform(4, 10), rng.uniform(0.25, 0.55)) if style == "dashed" else (rng.uniform(0.8, 2), 0.12)
     on = (distance / period + rng.random()) % 1 < share
     edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(np.int8), [0]])))
     return [(int(a), int(min(b + 1, len(below)))) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _draw(cover: np.ndarray, across: np.ndarray, rows: np.ndarray, middle: np.ndarray, thick: np.ndarray) -> None:
-    """Add a strip to `cover` (0..1, antialiased) and the place across it, 0 to 1, to `across`."""
+def _draw_strip(cover: np.ndarray, across: np.ndarray, rows: np.ndarray, middle: np.ndarray, thick: np.ndarray) -> None:
+    """Draw a strip, in place, into `cover` (0..1, antialiased), and the position across it (0..1) into `across`."""
     if len(rows) < 2:
         return
     outline = np.concatenate([np.stack([middle - thick / 2, rows], 1), np.stack([middle + thick / 2, rows], 1)[::-1]])
@@ -342,15 +355,15 @@ def _draw(cover: np.ndarray, across: np.ndarray, rows: np.ndarray, middle: np.nd
     if not len(ys):
         return
     centre, wide = np.interp(ys, rows, middle), np.interp(ys, rows, thick)
-    # a strip thinner than a pixel covers part of it
+    # a strip thinner than a pixel covers only part of it
     cover[ys, xs] = np.maximum(cover[ys, xs], strip[ys, xs] / 255 * np.minimum(1, wide))
     across[ys, xs] = np.clip((xs - centre) / np.maximum(wide, 1) + 0.5, 0, 1)
 
 
-def _texture(view: RoadView, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) float32: how many times brighter than the road the paint is, from the picture's own paint."""
+def _texture(view: RoadEstimate, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return (H, W, 3) float32 ratios of the paint's brightness to the road's, sampled from the picture's own paint."""
     height = across.shape[0]
-    # neighbouring rows of the bank come from the same line: runs of it keep their wear together
+    # neighbouring rows of the bank are from the same line, so consecutive rows keep its pattern of wear
     start = int(rng.integers(len(view.paint)))
     steps = np.cumsum(rng.random(height) < 0.7) + start
     rows = view.paint[steps % len(view.paint)]
@@ -359,7 +372,7 @@ def _texture(view: RoadView, across: np.ndarray, rng: np.random.Generator) -> np
     strength = rng.uniform(0.7, 1.15) * max(1.0, 0.35 / max(float(mean.mean()) - 1, 0.05))
     rows = np.maximum(1.05, 1 + (rows - 1) * strength)
     kind = rng.random()
-    if kind < 0.25:  # yellow or white, whatever the picture's own is
+    if kind < 0.25:  # yellow or white, whatever the colour of the picture's own paint
         tint = (1.06, 0.97, 0.66) if kind < 0.15 else (1.0, 1.0, 1.0)
         rows = np.maximum(rows.mean(2, keepdims=True) * np.array(tint, np.float32), 0.8)
     bins = np.rint(across * (_BINS - 1)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Which samples an epoch draws, when not each one once: class-balanced, rare classes more often, or a bootstrap."""
+"""Sampling probabilities: class-balanced, or rare classes more often; and bootstrap resamples."""
 
 from __future__ import annotations
 
@@ -15,31 +15,36 @@ SAMPLERS = ("uniform", "balanced", "rare")
 
 
 def class_presence(samples: Sequence[Sample], label_map: LabelMap) -> np.ndarray:
-    """(samples, classes) bool: whether a class occurs in a sample's mask. Reads every mask once, in threads."""
+    """Return (samples, classes) bool: whether a class occurs in a sample's mask. Reads every mask, in threads."""
     classes = len(label_map.classes)
 
     def present(sample: Sample) -> np.ndarray:
         values = np.flatnonzero(np.bincount(read_mask(sample.mask).ravel(), minlength=256))
         values = values[values != IGNORE_ID]
-        found = np.zeros(classes, bool)
+        occurs = np.zeros(classes, bool)
         if label_map.multilabel:
-            found[:] = [bool((values >> bit & 1).any()) for bit in range(classes)]
+            occurs[:] = [bool((values >> bit & 1).any()) for bit in range(classes)]
         else:
-            found[values[values < classes]] = True
-        return found
+            occurs[values[values < classes]] = True
+        return occurs
 
     with ThreadPoolExecutor() as pool:
         return np.stack(list(pool.map(present, samples)))
 
 
 def balanced_weights(presence: np.ndarray, background: int | None) -> np.ndarray:
-    """(samples,) probabilities: every class is drawn equally often, then a sample that holds it.
+    """Return (samples,) probabilities for drawing each class equally often, and then a sample that has it.
 
-    The background, which every sample holds, is left out; samples with nothing else keep one class's share together.
+    The background is left out, because every sample has it. All samples with nothing but background together have the
+    share of one class.
 
     Args:
         presence: (samples, classes) bool.
-        background: its train id, or None.
+        background: train id of the background, or None.
+
+    Example:
+        >>> balanced_weights(np.array([[True, False], [True, True], [True, True]]), 0).tolist()
+        [0.5, 0.25, 0.25]
     """
     columns = presence if background is None else np.delete(presence, background, axis=1)
     columns = np.column_stack([columns, ~columns.any(1)])
@@ -49,14 +54,14 @@ def balanced_weights(presence: np.ndarray, background: int | None) -> np.ndarray
 
 
 def rare_weights(presence: np.ndarray, background: int | None, threshold: float = 0.3) -> np.ndarray:
-    """(samples,) probabilities by repeat factors: Gupta et al. 2019, LVIS, arXiv 1908.03195, section 5.
+    """Return (samples,) probabilities by repeat factors: Gupta et al. 2019, LVIS, arXiv 1908.03195, section 5.
 
-    A class found in a share f of the samples has the factor max(1, sqrt(threshold / f)); a sample has the largest of
-    its classes'. Common classes are drawn as before, rare ones more often, without the excess of full balance.
+    A class that occurs in a share f of the samples has the factor max(1, sqrt(threshold / f)), and a sample has the
+    largest factor of its classes. Rare classes are drawn more often, but less so than with full balance.
 
     Args:
         presence: (samples, classes) bool.
-        background: its train id, or None.
+        background: train id of the background, or None.
         threshold: share of samples below which a class counts as rare.
     """
     columns = presence if background is None else np.delete(presence, background, axis=1)
@@ -67,12 +72,12 @@ def rare_weights(presence: np.ndarray, background: int | None, threshold: float 
 
 
 def bootstrap(count: int, seed: int) -> np.ndarray:
-    """(count,) indices drawn with replacement, for bagging (Breiman 1996); the same for the same seed."""
+    """Draw (count,) indices with replacement, for bagging (Breiman 1996). The same seed gives the same indices."""
     return np.random.default_rng([seed, count]).integers(0, count, count)
 
 
 def sample_weights(sampler: str, samples: Sequence[Sample], label_map: LabelMap) -> np.ndarray | None:
-    """(samples,) probabilities for a sampler of :data:`SAMPLERS`; None for ``"uniform"``."""
+    """Return (samples,) probabilities for one of :data:`SAMPLERS`; None for ``"uniform"``."""
     if sampler == "uniform":
         return None
     presence = class_presence(samples, label_map)

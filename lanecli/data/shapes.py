@@ -1,4 +1,4 @@
-"""What annotation tools store: labelled polygons, lines, circles and patches, drawn in order into a mask of ids."""
+"""Labelled shapes from annotation tools: polygons, lines, circles and patches, drawn in order into a mask of ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from lanecli.data.layout import LaneLine, Layout, Pair, Request
 from lanecli.data.orientation import upright_size
 from lanecli.data.rasterise import are_points, blank, draw_line, fill_circle, fill_polygon, from_corners
-from lanecli.data.words import ids_of, is_background, is_ignored, map_of
+from lanecli.data.words import ids_of, is_background, is_ignored, label_map_of
 from lanecli.errors import InputError
 from lanecli.geometry import Size
 from lanecli.labelmaps.lane import lane_map_of_words, reads_like_a_lane
@@ -20,9 +20,9 @@ from lanecli.labels import LabelMap
 from lanecli.media.picture_header import MAX_PIXELS
 
 LINE_WIDTH = 5
-"""Pixels a line is drawn with when the user does not say."""
+"""Width of lines in pixels, if the user gives none."""
 _LARGER = 4
-"""A patch of more than so many times the picture's pixels is no label of it, and is refused before it is unpacked."""
+"""A patch with more than this many times the picture's pixels is refused before it is unpacked."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Shape:
     """One labelled shape.
 
     Attributes:
-        label: the tool's word.
-        kind: ``polygon``, ``line``, ``circle`` (centre and a point on it) or ``patch``.
-        points: (N, 2) x, y, pixel-centre coordinates; of a patch its top-left pixel.
-        patch: gives the (h, w) bool of a patch, unpacked only when it is drawn; else None.
-        extent: (w, h) of a patch.
+        label: the label word.
+        kind: ``polygon``, ``line``, ``circle`` or ``patch``.
+        points: (N, 2) x, y in pixel-centre coordinates; the centre and a point on it for a circle, the top-left pixel
+            for a patch.
+        patch: for a patch, returns its (h, w) bool, which is unpacked only when it is drawn; else None.
+        extent: (width, height) of a patch.
     """
 
     label: str
@@ -46,7 +47,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The shapes of one picture, in the order they are drawn, and the picture's size if the tool wrote it down."""
+    """The shapes of one picture.
+
+    Attributes:
+        size: the picture's (width, height) according to the tool, or None.
+        shapes: the shapes in the order they are drawn.
+        where: the file, for error messages.
+    """
 
     size: Size | None
     shapes: tuple[Shape, ...]
@@ -55,46 +62,61 @@ class Drawing:
 
 @dataclass
 class Tally:
-    """What a reader counts: annotations left out by reason, and pictures that are not there."""
+    """What a reader counts.
+
+    Attributes:
+        left_out: number of annotations that are left out, by reason.
+        missing: names of pictures that do not exist.
+    """
 
     left_out: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
 
     def notes(self, named_in: str) -> list[str]:
-        """A line about the pictures that are not there."""
+        """Return a line about the pictures that do not exist, if any; `named_in` says what names them."""
         if not self.missing:
             return []
-        return [f"{len(self.missing)} pictures named in {named_in} are not there, the first is {self.missing[0]}"]
+        return [f"{len(self.missing)} pictures named in {named_in} do not exist, the first is {self.missing[0]}"]
 
 
-def points_of(values: Any, where: str) -> np.ndarray:
-    """(N, 2) x, y in a tool's coordinates as pixel-centre ones. Raises InputError for what are no finite numbers."""
+def to_pixel_centres(values: Any, where: str) -> np.ndarray:
+    """Convert a tool's points to (N, 2) x, y in pixel-centre coordinates. Raises InputError if they are not numbers."""
     try:
         points = from_corners(values)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where}: its points are no pairs of numbers") from error
+        raise InputError(f"{where}: its points are not pairs of numbers") from error
     if not are_points(points):
-        raise InputError(f"{where}: its points are no finite numbers near a picture")
+        raise InputError(f"{where}: its points are not finite numbers near a picture")
     return points
 
 
-def size_of(width: Any, height: Any, where: str) -> Size | None:
-    """A size as a file declares it; None where it says nothing. Raises InputError for what is none."""
+def declared_size(width: Any, height: Any, where: str) -> Size | None:
+    """Return the (width, height) that a file declares, or None if it declares none. Raises InputError if not valid."""
     if width is None or height is None:
         return None
     try:
         size = (int(width), int(height))
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where}: '{width!s:.20}' x '{height!s:.20}' is no size of a picture") from error
+        raise InputError(f"{where}: '{width!s:.20}' x '{height!s:.20}' is not a valid picture size") from error
     if size[0] < 1 or size[1] < 1 or size[0] * size[1] > MAX_PIXELS:
-        raise InputError(f"{where}: {size[0]}x{size[1]} is no size of a picture")
+        raise InputError(f"{where}: {size[0]}x{size[1]} is not a valid picture size")
     return size
 
 
 def draw(drawing: Drawing, size: Size, values: Mapping[str, int], line_width: int) -> np.ndarray:
-    """(H, W) uint8 ids of a picture of `size`.
+    """Draw shapes into a new mask.
 
-    Raises InputError for a patch far larger than the picture, one that is damaged, or a shape too intricate.
+    Args:
+        drawing: the shapes.
+        size: (width, height) of the mask.
+        values: the id of each label word.
+        line_width: width of lines in pixels.
+
+    Returns:
+        (height, width) uint8 ids, 0 where there is no shape.
+
+    Raises:
+        InputError: a patch is damaged or far larger than the picture, or a shape is too intricate.
     """
     mask = blank(size, drawing.where)
     for shape in drawing.shapes:
@@ -115,7 +137,7 @@ def draw(drawing: Drawing, size: Size, values: Mapping[str, int], line_width: in
 
 
 def _paste(mask: np.ndarray, shape: Shape, value: int) -> None:
-    """Put a patch where it lies; what reaches over the border is cut off, as of polygons."""
+    """Set the pixels of a patch; parts outside the mask are cut off, as they are for polygons."""
     if shape.patch is None:
         return
     if shape.extent[0] * shape.extent[1] > _LARGER * mask.size + 4096:
@@ -127,25 +149,26 @@ def _paste(mask: np.ndarray, shape: Shape, value: int) -> None:
     window[patch[up : up + window.shape[0], along : along + window.shape[1]]] = value
 
 
-def layout_of(
+def layout_from_drawings(
     name: str,
     pairs: Sequence[Pair],
     request: Request,
     words: Iterable[str],
     colors: Mapping[str, tuple[int, int, int]],
     notes: Sequence[str],
-    **facts: Any,
+    **attributes: Any,
 ) -> Layout:
-    """A layout whose pairs' labels are `Drawing`s.
+    """Return a layout whose pairs have a `Drawing` as label.
 
     Args:
-        name: the layout's.
-        pairs: with drawings.
-        request: what was asked for.
-        words: the labels the tool declares, in its order; they get ids in it. Others that are used follow by alphabet.
-        colors: by label.
-        notes: for the user.
-        facts: other attributes of the layout.
+        name: name of the format.
+        pairs: the pairs.
+        request: the reader's input.
+        words: the label words that the tool declares, which get ids in this order. Other words that are used follow in
+            alphabetical order.
+        colors: the RGB colour of each label word, as far as known.
+        notes: lines for the user.
+        attributes: further attributes of the layout.
     """
     declared = list(dict.fromkeys(words))
     used = {shape.label for pair in pairs for shape in pair.label.shapes}
@@ -159,7 +182,7 @@ def layout_of(
 
     return Layout(
         tuple(pairs),
-        map_of(name, kept, colors),
+        label_map_of(name, kept, colors),
         name,
         load,
         labels,
@@ -168,29 +191,29 @@ def layout_of(
         _lanes if any(_lanes(pair) for pair in pairs) else None,
         tuple(notes),
         sum(len(pair.label.shapes) for pair in pairs),
-        **facts,
+        **attributes,
     )
 
 
 def _size_of(pair: Pair) -> Size:
-    """The size shapes are drawn at: the declared one, which must be the picture's, upright or as stored."""
+    """Return the size of the mask to draw: the declared size, which must be the picture's, as shown or as stored."""
     shown, orientation = upright_size(pair.image)
     stored = orientation.size(shown)
     declared: Size = pair.label.size or shown
     if declared not in (shown, stored):
         raise InputError(
-            f"{pair.label.where}: is {declared[0]}x{declared[1]}, its picture {pair.image.name} is "
-            f"{shown[0]}x{shown[1]}; they must have one size"
+            f"{pair.label.where}: is {declared[0]}x{declared[1]}, but its picture {pair.image.name} is "
+            f"{shown[0]}x{shown[1]}; they must have the same size"
         )
     return declared
 
 
 def _lanes(pair: Pair) -> list[LaneLine]:
-    """The lines of a drawing whose label speaks of a lane, from near to far."""
+    """Return the lines of a drawing whose label names a lane."""
     lines = [s for s in pair.label.shapes if s.kind == "line" and len(s.points) > 1 and reads_like_a_lane(s.label)]
-    return [LaneLine(from_near(s.points), s.label) for s in lines]
+    return [LaneLine(near_to_far(s.points), s.label) for s in lines]
 
 
-def from_near(points: np.ndarray) -> np.ndarray:
-    """(N, 2) x, y in the order that begins at the end nearer to the camera, the lower one."""
+def near_to_far(points: np.ndarray) -> np.ndarray:
+    """Return (N, 2) x, y in the order that begins with the end nearer to the camera, which is the lower one."""
     return points if points[0, 1] >= points[-1, 1] else points[::-1]

@@ -1,4 +1,4 @@
-"""Which group goes to which split: shares of whole groups by seed, or groups named by pattern."""
+"""Assigns groups to splits, by patterns of group names or by shares of whole groups."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DEFAULT_SHARES = "train=0.8,val=0.2"
 
 @dataclass(frozen=True)
 class SplitRule:
-    """What ``--split`` says.
+    """The rule that ``--split`` gives.
 
     Attributes:
-        patterns: (split, pattern) in order; the first that matches a group takes it.
-        shares: split -> share of the pairs no pattern took; sums to 1, or empty.
+        patterns: (split, pattern) in order; the first pattern that matches a group decides.
+        shares: each split's share of the pairs that no pattern matches, which sum to 1; None if there are none.
     """
 
     patterns: tuple[tuple[str, str], ...] = ()
@@ -27,13 +27,17 @@ class SplitRule:
 
 
 def parse_split(text: str) -> SplitRule:
-    """``"train=0.8,val=0.2"``, ``"val=Road02,train=*"``, or patterns first and shares of the rest.
+    """Parse a rule such as ``"train=0.8,val=0.2"`` or ``"val=Road02,train=*"``.
 
-    A number is a share; anything else is a pattern of group names (``*``, ``?``, ``[…]``) that also takes what lies
-    below it: ``Road02`` takes ``Road02/Record001``.
+    A number is a share; anything else is a pattern of group names (``*``, ``?``, ``[…]``), which also matches the
+    groups below: ``Road02`` matches ``Road02/Record001``. Shares divide the pairs that no pattern matches.
 
     Raises:
-        InputError: not NAME=VALUE, a share outside 0..1, or shares that do not sum to 1.
+        InputError: a part is not NAME=VALUE, a share is outside 0..1, or the shares do not sum to 1.
+
+    Example:
+        >>> parse_split("train=0.8,val=0.2").shares
+        {'train': 0.8, 'val': 0.2}
     """
     patterns: list[tuple[str, str]] = []
     shares: dict[str, float] = {}
@@ -52,44 +56,46 @@ def parse_split(text: str) -> SplitRule:
             raise InputError(f"--split: '{name}' has two shares")
         shares[name] = share
     if shares and abs(sum(shares.values()) - 1) > 1e-6:
-        raise InputError(f"--split: shares sum to {sum(shares.values()):g}, not 1")
+        raise InputError(f"--split: the shares sum to {sum(shares.values()):g}, not 1")
     return SplitRule(tuple(patterns), shares or None)
 
 
 def takes(pattern: str, group: str) -> bool:
-    """Whether `pattern` matches the group, or a folder above it."""
+    """Whether `pattern` matches the group or a folder above it."""
     return fnmatch.fnmatchcase(group, pattern) or fnmatch.fnmatchcase(group, f"{pattern}/*")
 
 
 def assign(groups: Sequence[str], rule: SplitRule, seed: int = 0) -> list[str]:
-    """The split of each pair, given the group of each pair; a group is never divided.
+    """Return the split of each pair. A group is never divided.
 
     Args:
-        groups: one group per pair.
-        rule: what was asked for.
-        seed: orders groups of equal size; the same groups and seed give the same splits.
+        groups: the group of each pair.
+        rule: the rule to follow.
+        seed: seed for the order of groups of equal size; the same groups and seed give the same splits.
 
     Raises:
-        InputError: a pattern that takes no group, or a group nothing takes.
+        InputError: a pattern matches no group, or a group is in no split.
     """
     sizes = Counter(groups)
     chosen: dict[str, str] = {}
     for split, pattern in rule.patterns:
         taken = [g for g in sizes if takes(pattern, g)]
         if not taken:
-            raise InputError(f"--split: '{pattern}' names no group; there are: {_listed(sizes)}")
+            raise InputError(f"--split: '{pattern}' matches no group; the groups are: {_listed(sizes)}")
         for group in taken:
             chosen.setdefault(group, split)
     rest = {g: n for g, n in sizes.items() if g not in chosen}
     if rest:
         if rule.shares is None:
-            raise InputError(f"--split: no split takes group '{next(iter(rest))}'; end with 'train=*' to take the rest")
+            raise InputError(
+                f"--split: group '{next(iter(rest))}' is in no split; end with 'train=*' to put the rest into train"
+            )
         chosen.update(_share_out(rest, rule.shares, seed))
     return [chosen[g] for g in groups]
 
 
 def _share_out(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """Largest group first to the split that lacks most, so that shares come close and none stays empty needlessly."""
+    """Give each group, the largest first, to the split that lacks most pairs; leave no split empty if possible."""
     total = sum(sizes.values())
     lacking = {split: share * total for split, share in shares.items() if share > 0}
     empty = set(lacking)

@@ -1,4 +1,4 @@
-"""The way back: a folder of predicted train ids to a competition's own ids, size and names."""
+"""Decodes predicted train ids to a competition's own ids, size and file names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DRAWN = (".overlay", ".uncertainty")
 
 @dataclass(frozen=True)
 class _Prediction:
-    """A mask, what the picture it is of is called (without suffix), and the size it is to have."""
+    """A predicted mask, its picture's name without suffix, and the (width, height) to decode it at, or None."""
 
     path: Path
     name: PurePosixPath
@@ -38,36 +38,40 @@ def decode_folder(
 ) -> tuple[list[Path], list[str]]:
     """Write every mask below `predictions` as source ids below `out`, under its picture's name.
 
-    Nothing is written before every mask was read.
+    All masks are read and checked before the first one is written.
 
     Args:
-        predictions: what `lanecli predict --save masks` wrote (``X.mask.png``; overlays and heat maps in it are passed
-            over), or PNGs of train ids; at the frame's size, without the cropped rows, or at the network's size.
-        out: where ``X.png`` goes; folders are mirrored.
-        label_map: gives the source ids.
-        frame: the size the competition wants; None keeps each mask's, or takes the original's.
-        crop_top: rows at the top that become background, whatever was predicted.
-        overwrite: replace files that are there.
-        originals: a folder of the pictures; masks then go under the paths these have below it.
+        predictions: the output of `lanecli predict --save masks` (``X.mask.png``; overlays and heat maps are skipped),
+            or PNG files of train ids. Masks may have the frame's size, the frame's size without the cropped rows, or
+            the network's size.
+        out: the folder for ``X.png``, with the same subfolders.
+        label_map: the classes and their source ids.
+        frame: (width, height) that the competition expects; None for the original's size, or else the mask's own.
+        crop_top: number of rows at the top that become background, whatever was predicted.
+        overwrite: whether existing files are replaced.
+        originals: the folder of the pictures, if masks are to have the paths of their pictures below it.
 
     Returns:
-        The files written, and what the user should know, a line each.
+        The files that were written, and lines for the user.
 
     Raises:
-        InputError: no predictions, values that are no train ids (masks that were decoded already), predictions of no
-            original, or files that exist.
+        InputError: there are no predictions; values are not train ids, such as in masks that are decoded already; a
+            prediction belongs to no original; or a file exists already.
     """
-    found, notes = _predictions(predictions, frame, originals)
-    for item in found:
+    masks, notes = _predictions(predictions, frame, originals)
+    for item in masks:
         _check_train_ids(_read(item.path, label_map), label_map, str(item.path))
-    targets = [out / item.name.parent / f"{item.name.name}.png" for item in found]
+    targets = [out / item.name.parent / f"{item.name.name}.png" for item in masks]
     twice = {target for target in targets if targets.count(target) > 1} if len(set(targets)) < len(targets) else set()
     if twice:
-        raise InputError(f"{predictions}: several masks would be {min(twice)}; decode one run's folder at a time")
+        raise InputError(
+            f"{predictions}: several masks would be written to {min(twice)}; decode the folders of different runs "
+            "one at a time"
+        )
     for target in targets if not overwrite else ():
         if target.exists():
             raise InputError(f"{target}: exists already; add --overwrite to replace it")
-    for item, target in zip(found, targets, strict=True):
+    for item, target in zip(masks, targets, strict=True):
         decoded = decode_mask(_read(item.path, label_map), label_map, item.frame, crop_top, str(item.path))
         if decoded.ndim == 2:
             write_mask(target, decoded, overwrite=overwrite)
@@ -80,33 +84,35 @@ def _predictions(folder: Path, frame: Size | None, originals: Path | None) -> tu
     paths = list(files_below(folder, (".png",)))
     chosen = [p for p in paths if not p.stem.endswith(_DRAWN)]
     if not chosen:
-        drawn = f", only {len(paths)} drawn pictures; predict with --save masks" if paths else ""
+        drawn = f", only {len(paths)} overlays or heat maps; predict with --save masks" if paths else ""
         raise InputError(f"{folder}: holds no PNG masks{drawn}")
     notes = []
     if len(chosen) < len(paths):
-        notes.append(f"{len(paths) - len(chosen)} overlays and heat maps are passed over")
-    found = []
+        notes.append(f"{len(paths) - len(chosen)} overlays and heat maps are skipped")
+    masks = []
     for path in chosen:
         inner = PurePosixPath(path.relative_to(folder).as_posix())
         parts = [part.removesuffix(_OF_VIDEO) for part in inner.parts[:-1]]
-        found.append(_Prediction(path, PurePosixPath(*parts, inner.stem.removesuffix(_PREDICTED)), frame))
-    return _as_originals(found, originals, notes) if originals is not None else (found, notes)
+        masks.append(_Prediction(path, PurePosixPath(*parts, inner.stem.removesuffix(_PREDICTED)), frame))
+    return _named_as_originals(masks, originals, notes) if originals is not None else (masks, notes)
 
 
-def _as_originals(found: list[_Prediction], originals: Path, notes: list[str]) -> tuple[list[_Prediction], list[str]]:
-    """Predictions under the names, and of the sizes, of the pictures they are of."""
+def _named_as_originals(
+    masks: list[_Prediction], originals: Path, notes: list[str]
+) -> tuple[list[_Prediction], list[str]]:
+    """Return the predictions with the names and sizes of their pictures, and the notes."""
     pictures = {PurePosixPath(p.relative_to(originals).as_posix()).with_suffix(""): p for p in files_below(originals)}
     by_stem: dict[str, list[PurePosixPath]] = {}
     for name in pictures:
         by_stem.setdefault(name.name, []).append(name)
     renamed = []
-    for item in found:
-        alike = [item.name] if item.name in pictures else by_stem.get(item.name.name, [])
-        if len(alike) != 1:
-            what = "two pictures have" if alike else "no picture has"
+    for item in masks:
+        matches = [item.name] if item.name in pictures else by_stem.get(item.name.name, [])
+        if len(matches) != 1:
+            what = "two pictures have" if matches else "no picture has"
             raise InputError(f"{item.path}: {what} this name below {originals}")
-        size = item.frame or upright_size(pictures[alike[0]])[0]
-        renamed.append(_Prediction(item.path, alike[0], size))
+        size = item.frame or upright_size(pictures[matches[0]])[0]
+        renamed.append(_Prediction(item.path, matches[0], size))
     without = len(pictures) - len({item.name for item in renamed})
     if without:
         notes.append(f"{without} of {len(pictures)} pictures below {originals} have no prediction")
@@ -118,17 +124,19 @@ def _read(path: Path, label_map: LabelMap) -> np.ndarray:
         return read_mask(path)
     except InputError as error:
         if label_map.coding == "colors" and "colour picture" in str(error):
-            raise InputError(f"{path}: holds colours, not train ids; it is decoded already, or drawn") from error
+            raise InputError(
+                f"{path}: holds colours, not train ids; it is decoded already, or it is an overlay"
+            ) from error
         raise
 
 
 def _check_train_ids(mask: np.ndarray, label_map: LabelMap, where: str) -> None:
-    """Raise InputError where values are no train ids of the map."""
+    """Raise InputError if the mask has values that are not train ids of the label map."""
     values = np.unique(mask)
     highest = int(values[values != IGNORE_ID].max(initial=0))
     if highest >= len(label_map.classes):
         raise InputError(
-            f"{where}: value {highest} is no train id of label map '{label_map.name}' "
+            f"{where}: value {highest} is not a train id of label map '{label_map.name}' "
             f"({len(label_map.classes)} classes); are these source ids already?"
         )
     owner = next((c.name for c in label_map.classes if c.decoded == IGNORE_ID), None)
@@ -137,7 +145,21 @@ def _check_train_ids(mask: np.ndarray, label_map: LabelMap, where: str) -> None:
 
 
 def decode_mask(mask: np.ndarray, label_map: LabelMap, frame: Size | None, crop_top: int, where: str) -> np.ndarray:
-    """(h, w) train ids to (H, W) source ids of the frame's size, background above `crop_top`."""
+    """Decode (h, w) train ids to source labels at the frame's size.
+
+    Args:
+        mask: (h, w) uint8 train ids.
+        label_map: the classes and their source ids or colours.
+        frame: (width, height) of the result; None for the mask's own size.
+        crop_top: number of rows at the top that become background.
+        where: the file, for error messages.
+
+    Returns:
+        (H, W) uint8 ids, or (H, W, 3) uint8 RGB for a label map of colours.
+
+    Raises:
+        InputError: a value is not a train id, or `crop_top` is not smaller than the height.
+    """
     _check_train_ids(mask, label_map, where)
     background = label_map.background or 0
     width, height = frame or (mask.shape[1], mask.shape[0])

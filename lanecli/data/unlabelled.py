@@ -1,4 +1,4 @@
-"""Pictures without labels, to be learned from through a teacher's answers."""
+"""Pictures without labels, which a model learns from by the predictions of a teacher model."""
 
 from __future__ import annotations
 
@@ -13,98 +13,112 @@ import numpy as np
 from lanecli.errors import InputError
 from lanecli.labels import IGNORE_ID, LabelMap
 from lanecli.media.pictures import picture_size, read_picture
-from lanecli.media.sources import Source as File
-from lanecli.media.sources import expand_sources
+from lanecli.media.sources import Source, expand_sources
 
 ANSWERS = ".probabilities.npz"
-"""Ending of the files that ``lanecli predict --save probabilities`` writes for pictures."""
-_LARGEST_PLANE = 64 << 20  # pixels; a file that claims more is not read
+"""Ending of the names of the files that ``lanecli predict --save probabilities`` writes for pictures."""
+_LARGEST_PLANE = 64 << 20  # pixels; a file that declares more is not read
 
 
-def is_answers(teacher: str) -> bool:
-    """Whether `teacher` is a folder of answers stored by ``lanecli predict --save probabilities``, not a model."""
+def holds_answers(teacher: str) -> bool:
+    """Whether `teacher` is a folder of predictions from ``lanecli predict --save probabilities`` and not a model."""
     folder = Path(teacher).expanduser()
     if not folder.is_dir() or (folder / "model.safetensors").is_file():
         return False
     return next(folder.rglob(f"*{ANSWERS}"), None) is not None
 
 
-def find_pictures(folders: Sequence[str]) -> list[File]:
-    """The pictures in `folders`, their subfolders included, sorted by path.
+def find_pictures(folders: Sequence[str]) -> list[Source]:
+    """Return the pictures in `folders` and their subfolders, sorted by path.
 
-    Raises InputError naming the folder: it does not exist, or holds no picture.
+    Raises:
+        InputError: a folder does not exist, or holds no picture.
     """
-    pictures: list[File] = []
+    pictures: list[Source] = []
     for folder in folders:
         path = Path(folder).expanduser()
         if not path.is_dir():
-            what = "is no folder" if path.exists() else "does not exist"
-            raise InputError(f"data.unlabelled: {folder} {what}; of a video, lanecli prepare frames makes one")
-        here = [file for file in expand_sources([path]) if file.kind == "image"]
-        if not here:
+            what = "is not a folder" if path.exists() else "does not exist"
+            raise InputError(
+                f"data.unlabelled: {folder} {what}; 'lanecli prepare frames' writes the frames of a video into one"
+            )
+        images = [file for file in expand_sources([path]) if file.kind == "image"]
+        if not images:
             raise InputError(f"data.unlabelled: {folder} holds no picture")
-        pictures += here
+        pictures += images
     return pictures
 
 
-class UnlabelledSource:
-    """Pictures without labels; with a folder of stored answers, pictures labelled where those are sure.
+class UnlabelledPictures:
+    """Pictures without labels, or with pseudo-labels wherever stored predictions of a teacher are confident.
 
     Attributes:
-        taught: whether masks come from stored answers; without, a mask says only where there is a picture.
+        has_answers: whether there are stored predictions; without them, a mask only says where there is a picture.
     """
 
     def __init__(
         self, folders: Sequence[str], label_map: LabelMap, answers: str | None = None, confidence: float = 0.8
     ) -> None:
-        """Find the pictures and, where they are stored, their answers.
+        """Find the pictures and their stored predictions, if any.
 
         Args:
-            folders: of pictures.
-            label_map: the classes trained.
-            answers: a folder of stored probabilities, laid out as ``lanecli predict --save probabilities`` does.
-            confidence: the probability from which on a stored answer is taken for a label.
+            folders: folders of pictures.
+            label_map: the classes to train.
+            answers: the output folder of ``lanecli predict --save probabilities`` for these pictures, or None.
+            confidence: smallest probability, in 0..1, for which a stored prediction becomes a label.
 
         Raises:
-            InputError: a folder holds no picture, or a picture has no stored answer.
+            InputError: a folder holds no picture, or a picture has no stored prediction.
         """
         self.files, self.label_map, self.confidence = find_pictures(folders), label_map, confidence
         self.weights: np.ndarray | None = None
-        self.taught = answers is not None
+        self.has_answers = answers is not None
         self._answers: list[Path] = []
         if answers is not None:
             base = Path(answers).expanduser()
             self._answers = [base / file.relative / f"{file.stem}{ANSWERS}" for file in self.files]
             for file, answer in zip(self.files, self._answers, strict=True):
                 if not answer.is_file():
-                    raise InputError(f"teacher: {file.path} has no answer {answer}")
+                    raise InputError(f"teacher: {file.path} has no stored prediction {answer}")
 
     def __len__(self) -> int:
         return len(self.files)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W, 3) uint8 RGB and (H, W) uint8: train ids where a stored answer is sure, else 255; 0 without answers.
+        """Return (H, W, 3) uint8 RGB and (H, W) uint8 train ids.
 
-        Raises InputError naming a file that cannot be read.
+        The ids are those of the stored prediction where it is confident, and 255 elsewhere. Without stored predictions
+        all are 0.
+
+        Raises:
+            InputError: a file cannot be read.
         """
         picture = read_picture(self.files[index].path)
-        if not self.taught:
+        if not self.has_answers:
             return picture, np.zeros(picture.shape[:2], np.uint8)
         planes = read_answer(self._answers[index], len(self.label_map.classes))
         size = (picture.shape[1], picture.shape[0])
         if planes.shape[1:] != picture.shape[:2]:
             planes = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in planes])
-        return picture, sure_labels(planes, self.label_map, self.confidence)
+        return picture, pseudo_labels(planes, self.label_map, self.confidence)
 
     def sizes(self) -> list[tuple[int, int]]:
-        """(width, height) of every picture, from its header. Raises InputError naming one that cannot be read."""
+        """Return the (width, height) of every picture, from its header. Raises InputError if one cannot be read."""
         return [picture_size(file.path) for file in self.files]
 
 
 def read_answer(path: Path, classes: int) -> np.ndarray:
-    """(C, H, W) float32 in 0..1 from a file of stored probabilities; its size is checked before any of it is unpacked.
+    """Read a file of stored probabilities. Its size is checked before anything is unpacked.
 
-    Raises InputError naming it.
+    Args:
+        path: the file.
+        classes: the number of classes C.
+
+    Returns:
+        (C, H, W) float32 in 0..1.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
     """
     try:
         with zipfile.ZipFile(path) as archive, archive.open("probabilities.npy") as file:
@@ -112,24 +126,30 @@ def read_answer(path: Path, classes: int) -> np.ndarray:
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, kind = header(file)
         if len(shape) != 3 or shape[0] != classes or kind.kind != "f":
-            raise InputError(f"{path}: holds {kind} {shape}; {classes} planes of probabilities are expected")
+            raise InputError(f"{path}: holds {kind} {shape}, not {classes} planes of probabilities")
         if shape[1] * shape[2] > _LARGEST_PLANE or not shape[1] * shape[2]:
-            raise InputError(f"{path}: {shape[2]}x{shape[1]} pixels are none, or too many")
-        with np.load(path) as file:  # no objects: numpy refuses them unless it is told otherwise
+            raise InputError(f"{path}: {shape[2]}x{shape[1]} is not a valid picture size")
+        with np.load(path) as file:  # numpy refuses pickled objects by default
             return np.asarray(file["probabilities"], np.float32)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: not readable as stored probabilities ({error})") from error
 
 
-def sure_labels(planes: np.ndarray, label_map: LabelMap, confidence: float) -> np.ndarray:
-    """(H, W) uint8: the likeliest class where its probability is at least `confidence`, else 255 (ignored).
+def pseudo_labels(planes: np.ndarray, label_map: LabelMap, confidence: float) -> np.ndarray:
+    """Return (H, W) uint8: the most probable class where its probability is at least `confidence`, else 255 (ignored).
 
-    Of several labels at once each must be sure, as present or as absent; a sure one is a bit of the result.
+    With a multi-label map, every label must be present or absent with that confidence, and each label that is present
+    is a bit of the result.
 
     Args:
         planes: (C, H, W) probabilities.
-        label_map: says whether one class of many holds or several.
-        confidence: in 0..1.
+        label_map: the classes.
+        confidence: the smallest probability, in 0..1.
+
+    Example:
+        >>> from lanecli.labelmaps import label_map
+        >>> pseudo_labels(np.array([[[0.9, 0.4]], [[0.1, 0.6]]]), label_map("lane"), 0.8)
+        array([[  0, 255]], dtype=uint8)
     """
     if label_map.multilabel:
         present = planes >= 0.5

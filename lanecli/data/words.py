@@ -1,4 +1,4 @@
-"""Label words of annotation tools: ids for them, a label map of them, and which recording a picture is from."""
+"""Reads words: label words of annotation tools, and the recording and split that file names tell."""
 
 from __future__ import annotations
 
@@ -22,35 +22,51 @@ _COLORS = (
 
 
 def ids_of(words: Iterable[str], where: str) -> dict[str, int]:
-    """Ids 1, 2, … for label words in the order given; words for background get 0, those for ignored `IGNORE_ID`.
+    """Return ids 1, 2, … for label words in the order given; 0 for words for background, `IGNORE_ID` for ignored.
 
-    Raises InputError when there are more than a mask of bytes can hold.
+    Args:
+        words: the label words; repeated ones count once.
+        where: the file, for the error message.
+
+    Raises:
+        InputError: there are more labels than a mask of bytes can hold.
+
+    Example:
+        >>> ids_of(["background", "line", "arrow"], "a.json")
+        {'background': 0, 'line': 1, 'arrow': 2}
     """
     unique = list(dict.fromkeys(words))
     if len(unique) > IGNORE_ID - 2:
         raise InputError(f"{where}: {len(unique)} labels are more than the {IGNORE_ID - 2} a mask can hold")
-    named = [w for w in unique if not is_background(w) and not is_ignored(w)]
-    fixed = {w: IGNORE_ID if is_ignored(w) else 0 for w in unique if w not in named}
-    return {**fixed, **{w: i for i, w in enumerate(named, 1)}}
+    classes = [w for w in unique if not is_background(w) and not is_ignored(w)]
+    fixed = {w: IGNORE_ID if is_ignored(w) else 0 for w in unique if w not in classes}
+    return {**fixed, **{w: i for i, w in enumerate(classes, 1)}}
 
 
 def is_background(word: str) -> bool:
-    """Whether a label word means that there is nothing."""
+    """Whether a label word means background."""
     return word.lower() in _BACKGROUND
 
 
 def is_ignored(word: str) -> bool:
-    """Whether a label word means pixels that count for nothing (LabelMe's ``__ignore__``)."""
+    """Whether a label word means ignored pixels (LabelMe's ``__ignore__``)."""
     return word.lower() in _IGNORED
 
 
-def map_of(
+def label_map_of(
     name: str,
     labels: Mapping[str, int],
     colors: Mapping[str, tuple[int, int, int]] | None = None,
     coding: str = "ids",
 ) -> LabelMap:
-    """A label map with a class for each word, after background (the words for it, else source 0)."""
+    """Return a label map with the background and a class for each label word.
+
+    Args:
+        name: the label map's name.
+        labels: the source id or packed colour of each label word. Without a word for background, it has source 0.
+        colors: the RGB colour of each label word, as far as known.
+        coding: ``"ids"`` or ``"colors"``.
+    """
     chosen = colors or {}
     nothing = sorted({v for w, v in labels.items() if is_background(w)}) or [0]
     ignored = sorted({v for w, v in labels.items() if is_ignored(w)})
@@ -60,11 +76,14 @@ def map_of(
 
 
 def sequence_of(name: str) -> str:
-    """The recording a picture is probably from: its folder, and its name up to the trailing number.
+    """Guess the recording that a picture is from: its folder, and its name up to the trailing number.
 
-    ``town/frame_000012`` and ``town/frame_000013`` are both of ``town/frame``: neighbours must not straddle splits.
-    What Roboflow adds to the name of each copy it exports is taken off first (``drive_0003_jpg.rf.c16a…`` is of
-    ``drive``). Names that are numbers alone, in no folder, are all of ``all``.
+    What Roboflow adds to the names of exported copies is removed first, so ``drive_0003_jpg.rf.c16a…`` is from
+    ``drive``. Names that are only a number and have no folder are from ``all``.
+
+    Example:
+        >>> sequence_of("town/frame_000012"), sequence_of("town/frame_000013")
+        ('town/frame', 'town/frame')
     """
     path = PurePosixPath(name)
     stem = _TRAILING_NUMBER.sub("", _EXPORTED_COPY.sub("", path.name))
@@ -73,6 +92,11 @@ def sequence_of(name: str) -> str:
 
 
 def split_of(word: str) -> str | None:
-    """``train``, ``val`` or ``test`` when a file or folder name says so: as a word, perhaps with a number behind it."""
+    """Return ``train``, ``val`` or ``test`` if a file or folder name has such a word, perhaps with a number after it.
+
+    Example:
+        >>> split_of("instances_train2017"), split_of("valid"), split_of("trainees")
+        ('train', 'val', None)
+    """
     found = _SPLIT_WORD.search(word.lower())
     return _SPLITS[found[1]] if found else None

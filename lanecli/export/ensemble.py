@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lanecli import atomic
-from lanecli.data.fingerprint import joined
+from lanecli.data.fingerprint import join_fingerprints
 from lanecli.errors import InputError
 from lanecli.export.combine import RULES, MemberScores, Rule, Stacked, break_ties
 from lanecli.export.onnx import COMPARED, clean_graph, round_weights, session_function, store_half, traced_graph
@@ -155,7 +155,7 @@ def _whole(path: Path, static: bool) -> tuple[WholeEnsemble, ModelSpec, tuple[in
     whole = WholeEnsemble(parts, roles, rule, logits=name == "logit_mean", label_map=first.label_map).eval()
     provenance = {
         "members": [Path(model).name for model in ensemble.models],
-        "trained_on": joined([spec.provenance.get("trained_on") for _, spec in nets]),
+        "trained_on": join_fingerprints([spec.provenance.get("trained_on") for _, spec in nets]),
     }
     arguments = {"combine": name, "members": len(parts)}
     return whole, ModelSpec(ENSEMBLE, arguments, first.label_map, Geometry(), provenance=provenance), size

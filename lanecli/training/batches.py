@@ -67,7 +67,7 @@ class ProcessShare:
 def collate(items: list[tuple[np.ndarray, ...]]) -> tuple[torch.Tensor, ...]:
     """Stack items: pictures (N, h, w, 3) uint8, targets (N, h, w) uint8, and what a teacher needs, if there is one.
 
-    :meth:`lanecli.data.dataset.TrainingSet.views` describes the items.
+    :meth:`lanecli.data.dataset.TrainingSet.student_and_teacher` describes the items.
     """
     return tuple(torch.from_numpy(np.stack(parts)) for parts in zip(*items, strict=True))
 

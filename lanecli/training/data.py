@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lanecli.config import Config
-from lanecli.data.dataset import PreparedSource, Source, SyntheticSource
+from lanecli.data.dataset import LabelledPictures, PreparedPictures, SyntheticPictures
 from lanecli.data.fingerprint import fingerprint
 from lanecli.data.manifest import Sample, read_dataset
-from lanecli.data.unlabelled import UnlabelledSource, is_answers
+from lanecli.data.unlabelled import UnlabelledPictures, holds_answers
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labels import LabelMap
@@ -24,14 +24,14 @@ OWN_AVERAGE = "ema"
 
 
 class TrainingData:
-    """The sources of training and validation pictures, and what the datasets have in common.
+    """The collections of training and validation pictures, and what the datasets have in common.
 
     Attributes:
         label_map: the classes.
         crop: the crop of the datasets, as shares of the frame.
         pixel_counts: number of pixels of each class in the training pictures; None for procedural scenes.
-        training: the sources of training pictures.
-        validation: the sources of validation pictures.
+        training: the collections of training pictures.
+        validation: the collections of validation pictures.
         seen: the samples of prepared datasets that are used for training.
         fingerprint: identifies these samples in the model's provenance; None for procedural scenes.
         held_out: the samples of the training split that `data.fold` leaves out.
@@ -44,21 +44,23 @@ class TrainingData:
         self.fingerprint: dict[str, Any] | None = None
         self.crop: tuple[float, float, float, float] = config.data.geometry.crop
         self.pixel_counts: list[int] | None = None
-        self.training: list[Source] = []
-        self.validation: list[Source] = []
+        self.training: list[LabelledPictures] = []
+        self.validation: list[LabelledPictures] = []
         self.seen: list[Sample] = []
         self.held_out: list[Sample] = []
-        self.unlabelled: UnlabelledSource | None = None
+        self.unlabelled: UnlabelledPictures | None = None
         self._find(config)
         if config.data.unlabelled:
             teacher = config.teacher
-            answers = teacher if teacher and teacher != OWN_AVERAGE and is_answers(teacher) else None
-            self.unlabelled = UnlabelledSource(config.data.unlabelled, self.label_map, answers, config.data.confidence)
+            answers = teacher if teacher and teacher != OWN_AVERAGE and holds_answers(teacher) else None
+            self.unlabelled = UnlabelledPictures(
+                config.data.unlabelled, self.label_map, answers, config.data.confidence
+            )
 
     def _find(self, config: Config) -> None:
         if not config.data.root:
-            self.training = [SyntheticSource(config.data.samples or SYNTHETIC_SCENES, config.train.seed * 10_000_019)]
-            self.validation = [SyntheticSource(SYNTHETIC_VALIDATION, _VALIDATION_SEED)]
+            self.training = [SyntheticPictures(config.data.samples or SYNTHETIC_SCENES, config.train.seed * 10_000_019)]
+            self.validation = [SyntheticPictures(SYNTHETIC_VALIDATION, _VALIDATION_SEED)]
             self.label_map = self.training[0].label_map
             return
         self._read(config)
@@ -88,12 +90,12 @@ class TrainingData:
                 samples = self._but_own_fold(info.of_split(config.data.split), config.data.fold)
                 self.seen += samples
                 self.training.append(
-                    PreparedSource(samples, self.label_map, config.data.sampler, config.train.bootstrap)
+                    PreparedPictures(samples, self.label_map, config.data.sampler, config.train.bootstrap)
                 )
                 split_counts = info.pixel_counts.get(config.data.split, {})
                 counts = [n + split_counts.get(name, 0) for n, name in zip(counts, self.label_map.names, strict=True)]
             if config.data.val_split in splits:
-                self.validation.append(PreparedSource(info.of_split(config.data.val_split), self.label_map))
+                self.validation.append(PreparedPictures(info.of_split(config.data.val_split), self.label_map))
         if not self.training:
             raise InputError(f"no dataset has a '{config.data.split}' split to train on")
         if config.data.weights is not None and len(config.data.weights) != len(self.training):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lanecli.config import Config
-from lanecli.data.dataset import PreparedSource
+from lanecli.data.dataset import PreparedPictures
 from lanecli.training.failures import DivergedError, with_explained_errors
 from lanecli.training.loop import Run
 from lanecli.training.outline import outline
@@ -37,8 +37,8 @@ def try_run(config: Config, device: str) -> tuple[dict[str, Any], list[str]]:
     """
     with tempfile.TemporaryDirectory(prefix="lanecli-dry-run-") as folder:
         run = Run(config, Path(folder), device=device, writes=False)
-        sources = {id(source): source for stage in run.stages for source in stage.sources}  # stages often share them
-        checked = [_check(source) for source in sources.values()]
+        collections = {id(each): each for stage in run.stages for each in stage.collections}  # stages often share them
+        checked = [_check(collection) for collection in collections.values()]
         if run.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(run.device)
         steps = [_rehearse(run, stage) for stage in run.stages]
@@ -113,22 +113,22 @@ def _rehearse(run: Run, stage: Stage) -> tuple[float, float]:
     return losses[0], seconds
 
 
-def _check(source: Any) -> tuple[int, int]:
-    """Read samples of a source, evenly spaced. That all files exist was checked when the manifest was read.
+def _check(collection: Any) -> tuple[int, int]:
+    """Read samples of a collection, evenly spaced. That all files exist was checked when the manifest was read.
 
     Returns:
-        The number of samples of the source, and how many of them were read.
+        The number of samples of the collection, and how many of them were read.
 
     Raises:
         InputError: a sample is bad.
     """
-    if not isinstance(source, PreparedSource):
-        source.load(0)
+    if not isinstance(collection, PreparedPictures):
+        collection.load(0)
         return 0, 0
-    step = max(1, -(-len(source) // _READ))
-    for index in range(0, len(source), step):
-        source.load(index)
-    return len(source), len(range(0, len(source), step))
+    step = max(1, -(-len(collection) // _READ))
+    for index in range(0, len(collection), step):
+        collection.load(index)
+    return len(collection), len(range(0, len(collection), step))
 
 
 def _memory(device: torch.device) -> tuple[int, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lanecli import atomic
-from lanecli.data.dataset import EvaluationSet, PreparedSource
+from lanecli.data.dataset import EvaluationSet, PreparedPictures
 from lanecli.data.manifest import Sample
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
@@ -94,7 +94,7 @@ def predict_fold(
     network, spec = network_from_file(model)
     target = pick_device(device)
     network.to(target)
-    items = EvaluationSet(PreparedSource(samples, spec.label_map), geometry)
+    items = EvaluationSet(PreparedPictures(samples, spec.label_map), geometry)
     names = np.array(spec.label_map.names)
     number = 0
     with atomic.folder(out) as fresh:

@@ -49,7 +49,7 @@ def _data(run: Run) -> str:
     if not stage.config.data.root:
         return f"data:    procedural scenes, rendered while training, and {pictures(stage.validation)} for validation"
     return (
-        f"data:    {pictures(stage.training.sources)} of '{stage.config.data.split}' to train on, "
+        f"data:    {pictures(stage.training.collections)} of '{stage.config.data.split}' to train on, "
         f"{pictures(stage.validation)} of '{stage.config.data.val_split}' for validation"
     )
 

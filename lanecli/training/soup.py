@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lanecli.data.dataset import EvaluationSet, PreparedSource
-from lanecli.data.fingerprint import fingerprint, joined
+from lanecli.data.dataset import EvaluationSet, PreparedPictures
+from lanecli.data.fingerprint import fingerprint, join_fingerprints
 from lanecli.data.manifest import read_dataset
 from lanecli.errors import InputError
 from lanecli.inference.evaluate import geometry_on
@@ -89,11 +89,11 @@ def make_soup(
     network.load_state_dict(mean_weights(files, network.state_dict()))
     place = pick_device(device)
     network.to(place)
-    items = EvaluationSet(PreparedSource(samples, dataset.label_map), geometry_on(dataset, plain.geometry))
+    items = EvaluationSet(PreparedPictures(samples, dataset.label_map), geometry_on(dataset, plain.geometry))
     read = (pictures.to(place) for pictures, _ in batches(items, batch, 0))
     layers = renew_statistics(network, read, lambda done: progress(done, len(samples)))
     statistics = [fingerprint(samples)] if layers else []
-    seen = joined([*(spec.provenance.get("trained_on") for spec in specs), *statistics])
+    seen = join_fingerprints([*(spec.provenance.get("trained_on") for spec in specs), *statistics])
     provenance = {
         "soup": {"models": [Path(model).name for model in models], "pictures": len(samples), "split": split},
         "trained_on": seen,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from lanecli.config import Config
-from lanecli.data.dataset import EvaluationSet, Source, TrainingSet
-from lanecli.data.unlabelled import is_answers
+from lanecli.data.dataset import EvaluationSet, LabelledPictures, TrainingSet
+from lanecli.data.unlabelled import holds_answers
 from lanecli.errors import InputError, did_you_mean
 from lanecli.labels import LabelMap
 from lanecli.losses import LOSSES, build_loss
@@ -75,7 +75,7 @@ class Stage:
             unlabelled=self._data.unlabelled,
             unlabelled_share=config.data.unlabelled_share,
         )
-        self.validation = [EvaluationSet(source, geometry) for source in self._data.validation]
+        self.validation = [EvaluationSet(collection, geometry) for collection in self._data.validation]
         together = config.train.batch * config.train.accumulate * processes.size
         self.steps_per_epoch = len(self.training) // together
         if not self.steps_per_epoch:
@@ -91,9 +91,9 @@ class Stage:
         self.first_epoch: int = before.last_epoch if before else 0
         self.last_epoch: int = self.first_epoch + config.train.epochs
         self.loss_terms = _with_teacher(
-            config, stored=self._data.unlabelled is not None and self._data.unlabelled.taught
+            config, stored=self._data.unlabelled is not None and self._data.unlabelled.has_answers
         )
-        self.asks_average = self.training.asked is not None and config.teacher in (None, OWN_AVERAGE)
+        self.asks_average = self.training.unlabelled_index is not None and config.teacher in (None, OWN_AVERAGE)
         """Whether the averaged weights of the run itself are the teacher."""
         if self.asks_average and config.train.ema is None:
             raise InputError(
@@ -127,8 +127,8 @@ class Stage:
         return self.spec.label_map
 
     @property
-    def sources(self) -> list[Source]:
-        """All sources of pictures of the stage, for training and validation."""
+    def collections(self) -> list[LabelledPictures]:
+        """All collections of pictures of the stage, for training and validation."""
         unlabelled = [self._data.unlabelled] if self._data.unlabelled is not None else []
         return [*self._data.training, *self._data.validation, *unlabelled]
 
@@ -149,9 +149,9 @@ class Stage:
             self.previous_members = PreviousMembers(members, self.label_map, device)
         model = self.config.train.weigh_errors_of
         if model is not None:
-            for source in self._data.training:
-                items = EvaluationSet(source, self.training.geometry)
-                source.weights = error_weights(model, items, self.label_map, device, read)
+            for collection in self._data.training:
+                items = EvaluationSet(collection, self.training.geometry)
+                collection.weights = error_weights(model, items, self.label_map, device, read)
 
     def release(self) -> None:
         """Free the models that :meth:`prepare` loaded."""
@@ -159,7 +159,7 @@ class Stage:
 
     @property
     def data(self) -> TrainingData:
-        """The sources of its pictures."""
+        """The collections of its pictures."""
         return self._data
 
 
@@ -195,7 +195,7 @@ def _with_teacher(config: Config, stored: bool) -> list[LossTerm]:
     """
     if config.teacher is None or stored:
         return config.loss
-    if config.teacher == OWN_AVERAGE or is_answers(config.teacher):
+    if config.teacher == OWN_AVERAGE or holds_answers(config.teacher):
         if not config.data.unlabelled:
             raise InputError(f"teacher={config.teacher} labels pictures: name their folder with data.unlabelled=DIR")
         return config.loss

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lanecli.data.dataset import EvaluationSet, PreparedSource, SyntheticSource, TrainingSet
+from lanecli.data.dataset import EvaluationSet, PreparedPictures, SyntheticPictures, TrainingSet
 from lanecli.data.manifest import Sample
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
@@ -148,7 +148,7 @@ def test_worker_processes_change_nothing(workers: int) -> None:
 def test_synthetic_scenes_are_numbered_by_their_seed() -> None:
     from lanecli.data.synth import render_scene
 
-    source = SyntheticSource(5, 70, (64, 48))
+    source = SyntheticPictures(5, 70, (64, 48))
     assert len(source) == 5
     picture, mask = source.load(2)
     scene = render_scene(72, (64, 48))
@@ -166,18 +166,18 @@ def sample(tmp_path: Path) -> Sample:
 
 
 def test_a_prepared_pair_is_read(sample: Sample) -> None:
-    picture, mask = PreparedSource([sample], LANE).load(0)
+    picture, mask = PreparedPictures([sample], LANE).load(0)
     assert picture.shape == (12, 20, 3)
     assert set(np.unique(mask)) == {0, 1, 255}
 
 
 def test_a_pair_that_does_not_fit_is_named(sample: Sample) -> None:
-    source = PreparedSource([sample], LANE)
+    source = PreparedPictures([sample], LANE)
     write_mask(sample.mask, np.zeros((12, 19), np.uint8))
-    with pytest.raises(InputError, match=r"m\.png: the mask is \(19, 12\), its picture \(20, 12\)"):
+    with pytest.raises(InputError, match=r"m\.png: the mask's size is \(19, 12\), but its picture's is \(20, 12\)"):
         source.load(0)
     write_mask(sample.mask, np.full((12, 20), 2, np.uint8))
-    with pytest.raises(InputError, match=r"m\.png: .*id 2 is no class of label map 'lane'"):
+    with pytest.raises(InputError, match=r"m\.png: .*id 2 is not a class of label map 'lane'"):
         source.load(0)
     write_mask(sample.mask, np.zeros((12, 20), np.uint8))
     sample.image.write_bytes(sample.image.read_bytes()[:60])

@@ -80,7 +80,7 @@ WANTED: dict[str, Wanted] = {
     "cv_mask": Wanted(ONE),
     "lm_maskedge": Wanted(ONE),
     "cv_float": Wanted(ONE),
-    "fo_jpg": Wanted(code=2, said=("masks are JPEG pictures, in which ids are not exact",)),
+    "fo_jpg": Wanted(code=2, said=("masks are JPEG files, in which ids are not exact",)),
     "fo_rgb255": Wanted({"train": 4}, None, ("lane marking ← 255",)),
     "cam_kaggle": Wanted({"train": 1, "val": 1, "test": 1}, None, ("the folders train, val, test",)),
     "cam_fastai": Wanted({"val": 1}, None, ("valid.txt",)),

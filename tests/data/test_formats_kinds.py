@@ -134,7 +134,7 @@ def test_pictures_in_no_official_split_are_named_and_left_out(tmp_path: Path) ->
     assert any("1 pictures are in no official split" in n and "clip b/frame_1" in n for n in notes)
     both = prepare("cvat", root, tmp_path / "out2", split="train=0.5,val=0.5", note=notes.append)
     assert len(both.samples) == 2
-    assert any("the official split is set aside for --split" in n for n in notes)
+    assert any("--split replaces the official split" in n for n in notes)
 
 
 def test_a_picture_in_two_lists_is_named(tmp_path: Path) -> None:
@@ -157,7 +157,9 @@ def test_few_pictures_of_one_drive_are_offered_a_split(tmp_path: Path) -> None:
         labelme_json(tmp_path / "src", f"drive_{number:04}", [polygon("lane")])
     notes: list[str] = []
     prepare("labelme", tmp_path / "src", tmp_path / "out", note=notes.append)
-    assert any("all 10 pictures are in split 'train', of one group ('drive')" in n and "--by frame" in n for n in notes)
+    assert any(
+        "all 10 pictures are in split 'train' and in one group ('drive')" in n and "--by frame" in n for n in notes
+    )
     assert prepare("labelme", tmp_path / "src", tmp_path / "out2", by="frame").splits == {"train": 8, "val": 2}
 
 
@@ -199,11 +201,11 @@ def test_a_late_mask_of_ids_makes_255_ignored_everywhere(tmp_path: Path, early: 
 )
 def test_masks_that_speak_against_each_other_are_asked_about(tmp_path: Path, kinds: list[list[int]]) -> None:
     root = folder_of(tmp_path / "src", kinds)
-    with pytest.raises(InputError, match="is 255 lane marking, or ignored"):
+    with pytest.raises(InputError, match="is 255 lane marking or ignored"):
         prepare("folder", root, tmp_path / "out")
     assert not (tmp_path / "out/masks").exists()
     _, problems = check_dataset(Job("folder", root))
-    assert any("is 255 lane marking, or ignored" in line for line in problems)
+    assert any("is 255 lane marking or ignored" in line for line in problems)
 
 
 def test_the_question_can_be_answered(tmp_path: Path) -> None:
@@ -300,7 +302,7 @@ def test_shapes_and_lanes_in_either_orientation(tmp_path: Path, orientation: int
 def test_a_size_that_is_neither_is_refused(tmp_path: Path) -> None:
     lying_picture(tmp_path / "src/a.jpg", 6)
     labelme_json(tmp_path / "src", "a", [polygon("lane")], (40, 30))
-    with pytest.raises(InputError, match=r"a\.json: is 40x30, its picture a\.jpg is 24x40"):
+    with pytest.raises(InputError, match=r"a\.json: is 40x30, but its picture a\.jpg is 24x40"):
         prepare("labelme", tmp_path / "src", tmp_path / "out")
 
 
@@ -374,7 +376,7 @@ def test_labels_no_mask_holds_are_left_out_of_the_mask_export_too(tmp_path: Path
         file.write("only a tag:7,7,7::\n")
     info = prepare("cvat", root, tmp_path / "out")
     assert info.label_map.names == ("background", "lane line", "arrow")
-    assert "left out, since nothing is labelled so: only a tag" in info.prepared["classes"]
+    assert "left out, since nothing has this label: only a tag" in info.prepared["classes"]
 
 
 def test_tags_and_boxes_make_no_dead_class(tmp_path: Path) -> None:
@@ -495,7 +497,7 @@ def test_a_declared_size_is_compared_with_the_picture_before_anything_is_drawn(t
     foreign.make(tmp_path / "src")
     path = tmp_path / "src" / foreign.file
     text(path, path.read_text().replace(str(SIZE[0]), "10000").replace(str(SIZE[1]), "10000"))
-    with pytest.raises(InputError, match="is 10000x10000, its picture .* is 32x24"):
+    with pytest.raises(InputError, match="is 10000x10000, but its picture .* is 32x24"):
         prepare(foreign.format, tmp_path / "src", tmp_path / "out")
 
 
@@ -677,7 +679,7 @@ def test_one_class_is_not_enough(tmp_path: Path) -> None:
     root = folder_of(tmp_path / "src", [[1, 1]])
     own = text(tmp_path / "own.yaml", "background: null\nclasses:\n- {name: lane, color: [0, 9, 0], sources: [0, 1]}\n")
     for step in (lambda job: prepare_dataset(job), lambda job: check_dataset(job)):
-        with pytest.raises(InputError, match="has one class only, 'lane'.*add a background class"):
+        with pytest.raises(InputError, match="has only one class, 'lane'.*add a background class"):
             step(Job("folder", root, tmp_path / "out", classes=str(own)))
 
 
@@ -685,10 +687,10 @@ def test_check_finds_sets_with_nothing_to_learn(tmp_path: Path, cli: Callable[..
     root = folder_of(tmp_path / "src", [EMPTY, EMPTY])
     outcome = cli("prepare", "folder", root, "--check")
     assert outcome.code == 1
-    assert "there is nothing to learn from this set" in outcome.out
+    assert "there is nothing to learn from this dataset" in outcome.out
     taken = cli("prepare", "folder", root, "--out", tmp_path / "out")
     assert taken.code == 0
-    assert "there is nothing to learn from this set" in taken.err
+    assert "there is nothing to learn from this dataset" in taken.err
 
 
 def test_four_lines_at_the_end_are_those_of_the_description(tmp_path: Path, cli: Callable[..., Any]) -> None:

@@ -13,7 +13,7 @@ from miniature_files import as_json, ids, picture, stored, text
 from miniatures import tusimple_clip, tusimple_line, tusimple_tree
 
 from lanecli.data.job import Job
-from lanecli.data.lanes import EXTRA, foot, slots
+from lanecli.data.lanes import EXTRA, assign_slots, bottom_crossing
 from lanecli.data.manifest import DatasetInfo
 from lanecli.data.prepare import prepare_dataset
 from lanecli.errors import InputError
@@ -126,13 +126,13 @@ def test_tusimple_lanenet_instances_become_slots(tmp_path: Path) -> None:
 
 def test_foot_of_a_straight_lane() -> None:
     lane = np.array([(10.0, 0.0), (20.0, 10.0), (30.0, 20.0), (40.0, 30.0)])
-    assert foot(lane, 101) == pytest.approx(110)
-    assert foot(np.array([(5.0, 7.0)]), 100) == 5
+    assert bottom_crossing(lane, 101) == pytest.approx(110)
+    assert bottom_crossing(np.array([(5.0, 7.0)]), 100) == 5
 
 
 def test_slots_beyond_the_third_are_extra() -> None:
     lanes = [np.array([(x, 0.0), (x, 9.0)]) for x in (1.0, 12.0, 24.0, 36.0, 60.0)]
-    assert slots(lanes, (100, 10)) == [EXTRA, 1, 2, 3, 4]
+    assert assign_slots(lanes, (100, 10)) == [EXTRA, 1, 2, 3, 4]
 
 
 def llamas_tree(root: Path) -> Path:
@@ -167,6 +167,6 @@ def test_llamas_malformed_label_is_named(tmp_path: Path) -> None:
     root = llamas_tree(tmp_path / "src")
     bad = next((root / "labels").rglob("*.json"))
     as_json(bad, {"lanes": [{"lane_id": "l0", "markers": [{}]}]})
-    with pytest.raises(InputError, match="no LLAMAS label") as error:
+    with pytest.raises(InputError, match="not a LLAMAS label") as error:
         prepare("llamas", root, tmp_path / "out")
     assert bad.name in str(error.value)

@@ -322,7 +322,7 @@ def test_jpeg_masks_are_refused(tmp_path: Path) -> None:
     root = tmp_path / "src"
     picture(root / "images/a.png", (2, 1))
     picture(root / "masks/a.jpg", (2, 1))
-    with pytest.raises(InputError, match=r"a\.jpg: masks are JPEG pictures, in which ids are not exact"):
+    with pytest.raises(InputError, match=r"a\.jpg: masks are JPEG files, in which ids are not exact"):
         prepare("folder", root, tmp_path / "out")
 
 
@@ -344,7 +344,7 @@ def test_archive_leftovers_are_not_pictures(tmp_path: Path) -> None:
         ("kitti-road", "no folder 'image_2'"),
         ("cityscapes", "no folder 'leftImg8bit'"),
         ("apolloscape", "no picture with a label"),
-        ("culane", "no picture with a mask"),
+        ("culane", "no picture has a mask"),
         ("bdd100k-lane", "no folder 'images/100k'"),
         ("llamas", "no folder 'color_images'"),
         ("tusimple", "no label_data"),

@@ -135,7 +135,7 @@ def test_cvat_names_that_lead_outside_find_nothing_there(tmp_path: Path, name: s
     root = tmp_path / "src"
     picture(tmp_path / "evil.png", (2, 2))
     text(root / "annotations.xml", f'<annotations><image id="0" name="{name}" width="2" height="2"/></annotations>')
-    with pytest.raises(InputError, match=r"none of its 1 pictures is below .*src \(the first is '.*evil\.png'\)"):
+    with pytest.raises(InputError, match=r"none of its 1 pictures exists below .*src \(the first is '.*evil\.png'\)"):
         prepare("cvat", root, tmp_path / "out")
 
 
@@ -145,7 +145,7 @@ def test_cvat_names_that_lead_outside_find_nothing_there(tmp_path: Path, name: s
         ('<polygon label="arrow" points="1;2"/>', "malformed"),
         ('<polygon points="1,2;3,4;5,6"/>', "malformed"),
         ('<mask label="arrow" rle="1,2" left="0" top="0" width="3" height="2"/>', "do not add up"),
-        ('<mask label="arrow" rle="1" left="0" top="0" width="100000" height="100000"/>', "no size"),
+        ('<mask label="arrow" rle="1" left="0" top="0" width="100000" height="100000"/>', "not a valid picture size"),
     ],
 )
 def test_cvat_malformed_shapes_are_named(tmp_path: Path, shapes: str, message: str) -> None:
@@ -158,7 +158,7 @@ def test_cvat_malformed_shapes_are_named(tmp_path: Path, shapes: str, message: s
 def test_cvat_declared_size_that_is_not_the_pictures_is_refused(tmp_path: Path) -> None:
     path = cvat_xml(tmp_path / "src", "")
     text(path, path.read_text().replace('width="12"', 'width="24"'))
-    with pytest.raises(InputError, match=r"is 24x8, its picture frame_000001\.png is 12x8"):
+    with pytest.raises(InputError, match=r"is 24x8, but its picture frame_000001\.png is 12x8"):
         prepare("cvat", tmp_path / "src", tmp_path / "out")
 
 
@@ -183,7 +183,7 @@ def test_xml_with_entities_is_refused_before_any_expands(tmp_path: Path, prologu
 
 
 def test_xml_that_is_cut_short_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.xml: not well-formed"):
+    with pytest.raises(InputError, match=r"a\.xml: is not well-formed"):
         read_xml(text(tmp_path / "a.xml", "<a><b>"))
 
 
@@ -353,13 +353,13 @@ def test_labelme_neighbouring_frames_are_one_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"shapes": [{"label": "a", "shape_type": "cube", "points": []}]}, "'cube' is not known"),
-        ({"shapes": [{"label": "a", "points": [[1]]}]}, "no LabelMe file"),
+        ({"shapes": [{"label": "a", "shape_type": "cube", "points": []}]}, "'cube' is unknown"),
+        ({"shapes": [{"label": "a", "points": [[1]]}]}, "not a LabelMe file"),
         (
             {"shapes": [{"label": "a", "shape_type": "mask", "points": [[0, 0]], "mask": "!!"}]},
-            "its mask is no picture",
+            "its mask is not a picture",
         ),
-        ({"imageWidth": "wide"}, "no LabelMe file"),
+        ({"imageWidth": "wide"}, "not a LabelMe file"),
     ],
 )
 def test_labelme_malformed_files_are_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
@@ -412,10 +412,10 @@ def test_coco_splits_by_annotation_file(tmp_path: Path) -> None:
     ("annotation", "message"),
     [
         ({"category_id": 4, "segmentation": []}, "category 4 is not"),
-        ({"category_id": 3, "segmentation": {"size": [40, 60], "counts": [2400]}}, "a mask of 60x40"),
+        ({"category_id": 3, "segmentation": {"size": [40, 60], "counts": [2400]}}, "a mask is 60x40"),
         ({"category_id": 3, "segmentation": {"size": [4, 6], "counts": [3]}}, "do not add up"),
         ({"category_id": 3, "segmentation": {"size": [4, 6], "counts": "\u0001"}}, "run-length string"),
-        ({"segmentation": []}, "no COCO file"),
+        ({"segmentation": []}, "not a COCO file"),
     ],
 )
 def test_coco_malformed_annotations_are_named(tmp_path: Path, annotation: dict[str, Any], message: str) -> None:

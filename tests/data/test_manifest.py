@@ -47,7 +47,7 @@ def test_dataset_with_its_own_pictures_can_be_moved(info: DatasetInfo, tmp_path:
 
 def test_of_split_names_the_splits_there_are(info: DatasetInfo) -> None:
     assert [s.split for s in info.of_split("val")] == ["val"]
-    with pytest.raises(InputError, match=r"split 'test'; there are: train \(1\), val \(1\)"):
+    with pytest.raises(InputError, match=r"split 'test'; the splits are: train \(1\), val \(1\)"):
         info.of_split("test")
 
 
@@ -59,7 +59,7 @@ def test_not_a_dataset(tmp_path: Path) -> None:
 def test_missing_file_is_named_with_its_line(info: DatasetInfo) -> None:
     write_dataset(info)
     info.samples[1].mask.unlink()
-    with pytest.raises(InputError, match=r'manifest\.csv line 3: .*a "b"\.png is not there'):
+    with pytest.raises(InputError, match=r'manifest\.csv line 3: .*a "b"\.png does not exist'):
         read_dataset(info.root)
 
 
@@ -99,16 +99,16 @@ def test_source_that_is_gone_is_named(info: DatasetInfo) -> None:
     write_dataset(info)
     assert info.source is not None
     info.source.rename(info.source.with_name("gone"))
-    with pytest.raises(InputError, match=r"quelle ü', which is not there"):
+    with pytest.raises(InputError, match=r"quelle ü' does not exist"):
         read_dataset(info.root)
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("manifest.csv", "picture,mask\n", "its first line is 'picture,mask'"),
-        ("manifest.csv", "image,mask,split,group\na,b\n", "line 2: 2 columns"),
-        ("manifest.csv", "image,mask,split,group\n", "names no sample"),
+        ("manifest.csv", "picture,mask\n", "the first line is 'picture,mask'"),
+        ("manifest.csv", "image,mask,split,group\na,b\n", "line 2: has 2 columns"),
+        ("manifest.csv", "image,mask,split,group\n", "lists no sample"),
         ("dataset.yaml", "a: [", "not readable as YAML"),
         ("dataset.yaml", "a: 1", "no label_map"),
         ("dataset.yaml", "label_map: {name: x}", "label map cannot be read"),

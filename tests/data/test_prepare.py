@@ -20,7 +20,7 @@ from lanecli.data.job import Job
 from lanecli.data.layout import Request
 from lanecli.data.manifest import read_dataset
 from lanecli.data.prepare import check_dataset, prepare_dataset
-from lanecli.data.remap import histogram, name_counts, snap_colors
+from lanecli.data.remap import counts_by_class, histogram, snap_colors
 from lanecli.data.submission import decode_mask
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
@@ -115,7 +115,7 @@ def test_pictures_decoded_at_a_reduced_size_stay_in_place(tmp_path: Path, size: 
 
 def test_a_picture_one_column_short_is_found_though_decoded_reduced(source: Path, tmp_path: Path) -> None:
     picture(source / "images/d2/a_2.jpg", (63, 48))
-    with pytest.raises(InputError, match=r"is 64x48, its picture a_2\.jpg is 63x48"):
+    with pytest.raises(InputError, match=r"is 64x48, but its picture a_2\.jpg is 63x48"):
         prepare(source, tmp_path / "out", size=(32, 24))
 
 
@@ -140,7 +140,7 @@ def test_histogram_is_exact_beyond_float_precision() -> None:
 def test_counts_name_ignored_pixels() -> None:
     counts = np.zeros(256, np.int64)
     counts[[0, 1, 255]] = 5, 6, 7
-    assert name_counts(label_map("lane"), counts) == {"background": 5, "lane marking": 6, "ignored": 7}
+    assert counts_by_class(label_map("lane"), counts) == {"background": 5, "lane marking": 6, "ignored": 7}
 
 
 def test_colours_snap_only_within_the_tolerance() -> None:
@@ -151,7 +151,7 @@ def test_colours_snap_only_within_the_tolerance() -> None:
 def test_mask_of_another_size_than_its_picture_is_named(source: Path, tmp_path: Path) -> None:
     bad = ids(source / "masks/d3/a_3.png", np.zeros((48, 60)))
     for options in ({}, {"size": (32, 24)}):
-        with pytest.raises(InputError, match=r"is 60x48, its picture a_3\.jpg is 64x48") as error:
+        with pytest.raises(InputError, match=r"is 60x48, but its picture a_3\.jpg is 64x48") as error:
             prepare(source, tmp_path / "out", overwrite=True, **options)
         assert str(bad) in str(error.value)
 
@@ -206,7 +206,7 @@ def test_other_settings_do_not_go_on_with_a_half_made_dataset(source: Path, tmp_
     bad.write_bytes(bad.read_bytes()[:30])
     with pytest.raises(InputError, match="cut short"):
         prepare(source, tmp_path / "out", workers=1)
-    with pytest.raises(InputError, match="begun there with other settings"):
+    with pytest.raises(InputError, match="an unfinished dataset with other settings"):
         prepare(source, tmp_path / "out", size=(32, 24))
 
 
@@ -216,7 +216,7 @@ def test_someone_elses_folder_is_never_emptied(source: Path, tmp_path: Path) -> 
         prepare(source, tmp_path / "out", overwrite=True)
     assert precious.exists()
     for out in (source, source / "inside", source.parent):
-        with pytest.raises(InputError, match="inside the source folder or holds it"):
+        with pytest.raises(InputError, match="inside the source folder or contains it"):
             prepare(source, out, overwrite=True)
     assert (source / "images").is_dir()
 
@@ -243,7 +243,7 @@ def test_class_without_a_pixel_is_noted(source: Path, tmp_path: Path) -> None:
         ({"classes": "nothing"}, "unknown label map 'nothing'"),
         ({"crop_top": 48}, "leave nothing"),
         ({"by": "colour"}, "not one of group, folder, frame"),
-        ({"tolerance": 3}, "reads ids"),
+        ({"tolerance": 3}, "has ids"),
         ({"split": "train=0.5"}, "sum to 0.5"),
     ],
 )
@@ -328,7 +328,7 @@ def test_submission_refuses_source_ids_and_existing_files(tmp_path: Path, cli: C
     ids(tmp_path / "pred/a.png", np.full((4, 4), 200))
     outcome = cli("prepare", "apolloscape", "--decode", tmp_path / "pred", "--out", tmp_path / "sub")
     assert outcome.code == 2
-    assert "value 200 is no train id" in outcome.err
+    assert "value 200 is not a train id" in outcome.err
     ids(tmp_path / "pred/a.png", np.zeros((4, 4)))
     assert cli("prepare", "apolloscape", "--decode", tmp_path / "pred", "--out", tmp_path / "sub").code == 0
     outcome = cli("prepare", "apolloscape", "--decode", tmp_path / "pred", "--out", tmp_path / "sub")

@@ -152,7 +152,7 @@ def test_broken_coco_strings_are_refused(text: str) -> None:
 
 
 def test_sizes_are_checked_before_anything_is_allocated() -> None:
-    with pytest.raises(InputError, match="1000000x1000000 is no size"):
+    with pytest.raises(InputError, match="1000000x1000000 is not a valid picture size"):
         blank((1_000_000, 1_000_000), "x")
     assert blank((3, 2), "x").tolist() == [[0, 0, 0], [0, 0, 0]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from lanecli.data.augment import augment
 from lanecli.data.dataset import TrainingSet
-from lanecli.data.repaint import _parts, look, remove, repaint
+from lanecli.data.repaint import _paint_components, estimate_road, remove_paint, repaint
 from lanecli.errors import InputError
 from lanecli.geometry import Geometry
 from lanecli.labelmaps import label_map
@@ -45,9 +45,9 @@ def drive(seed: int, bonnet: bool = False) -> tuple[np.ndarray, np.ndarray, np.n
 
 def test_the_vanishing_point_and_the_width_are_measured() -> None:
     picture, mask, _ = drive(0)
-    parts = _parts(mask == 1)
+    parts = _paint_components(mask == 1)
     assert parts is not None
-    view = look(picture, mask == 1, parts, mask == 0)
+    view = estimate_road(picture, mask == 1, parts, mask == 0)
     assert view is not None
     assert np.hypot(view.vanishing[0] - HORIZON[0], view.vanishing[1] - HORIZON[1]) < 4
     assert view.width == pytest.approx(WIDTH, rel=0.2)
@@ -60,12 +60,12 @@ def test_the_vanishing_point_and_the_width_are_measured() -> None:
 
 def test_removed_paint_leaves_the_road() -> None:
     picture, mask, bare = drive(1)
-    parts = _parts(mask == 1)
+    parts = _paint_components(mask == 1)
     assert parts is not None
-    view = look(picture, mask == 1, parts, mask == 0)
+    view = estimate_road(picture, mask == 1, parts, mask == 0)
     assert view is not None
     old = parts[1] == 1
-    covered = remove(picture, old, (mask == 1) & ~old, view, np.random.default_rng(0))
+    covered = remove_paint(picture, old, (mask == 1) & ~old, view, np.random.default_rng(0))
     assert covered[old].mean() > 0.99
     assert np.abs(picture[old].astype(float) - bare[old]).mean() < 8  # two samples of the grain, no paint
     others = (mask == 1) & ~old

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanecli.data.augment import swap_classes
-from lanecli.data.dataset import PreparedSource, TrainingSet
+from lanecli.data.dataset import PreparedPictures, TrainingSet
 from lanecli.data.manifest import Sample
 from lanecli.data.sampling import balanced_weights, bootstrap, class_presence, rare_weights
 from lanecli.geometry import Geometry
@@ -78,10 +78,10 @@ def test_bootstrap_repeats_and_differs_by_seed() -> None:
 
 def test_training_draws_by_weight_and_bootstrap(tmp_path: Path) -> None:
     samples = make_samples(tmp_path, [[1]] * 19 + [[2]])
-    balanced = TrainingSet([PreparedSource(samples, MAP, "balanced")], Geometry((6, 4)), None, samples=2000)
+    balanced = TrainingSet([PreparedPictures(samples, MAP, "balanced")], Geometry((6, 4)), None, samples=2000)
     share = (balanced.draws(0)[:, 1] == 19).mean()
     assert share == pytest.approx(0.5, abs=0.05)
-    bagged = PreparedSource(samples, MAP, resample=5)
+    bagged = PreparedPictures(samples, MAP, resample=5)
     assert len(bagged) == 20
     assert {s.image for s in bagged.samples} < {s.image for s in samples}
 

@@ -86,8 +86,8 @@ def test_a_pattern_is_a_name_or_what_lies_below_not_a_prefix() -> None:
         ("train=0.8,val=0.3", "sum to 1.1"),
         ("train=1.5,val=-0.5", "not between 0 and 1"),
         ("train=0.5,train=0.5", "two shares"),
-        ("val=Road07,train=*", "'Road07' names no group; there are: Road02"),
-        ("val=Road02", "no split takes group 'Road04'"),
+        ("val=Road07,train=*", "'Road07' matches no group; the groups are: Road02"),
+        ("val=Road02", "group 'Road04' is in no split"),
     ],
 )
 def test_bad_splits_are_named(text: str, message: str) -> None:

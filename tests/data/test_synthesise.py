@@ -126,7 +126,7 @@ def test_a_killed_drive_is_made_anew(tmp_path: Path) -> None:
 def test_what_was_begun_otherwise_is_left_alone(tmp_path: Path, other: dict[str, object]) -> None:
     killed(tmp_path / "made", 2)
     before = digests(tmp_path / "made")
-    with pytest.raises(InputError, match="begun with other settings"):
+    with pytest.raises(InputError, match="an unfinished run with other settings"):
         synthesise(tmp_path / "made", **{"count": 6, "size": SIZE, "seed": 40, "val": 0.34, "workers": 1} | other)
     assert digests(tmp_path / "made") == before
 
@@ -146,7 +146,7 @@ def test_a_drive_is_a_dataset_and_a_video(tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_left_alone(folder: Path, tmp_path: Path) -> None:
     before = digests(folder)
-    with pytest.raises(InputError, match="is not empty; name a new folder"):
+    with pytest.raises(InputError, match="is not empty; give a new folder"):
         synthesise(folder, count=1, size=SIZE)
     assert digests(folder) == before
     (tmp_path / "file").write_text("x")

@@ -253,7 +253,7 @@ def _scenes(folder: Path) -> Made:
             path.parent.mkdir(exist_ok=True)
             path.touch()
         record.add((json.dumps({"image": f"images/{number:06d}.jpg", "lanes": []}), [2000, 48]))
-    return [folder / RECORD], lambda: SceneRecord(folder, settings).written
+    return [folder / RECORD], lambda: SceneRecord(folder, settings).scenes
 
 
 def _zip(folder: Path) -> Made:

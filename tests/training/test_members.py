@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from samples import SMALL_RUN, Outcome
 
 from lanecli.config import load_config
-from lanecli.data.dataset import PreparedSource
+from lanecli.data.dataset import PreparedPictures
 from lanecli.data.fingerprint import fingerprint, share_seen
 from lanecli.data.manifest import Sample, read_dataset
 from lanecli.errors import InputError
@@ -76,7 +76,7 @@ def test_out_of_fold_never_sees_its_own_fold(
     """What the loader reads while a member trains, against what that member then answers."""
     read: dict[str, set[str]] = {}
     member = ""
-    train, load = members._run, PreparedSource.load
+    train, load = members._run, PreparedPictures.load
 
     def noted(name: str, *rest: Any) -> loop.Run:
         nonlocal member
@@ -85,13 +85,13 @@ def test_out_of_fold_never_sees_its_own_fold(
         member = ""
         return run
 
-    def noting(self: PreparedSource, index: int) -> Any:
+    def noting(self: PreparedPictures, index: int) -> Any:
         if member:
             read.setdefault(member, set()).add(str(self.samples[index].image))
         return load(self, index)
 
     monkeypatch.setattr(members, "_run", noted)
-    monkeypatch.setattr(PreparedSource, "load", noting)
+    monkeypatch.setattr(PreparedPictures, "load", noting)
     out = tmp_path / "run"
     done = cli("train", *SMALL, "train.epochs=3", "--folds", 3, "--data", scenes, "--out", out, "--json")
     assert done.code == 0, done.err

@@ -135,10 +135,10 @@ def test_stored_answers_are_labels_where_they_are_sure(scenes: Path, roads: Path
         store(tmp_path / "answers", name, np.stack([1 - lane, lane]))
     run = begin(scenes, tmp_path / "run", f"data.unlabelled={roads}", f"teacher={tmp_path / 'answers'}")
     stage = run.stages[0]
-    assert stage.training.asked is None
+    assert stage.training.unlabelled_index is None
     assert not stage.criterion.needs_teacher
     assert stage.teacher is None
-    picture, mask = stage.training.sources[-1].load(2)
+    picture, mask = stage.training.collections[-1].load(2)
     assert np.array_equal(mask, np.where(lane > 0.9, 1, np.where(lane > 0.5, 255, 0)))
     stored = cv2.imdecode(np.fromfile(roads / "später/ü.png", np.uint8), 1)
     assert stored is not None
@@ -149,7 +149,7 @@ def test_stored_answers_are_labels_where_they_are_sure(scenes: Path, roads: Path
 def test_an_epoch_holds_the_share_asked_for(scenes: Path, roads: Path, tmp_path: Path) -> None:
     run = begin(scenes, tmp_path / "run", f"data.unlabelled={roads}", "data.unlabelled_share=0.25", "data.samples=null")
     training = run.stages[0].training
-    labelled = len(training.sources[0])
+    labelled = len(training.collections[0])
     assert labelled == 12
     plan = training.draws(0)
     assert len(plan) == 16
@@ -164,11 +164,11 @@ def test_what_does_not_fit_is_refused(scenes: Path, roads: Path, tmp_path: Path)
     cases = [
         ([f"data.unlabelled={tmp_path / 'none'}"], "does not exist"),
         ([f"data.unlabelled={empty}"], "holds no picture"),
-        ([f"data.unlabelled={roads / 'a.png'}"], "is no folder"),
+        ([f"data.unlabelled={roads / 'a.png'}"], "is not a folder"),
         ([f"data.unlabelled={roads}", "train.ema=null"], "train.ema"),
         (["teacher=ema"], "data.unlabelled=DIR"),
         ([f"teacher={tmp_path / 'some'}"], "data.unlabelled=DIR"),
-        ([f"data.unlabelled={roads}", f"teacher={tmp_path / 'some'}"], "b.png has no answer"),
+        ([f"data.unlabelled={roads}", f"teacher={tmp_path / 'some'}"], "b.png has no stored prediction"),
         ([f"data.unlabelled={roads}", "teacher=nosuch"], "nosuch"),
     ]
     for number, (overrides, message) in enumerate(cases):
@@ -183,7 +183,7 @@ def test_what_does_not_fit_is_refused(scenes: Path, roads: Path, tmp_path: Path)
         (np.zeros((3, 48, 72), np.float16), "2 planes"),
         (np.zeros((2, 48, 72), np.uint8), "2 planes"),
         (np.array([{"a": 1}], object), "2 planes"),
-        (np.zeros((2, 0, 72), np.float32), "none, or too many"),
+        (np.zeros((2, 0, 72), np.float32), "is not a valid picture size"),
     ],
 )
 def test_a_bad_answer_is_named(scenes: Path, roads: Path, tmp_path: Path, content: Any, message: str) -> None:
@@ -196,5 +196,5 @@ def test_a_bad_answer_is_named(scenes: Path, roads: Path, tmp_path: Path, conten
         np.savez(bad, probabilities=content)
     run = begin(scenes, tmp_path / "run", f"data.unlabelled={roads}", f"teacher={tmp_path / 'answers'}")
     with pytest.raises(InputError, match=message) as error:
-        run.stages[0].training.sources[-1].load(1)
+        run.stages[0].training.collections[-1].load(1)
     assert "b.probabilities.npz" in str(error.value)

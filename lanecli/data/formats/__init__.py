@@ -1,4 +1,4 @@
-"""One reader per public layout; each is ``read(request) -> Layout`` and imported when first asked for."""
+"""The registry of dataset formats. A reader is a function ``read(request) -> Layout``, imported when it is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HERE = "lanecli.data.formats"
 FORMATS.add(
     "apolloscape",
     f"{_HERE}.apolloscape:read",
-    summary="Baidu / ApolloScape lane marks: the competition's tree or the dataset's own; grouped by road and record",
+    summary="Baidu / ApolloScape lane marks, as in the competition or the dataset; grouped by road and record",
     aliases=("baidu",),
     classes="apolloscape-8",
     frame=(3384, 1710),
@@ -26,7 +26,7 @@ FORMATS.add(
 FORMATS.add(
     "camvid",
     f"{_HERE}.camvid:read",
-    summary="CamVid by colour, or SegNet's index copy; grouped by sequence",
+    summary="CamVid in colours, or SegNet's copy in indices; grouped by sequence",
     classes="camvid-32",
 )
 FORMATS.add(
@@ -38,13 +38,13 @@ FORMATS.add(
 FORMATS.add(
     "tusimple",
     f"{_HERE}.tusimple:read",
-    summary="TuSimple: json lines with clips, or LaneNet-style folders; grouped by clip",
+    summary="TuSimple: JSON lines with clips, or LaneNet-style folders; grouped by clip",
     classes="tusimple-binary",
 )
 FORMATS.add(
     "culane",
     f"{_HERE}.culane:read",
-    summary="CULane: masks of four slots, official lists; grouped by clip",
+    summary="CULane: masks with four slots, official lists; grouped by clip",
     classes="culane",
 )
 FORMATS.add(
@@ -62,7 +62,7 @@ FORMATS.add(
 FORMATS.add(
     "llamas",
     f"{_HERE}.llamas:read",
-    summary="LLAMAS: projected markers, drawn as lines; grouped by run",
+    summary="LLAMAS: projected markers, drawn as lines; grouped by drive",
     classes="llamas",
 )
 FORMATS.add(

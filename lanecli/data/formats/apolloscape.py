@@ -1,8 +1,8 @@
-"""Baidu / ApolloScape lane marks, in the competition's tree, the dataset's own, or by CSV list.
+"""Baidu / ApolloScape lane marks, in the folders of the competition or of the dataset, or by a CSV list.
 
-Folders are matched by pattern, never by depth: ``Road02/ColorImage_road02/…/Record001/Camera 5/X.jpg`` pairs with
-``X_bin.png`` anywhere below, from a ``Gray_Label`` tree where there is one. The colour labels of the official release
-are palette pictures whose indices are the ids, so they are read just as well; true-colour ones are refused.
+Folders are recognised by their names at any depth: ``Road02/ColorImage_road02/…/Record001/Camera 5/X.jpg`` is paired
+with ``X_bin.png`` anywhere below the source, preferably in a ``Gray_Label`` folder. The official colour labels are
+palette pictures whose indices are the ids, so they can be read too; true-colour labels are refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RECORD = re.compile(r"record_?(\d+)", re.IGNORECASE)
 
 
 def group_of(relative: Path) -> str:
-    """``Road02/Record001`` from wherever road and record stand in a path, else its folder."""
+    """Return the group, such as ``Road02/Record001``, from a path that names them anywhere, else its folder."""
     road, record = _ROAD.search(relative.as_posix()), _RECORD.search(relative.as_posix())
     parts = ([f"Road{road[1]}"] if road else []) + ([f"Record{record[1]}"] if record else [])
     return "/".join(parts) or relative.parent.as_posix()
@@ -35,7 +35,7 @@ def _is_grey(path: Path) -> bool:
 
 
 def read(request: Request) -> Layout:
-    """Pair pictures with id labels below a folder, or as a CSV list says."""
+    """Pair pictures with labels of ids below a folder, or those in a CSV list."""
     if request.source.is_file():
         return _read_list(request)
     files = list(files_below(request.source, (".jpg", ".jpeg", ".png")))
@@ -60,26 +60,26 @@ def _pair(root: Path, image: Path, label: Path) -> Pair:
 
 
 def _read_list(request: Request) -> Layout:
-    """A list with the header ``image,label``; paths are relative to `--images` or the list's folder."""
+    """Read a CSV list with the header ``image,label``, whose paths are relative to `--images` or the list's folder."""
     root, source = request.images or request.source.parent, request.source
     finder = Finder(root)
     pairs = []
     rows = csv.reader(io.StringIO(read_text(source), newline=""), skipinitialspace=True)
     try:
         if [cell.strip().lower() for cell in next(rows, [])] != ["image", "label"]:
-            raise InputError(f"{source}: a list begins with the line 'image,label'")
+            raise InputError(f"{source}: a list must begin with the line 'image,label'")
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
             where = f"{source} line {rows.line_num}"
             if len(row) != 2:
-                raise InputError(f"{where}: {len(row)} columns, not image and label")
+                raise InputError(f"{where}: has {len(row)} columns instead of image and label")
             image, label = (finder.find(cell, where) for cell in row)
             if image is None or label is None:
-                raise InputError(f"{where}: '{row[image is not None]:.200}' is not below {root}")
+                raise InputError(f"{where}: '{row[image is not None]:.200}' does not exist below {root}")
             pairs.append(_pair(root, image, label))
     except csv.Error as error:
         raise InputError(f"{source}: not readable as CSV: {error}") from error
     if not pairs:
-        raise InputError(f"{source}: names no picture")
+        raise InputError(f"{source}: lists no picture")
     return Layout(tuple(pairs), "apolloscape-8", "apolloscape", grouping=_GROUPING)

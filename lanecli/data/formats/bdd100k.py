@@ -1,9 +1,9 @@
-"""BDD100K: lane marks (a bit field, not class ids) and drivable areas (2 is background), as id pictures or JSON.
+"""BDD100K: lane marks (bit fields, not class ids) and drivable areas (2 is background), as masks or JSON.
 
-``images/100k/<split>/X.jpg`` pairs with ``labels/lane/masks/<split>/X.png`` or ``labels/drivable/masks/…``. Where there
-are no masks, the JSON of the labels is drawn: ``labels/lane/polygons/lane_<split>.json``,
-``labels/bdd100k_labels_images_<split>.json`` (a list of pictures each) or a file per picture. Each picture of the 100k
-set is from a video of its own, named by its stem.
+``images/100k/<split>/X.jpg`` is paired with ``labels/lane/masks/<split>/X.png`` or ``labels/drivable/masks/…``.
+Without masks, labels are drawn from JSON: ``labels/lane/polygons/lane_<split>.json`` and
+``labels/bdd100k_labels_images_<split>.json``, which list many pictures, or one file per picture. Each picture of the
+100k set is from a different video, named by its stem.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from lanecli.data.words import split_of
 from lanecli.errors import InputError
 
 _IMAGES = ("images/100k", "images/10k", "images", "bdd100k/images/100k")
-_GROUPING = "video (each picture is of one of its own)"
+_GROUPING = "video (each picture is from a different one)"
 _SPLITTING = "the folders train, val and test"
 
 
 def _read(request: Request, task: str) -> Layout:
     root = request.source
     pictures = request.images or first_folder(root, *_IMAGES)
-    places = (f"labels/{task}/masks", f"bdd100k/labels/{task}/masks", f"{task}/masks")
-    labels = next((root / place for place in places if (root / place).is_dir()), None)
+    folders = (f"labels/{task}/masks", f"bdd100k/labels/{task}/masks", f"{task}/masks")
+    labels = next((root / folder for folder in folders if (root / folder).is_dir()), None)
     images = by_key(files_below(pictures), lambda p: p.relative_to(pictures).with_suffix("").as_posix())
     if labels is None:
         return _read_json(request, task, pictures, images)
@@ -40,7 +40,7 @@ def _read(request: Request, task: str) -> Layout:
 
 
 def _read_json(request: Request, task: str, pictures: Path, images: dict[str, Path]) -> Layout:
-    """Pair pictures with what the JSON files say of them, by stem."""
+    """Pair pictures by stem with the marks in the JSON files."""
     root, tally = request.source, Tally()
     by_stem = by_key(images.values(), lambda p: p.stem)
     labels = root / "labels" if (root / "labels").is_dir() else root
@@ -57,7 +57,8 @@ def _read_json(request: Request, task: str, pictures: Path, images: dict[str, Pa
             pairs[stem] = Pair(image, key, stem, (*seen, *marks), split)
     if not pairs:
         raise InputError(
-            f"{root}: has no folder 'labels/{task}/masks', and no JSON with {task} labels of pictures below {pictures}"
+            f"{root}: has no folder 'labels/{task}/masks', and no JSON file with {task} labels for the pictures below "
+            f"{pictures}"
         )
     name = f"bdd100k-{task}"
     return Layout(
@@ -75,10 +76,10 @@ def _read_json(request: Request, task: str, pictures: Path, images: dict[str, Pa
 
 
 def read_lane(request: Request) -> Layout:
-    """Lane marks."""
+    """Read lane marks."""
     return _read(request, "lane")
 
 
 def read_drivable(request: Request) -> Layout:
-    """Drivable areas."""
+    """Read drivable areas."""
     return _read(request, "drivable")

@@ -1,8 +1,8 @@
-"""BDD100K's labels as JSON: ``poly2d`` of lane marks and drivable areas, in each of the three forms they were given in.
+"""BDD100K's labels as JSON: the ``poly2d`` of lane marks and drivable areas, in all the forms they are published in.
 
 A file is a list of pictures (``{"name", "labels": [{"category", "attributes", "poly2d"}]}``) or one picture
-(``{"name", "frames": [{"objects": […]}]}``). A poly2d is ``{"vertices", "types", "closed"}`` or ``[x, y, type]``
-points; types C are the control points of cubic Bézier curves (BDD100K documentation, label format).
+(``{"name", "frames": [{"objects": […]}]}``). A poly2d is ``{"vertices", "types", "closed"}`` or a list of points
+``[x, y, type]``. Points of type C are the control points of cubic Bézier curves (BDD100K documentation, label format).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from lanecli.data.layout import LaneLine, Pair
 from lanecli.data.orientation import upright_size
 from lanecli.data.rasterise import blank, draw_line, fill_polygon
-from lanecli.data.shapes import LINE_WIDTH, Tally, from_near, points_of
+from lanecli.data.shapes import LINE_WIDTH, Tally, near_to_far, to_pixel_centres
 from lanecli.errors import InputError
 from lanecli.labelmaps.bdd100k import CATEGORIES
 from lanecli.labels import LabelMap
@@ -39,7 +39,13 @@ _AREAS = {
 
 @dataclass(frozen=True)
 class Marks:
-    """One labelled line or area: the value of its pixels in the official masks, and (N, 2) x, y in pixel centres."""
+    """One labelled line or area.
+
+    Attributes:
+        value: the value of its pixels in the official masks.
+        points: (N, 2) x, y in pixel-centre coordinates.
+        category: its category.
+    """
 
     value: int
     points: np.ndarray
@@ -47,10 +53,15 @@ class Marks:
 
 
 def marks_of_file(path: Path, task: str, tally: Tally) -> Iterator[tuple[str, list[Marks]]]:
-    """(stem of the picture, its marks of a task) of every picture a file speaks of.
+    """Yield (stem, marks) for every picture in a file. A JSON file with other contents yields nothing.
+
+    Args:
+        path: the JSON file.
+        task: ``"lane"`` or ``"drivable"``.
+        tally: receives the number of labels that are left out.
 
     Raises:
-        InputError: not readable as JSON, or a label that is malformed; a file of other things gives nothing.
+        InputError: the file is not readable as JSON, or a label is malformed.
     """
     data = read_json(path)
     pictures = data if isinstance(data, list) else [data]
@@ -65,7 +76,7 @@ def marks_of_file(path: Path, task: str, tally: Tally) -> Iterator[tuple[str, li
                 objects = [o for frame in picture.get("frames") or () for o in frame.get("objects") or ()]
             marks = [m for o in objects or () for m in _marks(o, task, where, tally)]
         except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{where}: no BDD100K label ({type(error).__name__}: {error!s:.200})") from error
+            raise InputError(f"{where}: not a BDD100K label ({type(error).__name__}: {error!s:.200})") from error
         yield stem.removesuffix(".jpg").removesuffix(".png"), marks
 
 
@@ -79,13 +90,13 @@ def _marks(label: Mapping[str, Any], task: str, where: str, tally: Tally) -> lis
     if not lines:
         tally.left_out["labels without a poly2d"] += 1
         return []
-    # the form of one picture has the points themselves here, that of lists an object per line
+    # files for one picture have the points here, files for many have an object for each line
     parts = [lines] if not isinstance(lines[0], dict) else lines
     return [Marks(value, _points(part, where), category) for part in parts]
 
 
 def _lane_value(category: str, attributes: Mapping[str, Any]) -> int | None:
-    """The byte of the official masks: category, and bits for dashed and for lines across the road."""
+    """Return the byte in the official masks: the category, and bits for dashed lines and for lines across the road."""
     kind = category.removeprefix("lane/") if category.startswith("lane/") else None
     if category == "lane":
         kind = str(attributes.get("laneType", attributes.get("laneTypes", "")))
@@ -93,7 +104,7 @@ def _lane_value(category: str, attributes: Mapping[str, Any]) -> int | None:
     if kind is None:
         return None
     if kind not in _CATEGORY:
-        raise InputError(f"'{kind:.40}' is no category of lane marks")
+        raise InputError(f"'{kind:.40}' is not a category of lane marks")
     style = str(attributes.get("laneStyle", attributes.get("style", "")))
     direction = str(attributes.get("laneDirection", attributes.get("direction", "")))
     return _CATEGORY[kind] | (_DASHED if style == "dashed" else 0) | (_ACROSS if direction == "vertical" else 0)
@@ -106,18 +117,18 @@ def _area_value(category: str, attributes: Mapping[str, Any]) -> int | None:
 
 
 def _points(part: Any, where: str) -> np.ndarray:
-    """(N, 2) x, y of a poly2d with its curves drawn out."""
+    """Return (N, 2) x, y of a poly2d, with points along its curves."""
     if isinstance(part, dict):
         vertices, types = part["vertices"], str(part.get("types") or "L" * len(part["vertices"]))
     else:
         vertices, types = [point[:2] for point in part], "".join(str(point[2]) for point in part)
-    points = points_of(vertices, where)
+    points = to_pixel_centres(vertices, where)
     if len(types) != len(points):
-        raise InputError(f"{where}: {len(types)} types of {len(points)} points")
+        raise InputError(f"{where}: has {len(types)} types for {len(points)} points")
     drawn: list[np.ndarray] = []
     at = 0
     while at < len(points):
-        # a curve is two control points and its end, from the point before
+        # a curve starts at the previous point and has two control points and an end
         if types[at] == "C" and drawn and at + 2 < len(points):
             drawn += _curve(drawn[-1], *points[at : at + 3])
             at += 3
@@ -128,13 +139,13 @@ def _points(part: Any, where: str) -> np.ndarray:
 
 
 def _curve(start: np.ndarray, first: np.ndarray, second: np.ndarray, end: np.ndarray) -> list[np.ndarray]:
-    """Points along a cubic Bézier curve, without its start."""
+    """Return points along a cubic Bézier curve, without its start."""
     t = np.linspace(0, 1, _CURVE_POINTS + 1)[1:, None]
     return list((1 - t) ** 3 * start + 3 * (1 - t) ** 2 * t * first + 3 * (1 - t) * t**2 * second + t**3 * end)
 
 
 def draw_lanes(pair: Pair, label_map: LabelMap, width: int | None = None) -> np.ndarray:
-    """(H, W) bit field of a pair's lane marks, as the official masks hold it; 255 where there is nothing."""
+    """Draw a pair's lane marks as (H, W) uint8 bit fields like those of the official masks; 255 is background."""
     mask = blank(upright_size(pair.image)[0], str(pair.image))
     mask[:] = NOTHING
     for mark in pair.label:
@@ -143,7 +154,7 @@ def draw_lanes(pair: Pair, label_map: LabelMap, width: int | None = None) -> np.
 
 
 def draw_areas(pair: Pair, label_map: LabelMap) -> np.ndarray:
-    """(H, W) ids of a pair's drivable areas: 0 direct, 1 alternative, 2 background."""
+    """Draw a pair's drivable areas as (H, W) uint8 ids: 0 direct, 1 alternative, 2 background."""
     mask = blank(upright_size(pair.image)[0], str(pair.image))
     mask[:] = _NO_AREA
     for mark in pair.label:
@@ -152,6 +163,6 @@ def draw_areas(pair: Pair, label_map: LabelMap) -> np.ndarray:
 
 
 def lanes_of(pair: Pair) -> list[LaneLine]:
-    """The painted lines along the road among a pair's marks."""
+    """Return those of a pair's marks that are painted lines along the road."""
     along = [m for m in pair.label if not m.value & _ACROSS and m.value & 7 not in (0, 4) and len(m.points) > 1]
-    return [LaneLine(from_near(m.points), m.category) for m in along]
+    return [LaneLine(near_to_far(m.points), m.category) for m in along]

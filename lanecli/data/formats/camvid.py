@@ -1,9 +1,9 @@
 """CamVid: 960x720 pictures with colour labels ``X_L.png``, or one of its copies.
 
-Sequences are the name up to the frame number (``0016E5``, ``0006R0``, ``Seq05VD``); frames of one are near-duplicates.
-The SegNet copy (``train/`` + ``trainannot/``, …) holds class indices, with lane markings merged into road. The Kaggle
-copy (``train/`` + ``train_labels/``, …) holds colours. The fast.ai copy (``images/``, ``labels/X_P.png``,
-``codes.txt``, ``valid.txt``) holds indices of the 32 names in alphabetical order.
+A sequence is the name up to the frame number (``0016E5``, ``0006R0``, ``Seq05VD``); its frames are nearly duplicates.
+SegNet's copy (``train/`` and ``trainannot/``, …) has class indices, with lane markings merged into road. The Kaggle
+copy (``train/`` and ``train_labels/``, …) has colours. The fast.ai copy (``images/``, ``labels/X_P.png``,
+``codes.txt``, ``valid.txt``) has indices of the 32 names in alphabetical order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _sequence(stem: str) -> str:
 
 
 def read(request: Request) -> Layout:
-    """Pair pictures and labels of any copy."""
+    """Pair the pictures and labels of whichever copy it is."""
     root = request.source
     if (root / "trainannot").is_dir():
         return _read_by_split(root, "annot", "camvid-11", "camvid-index")
@@ -56,7 +56,7 @@ def read(request: Request) -> Layout:
         }
         official.splits = {key: "val" if key in held_out else "train" for key, _, _ in found}
         official.files.append("valid.txt")
-    pairs, unlisted = official.applied(Pair(image, key, _sequence(key), label) for key, image, label in found)
+    pairs, unlisted = official.apply(Pair(image, key, _sequence(key), label) for key, image, label in found)
     splitting = f"the lists {', '.join(official.files)}"
     if not coded:
         return Layout(pairs, "camvid-32", "camvid", notes=(*notes, *unlisted), grouping=_SEQUENCE, splitting=splitting)
@@ -74,13 +74,13 @@ def read(request: Request) -> Layout:
 
 
 def _codes(path: Path) -> dict[str, int]:
-    """Index by class name; a list that breaks off is continued by the names in alphabetical order."""
+    """Return the index of each class name. An incomplete list is completed with the names in alphabetical order."""
     usual = sorted([*COLORS, _VOID], key=str.lower)
     names = [line for _, line in numbered_lines(path)]
     if [n.lower() for n in names] == [n.lower() for n in usual[: len(names)]]:
         names = usual
     if len(set(names)) < len(names) or len(names) > 254:
-        raise InputError(f"{path}: names a class twice, or more than 254")
+        raise InputError(f"{path}: names a class twice, or more than 254 classes")
     return {name: index for index, name in enumerate(names)}
 
 
@@ -94,7 +94,9 @@ def _map_of_codes(codes: dict[str, int]) -> LabelMap:
 def _lane_of_codes(codes: dict[str, int]) -> LabelMap:
     lane = tuple(index for name, index in codes.items() if name in _PAINT)
     if not lane:
-        raise InputError(f"codes.txt names neither {' nor '.join(_PAINT)}: it cannot be prepared onto 'lane'")
+        raise InputError(
+            f"codes.txt names neither {' nor '.join(_PAINT)}, so the dataset cannot be prepared with label map 'lane'"
+        )
     rest = tuple(index for name, index in codes.items() if name not in (*_PAINT, _VOID))
     return LabelMap(
         "lane",
@@ -104,7 +106,7 @@ def _lane_of_codes(codes: dict[str, int]) -> LabelMap:
 
 
 def _read_by_split(root: Path, labels: str, classes: str, key: str) -> Layout:
-    """A folder of pictures and one of labels for each split."""
+    """Pair the pictures and labels of a copy with a folder of each for every split."""
     pairs: list[Pair] = []
     notes: list[str] = []
     for split in _SPLITS:

@@ -1,6 +1,6 @@
-"""Cityscapes: ``leftImg8bit/<split>/<city>/X_leftImg8bit.png`` with ``gtFine/…/X_gtFine_labelIds.png``; by city.
+"""Cityscapes: ``leftImg8bit/<split>/<city>/X_leftImg8bit.png`` with ``gtFine/…/X_gtFine_labelIds.png``.
 
-The test split's public label files hold no classes and are left out.
+Groups are cities. The test split is left out, because its public label files have no classes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _IMAGE, _LABEL = "_leftImg8bit", "_gtFine_labelIds"
 
 
 def read(request: Request) -> Layout:
-    """Pair fine labels of the train and val splits."""
+    """Pair the pictures and fine labels of the train and val splits."""
     root = request.source
     pictures, labels = first_folder(root, "leftImg8bit"), first_folder(root, "gtFine")
 
@@ -23,7 +23,7 @@ def read(request: Request) -> Layout:
 
     label_files = [p for p in files_below(labels, (".png",)) if p.stem.endswith(_LABEL)]
     if not label_files:
-        raise InputError(f"{labels}: no file ends in {_LABEL}.png; the label ids are needed, not colours or trainIds")
+        raise InputError(f"{labels}: no file name ends in {_LABEL}.png; labelIds are needed, not colours or trainIds")
     found, notes = match(
         root,
         by_key((p for p in files_below(pictures) if p.stem.endswith(_IMAGE)), lambda p: key(p, pictures, _IMAGE)),
@@ -31,7 +31,7 @@ def read(request: Request) -> Layout:
     )
     kept = [item for item in found if not item[0].startswith("test/")]
     if len(kept) < len(found):
-        notes += (f"{len(found) - len(kept)} pictures of the test split left out: its public labels hold no classes",)
+        notes += (f"{len(found) - len(kept)} pictures of the test split left out: its public labels have no classes",)
     pairs = tuple(
         Pair(image, name, Path(name).parent.name, label, Path(name).parts[0] if len(Path(name).parts) > 2 else None)
         for name, image, label in kept

@@ -1,9 +1,9 @@
-"""COCO: JSON with images, categories and annotations (polygons, run lengths plain or compressed).
+"""COCO: JSON with images, categories and annotations, which are polygons or plain or compressed run lengths.
 
-Annotations are drawn in file order; a polygon annotation may be of several parts. Polygon coordinates have (0, 0) at
-the top-left pixel's outer corner. Splits are named by the files (``annotations/instances_train2017.json``) or their
-folders (Roboflow's ``train/_annotations.coco.json``). Files that name the same picture (``stuff_…`` beside
-``instances_…``) are drawn over each other: stuff first, objects last.
+Annotations are drawn in the order of the file, and a polygon annotation may have several parts. In polygons, (0, 0) is
+the outer corner of the top-left pixel. The split is in the name of the file (``annotations/instances_train2017.json``)
+or of its folder (Roboflow's ``train/_annotations.coco.json``). If several files have the same picture (``stuff_…`` and
+``instances_…``), stuff is drawn first and objects on top.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from lanecli.data.layout import Layout, Pair, Request, files_below
-from lanecli.data.paths import Finder, Named, portable, relative_to_root
+from lanecli.data.paths import FileReference, Finder, portable, relative_to_root
 from lanecli.data.rasterise import coco_runs, runs_to_mask
-from lanecli.data.shapes import Drawing, Shape, Tally, layout_of, points_of, size_of
+from lanecli.data.shapes import Drawing, Shape, Tally, declared_size, layout_from_drawings, to_pixel_centres
 from lanecli.data.words import sequence_of, split_of
 from lanecli.errors import InputError
 from lanecli.geometry import Size
@@ -27,11 +27,11 @@ from lanecli.textfiles import read_json
 
 _PREFIXES = ("instances_", "stuff_", "person_keypoints_", "panoptic_", "image_info_", "captions_")
 _BELOW = ("stuff_", "panoptic_", "person_keypoints_")
-"""Files of areas, and of the objects that `instances_` holds too, are drawn first."""
+"""Files that are drawn first: they hold areas, or objects that are in `instances_` too."""
 
 
 def read(request: Request) -> Layout:
-    """Read one annotation file, or all of a folder."""
+    """Read one annotation file, or all annotation files below a folder."""
     root = request.source
     files = [root] if root.is_file() else sorted(files_below(root, (".json",)), key=_order)
     folder = root.parent if root.is_file() else root
@@ -50,11 +50,13 @@ def read(request: Request) -> Layout:
                 seen = pairs.get((pair.image, pair.split))
                 pairs[pair.image, pair.split] = pair if seen is None else _merged(seen, pair)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{path}: no COCO file ({type(error).__name__}: {error!s:.200})") from error
+            raise InputError(f"{path}: not a COCO file ({type(error).__name__}: {error!s:.200})") from error
     if not pairs:
-        named = f" (the first of {len(tally.missing)} named is '{tally.missing[0]}')" if tally.missing else ""
-        raise InputError(f"{root}: no COCO annotations whose pictures are below {base}{named}; give --images DIR")
-    return layout_of(
+        missing = f" (the first of {len(tally.missing)} is '{tally.missing[0]}')" if tally.missing else ""
+        raise InputError(
+            f"{root}: holds no COCO annotations whose pictures are below {base}{missing}; give --images DIR"
+        )
+    return layout_from_drawings(
         "coco",
         _named_apart(pairs.values()),
         request,
@@ -72,23 +74,23 @@ def _order(path: Path) -> tuple[bool, str]:
 
 
 def _key(identifier: Any) -> str:
-    """An id as text: tools write 1 and "1" for one picture."""
+    """Return an id as text, since tools write both 1 and "1" for the same picture."""
     if isinstance(identifier, float) and identifier.is_integer():
         identifier = int(identifier)
     if not isinstance(identifier, int | str | float) or identifier in (float("inf"), float("-inf")):
-        raise ValueError(f"'{identifier!s:.60}' is no id")
+        raise ValueError(f"'{identifier!s:.60}' is not an id")
     return str(identifier)
 
 
 def _named_apart(pairs: Iterable[Pair]) -> list[Pair]:
-    """Pairs of one name, such as ``a.jpg`` and ``a.png``, told apart by their suffixes."""
-    found = list(pairs)
-    names = Counter(pair.name for pair in found)
-    return [replace(p, name=f"{p.name}_{p.image.suffix[1:].lower()}") if names[p.name] > 1 else p for p in found]
+    """Add the suffix to the names of pairs that would be equal, such as those of ``a.jpg`` and ``a.png``."""
+    pairs = list(pairs)
+    names = Counter(pair.name for pair in pairs)
+    return [replace(p, name=f"{p.name}_{p.image.suffix[1:].lower()}") if names[p.name] > 1 else p for p in pairs]
 
 
 def _merged(first: Pair, second: Pair) -> Pair:
-    """One pair of two entries for one picture."""
+    """Merge two pairs of the same picture into one."""
     shapes = (*first.label.shapes, *second.label.shapes)
     return replace(first, label=replace(first.label, size=first.label.size or second.label.size, shapes=shapes))
 
@@ -103,13 +105,13 @@ def _read_file(
     for annotation in data["annotations"]:
         by_image.setdefault(_key(annotation["image_id"]), []).append(annotation)
     start = relative_to_root(path, base)
-    names = [Named(e["file_name"], f"{path}: picture '{e['file_name']!s:.200}'", start) for e in data["images"]]
+    names = [FileReference(e["file_name"], f"{path}: picture '{e['file_name']!s:.200}'", start) for e in data["images"]]
     for entry, (_, where, _), image in zip(data["images"], names, finder.find_all(names), strict=True):
         annotations = by_image.pop(_key(entry["id"]), [])
         if image is None:
             tally.missing.append(str(entry["file_name"]))
             continue
-        size = size_of(entry.get("width"), entry.get("height"), where)
+        size = declared_size(entry.get("width"), entry.get("height"), where)
         shapes = [s for a in annotations for s in _shapes(a, categories, size, where, tally)]
         size = size or next((shape.extent for shape in shapes if shape.patch is not None), None)
         stem = _stem(image, base, entry["file_name"], where)
@@ -120,7 +122,7 @@ def _read_file(
 
 
 def _stem(image: Path, base: Path, named: str, where: str) -> str:
-    """A picture's name: as the file names it, or its path in the dataset where the file names that of elsewhere."""
+    """Return a picture's name without suffix: the path in the file, or its path in the dataset if that differs."""
     name = portable(named, where)
     if not image.as_posix().endswith(f"/{name.as_posix()}"):
         name = PurePosixPath(image.relative_to(base).as_posix())
@@ -132,7 +134,7 @@ def _shapes(
 ) -> list[Shape]:
     category = _key(annotation["category_id"])
     if category not in categories:
-        raise InputError(f"{where}: category {category:.60} is not in the file's categories")
+        raise InputError(f"{where}: category {category:.60} is not among the categories of the file")
     label, segmentation = categories[category], annotation.get("segmentation")
     if isinstance(segmentation, dict):
         return [_mask(label, segmentation, size, where)]
@@ -144,15 +146,19 @@ def _shapes(
     outlines = [part for part in parts if len(part) >= 6 and len(part) % 2 == 0]
     if not outlines:
         tally.left_out["polygons of fewer than three points"] += 1
-    return [Shape(label, "polygon", points_of(part, where)) for part in outlines]
+    return [Shape(label, "polygon", to_pixel_centres(part, where)) for part in outlines]
 
 
 def _mask(label: str, segmentation: dict[str, Any], size: Size | None, where: str) -> Shape:
-    """Run lengths, which go down the columns, kept as they are until they are drawn."""
+    """Return a patch of run lengths, which are column by column and decoded only when it is drawn."""
     height, width = segmentation["size"]
-    extent = size_of(width, height, where)
-    if extent is None or (size is not None and extent != size):
-        raise InputError(f"{where}: a mask of {width}x{height} in a picture of {size and f'{size[0]}x{size[1]}'}")
+    extent = declared_size(width, height, where)
+    if extent is None:
+        raise InputError(f"{where}: a mask has no size")
+    if size is not None and extent != size:
+        raise InputError(
+            f"{where}: a mask is {width}x{height}, but its picture is {size[0]}x{size[1]}; they must have the same size"
+        )
     counts = segmentation["counts"]
 
     def patch() -> np.ndarray:

@@ -1,6 +1,6 @@
-"""comma10k: ``imgs/`` and ``masks/`` with the same names; with a 2 those of the wide camera, with a d the driver's.
+"""comma10k: ``imgs/`` and ``masks/``, ``imgs2/`` and ``masks2/`` (wide camera), ``imgsd/`` and ``masksd/`` (driver).
 
-Names ending in 9 are the official validation pictures. The route (device and start of the drive) is the group.
+Pictures whose names end in 9 are the official validation set. The group is the route (device and start of the drive).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _ROUTE = re.compile(r"([0-9a-f]{16}_\d{4}-\d{2}-\d{2}--\d{2}-\d{2}-\d{2})")
 
 
 def read(request: Request) -> Layout:
-    """Pair the road camera's pictures; the wide and driver cameras' too where they lie beside them."""
+    """Pair the pictures of the road camera, and those of the wide and driver cameras if they are there."""
     root = request.source
     first_folder(root, "imgs")
     first_folder(root, "masks")

@@ -1,7 +1,7 @@
-"""CULane: clips of drivers, masks ``laneseg_label_w16`` with slots 0 to 4, and lists whose paths begin with "/".
+"""CULane: clips by driver, masks in ``laneseg_label_w16`` with slots 0 to 4, and lists whose paths begin with "/".
 
-Copies without the masks are read from ``X.lines.txt`` beside each picture: one lane per line, ``x y x y …``, drawn 16
-pixels wide as the masks are.
+Without masks, ``X.lines.txt`` beside each picture is read: one lane per line, ``x y x y …``, drawn 16 pixels wide like
+the masks.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lanecli.data.lanes import draw_lanes, slots
+from lanecli.data.lanes import assign_slots, draw_lanes
 from lanecli.data.layout import LaneLine, Layout, Pair, Request, files_below, load_mask
 from lanecli.data.orientation import upright_size
 from lanecli.data.paths import Finder
 from lanecli.data.rasterise import are_points, blank
-from lanecli.data.shapes import from_near
+from lanecli.data.shapes import near_to_far
 from lanecli.errors import InputError
 from lanecli.labels import LabelMap
 from lanecli.textfiles import numbered_lines
@@ -29,7 +29,7 @@ _PER_SIDE = 2
 
 
 def read(request: Request) -> Layout:
-    """Pairs as the lists say, or all that have a mask or lines where there are no lists."""
+    """Pair the pictures in the lists, or without lists all pictures that have a mask or lane lines."""
     root = request.source
     finder = Finder(root)
     lists = [
@@ -41,20 +41,24 @@ def read(request: Request) -> Layout:
     pairs, missing, drawn = [], [], 0
     for split, image, label, named in entries:
         lines = lines_file(image) if image is not None else None
-        found = label or (_mask_of(root, image) if image is not None else None) or lines
-        if image is None or found is None:
+        label = label or (_mask_of(root, image) if image is not None else None) or lines
+        if image is None or label is None:
             missing.append(named)
             continue
-        drawn += found == lines
+        drawn += label == lines
         name = image.relative_to(root).with_suffix("")
-        pairs.append(Pair(image, name.as_posix(), name.parent.as_posix(), found, split))
+        pairs.append(Pair(image, name.as_posix(), name.parent.as_posix(), label, split))
     if not pairs:
-        raise InputError(f"{root}: no picture with a mask below {_MASKS[0]}, nor lines; is it the CULane folder?")
+        raise InputError(
+            f"{root}: no picture has a mask below {_MASKS[0]} or lane lines beside it; is this the CULane folder?"
+        )
     notes = []
     if missing:
-        notes.append(f"{len(missing)} pictures left out, they or their masks are not there: {missing[0]}")
+        notes.append(
+            f"{len(missing)} pictures left out, since they or their masks do not exist, the first is {missing[0]}"
+        )
     if drawn:
-        notes.append(f"{drawn} masks are drawn from *{_LINES}, since they are not below {_MASKS[0]}")
+        notes.append(f"{drawn} masks are drawn from *{_LINES}, since there are none below {_MASKS[0]}")
 
     def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
         if not pair.label.name.endswith(_LINES):
@@ -62,11 +66,11 @@ def read(request: Request) -> Layout:
         size = upright_size(pair.image)[0]
         lanes = read_lines(pair.label)
         mask = blank(size, str(pair.image))
-        return draw_lanes(mask, lanes, slots(lanes, size, _PER_SIDE), request.line_width or _WIDTH)
+        return draw_lanes(mask, lanes, assign_slots(lanes, size, _PER_SIDE), request.line_width or _WIDTH)
 
     def lanes_of(pair: Pair) -> list[LaneLine]:
         path = lines_file(pair.image)
-        return [LaneLine(from_near(points)) for points in read_lines(path)] if path is not None else []
+        return [LaneLine(near_to_far(points)) for points in read_lines(path)] if path is not None else []
 
     known = any(lines_file(pair.image) is not None for pair in pairs)
     return Layout(
@@ -82,7 +86,7 @@ def read(request: Request) -> Layout:
 
 
 Entry = tuple[str | None, Path | None, Path | None, str]
-"""A split, the picture, its mask where a list names one, and what the list calls the picture."""
+"""A split, the picture, its mask if a list names one, and the picture's name in the list."""
 
 
 def _listed(path: Path, split: str, finder: Finder) -> Iterator[Entry]:
@@ -103,21 +107,21 @@ def _mask_of(root: Path, image: Path) -> Path | None:
 
 
 def lines_file(image: Path) -> Path | None:
-    """The lane lines beside a picture, if they are there."""
+    """Return the file of lane lines beside a picture, or None."""
     path = image.with_name(f"{image.stem}{_LINES}")
     return path if path.is_file() else None
 
 
 def read_lines(path: Path) -> list[np.ndarray]:
-    """(N, 2) x, y of each lane. Raises InputError naming a line that is no lane; lanes of one point are left out."""
+    """Read (N, 2) x, y of each lane with at least two points. Raises InputError naming the line that is malformed."""
     lanes = []
     for number, line in numbered_lines(path):
         try:
             values = np.array(line.split(), float)
         except ValueError as error:
-            raise InputError(f"{path} line {number}: a lane is numbers x y x y …: '{line:.60}'") from error
+            raise InputError(f"{path} line {number}: is not a lane, numbers x y x y …: '{line:.60}'") from error
         if len(values) % 2 or not are_points(values):
-            raise InputError(f"{path} line {number}: a lane is pairs of numbers x y")
+            raise InputError(f"{path} line {number}: is not a lane, pairs of numbers x y")
         if len(values) > 2:
             lanes.append(values.reshape(-1, 2))
     return lanes

@@ -1,8 +1,8 @@
-"""CVAT: "Segmentation mask 1.1" and "CVAT for images 1.1", as the zip CVAT exports, unpacked, or the bare XML.
+"""CVAT: "Segmentation mask 1.1" and "CVAT for images 1.1", as an exported zip, an unpacked folder, or the XML alone.
 
-Polylines are only in the second; the first leaves them out without a word. Pictures are in the zip when they were
-exported with it, else `--images` says where they are. Class ids follow the task's labels in both. Pictures of a
-project are grouped by task: each video is one.
+Only "CVAT for images 1.1" has polylines; CVAT silently drops them from the other. If the pictures were not exported
+too, `--images` says where they are. Class ids follow the order of the task's labels. The pictures of a project are
+grouped by task, since each video is a task.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from lanecli.data.formats.cvat_xml import Picture, read_annotations
 from lanecli.data.layout import Layout, Pair, Request, by_key, files_below, match
 from lanecli.data.lists import SplitLists
-from lanecli.data.paths import Finder, Named, portable
-from lanecli.data.shapes import Tally, layout_of
-from lanecli.data.words import is_background, is_ignored, map_of, sequence_of, split_of
+from lanecli.data.paths import FileReference, Finder, portable
+from lanecli.data.shapes import Tally, layout_from_drawings
+from lanecli.data.words import is_background, is_ignored, label_map_of, sequence_of, split_of
 from lanecli.errors import InputError
 from lanecli.labelmaps.lane import lane_map_of_words
 from lanecli.labels import pack_color
@@ -29,7 +29,7 @@ _PICTURES = ("JPEGImages", "images")
 
 
 def read(request: Request) -> Layout:
-    """Read whichever export is there."""
+    """Read whichever export it is."""
     root = request.source
     if root.is_file():
         return _read_xml(root, request.images or root.parent, request)
@@ -45,7 +45,7 @@ def _read_masks(root: Path, request: Request) -> Layout:
     labels = {word: pack_color(color) for word, color in colors.items()}
     pictures = request.images or next((root / n for n in _PICTURES if (root / n).is_dir()), None)
     if pictures is None:
-        raise InputError(f"{root}: the export holds no pictures; export it with them, or give --images DIR")
+        raise InputError(f"{root}: the export holds no pictures; export them too, or give --images DIR")
     masks = root / "SegmentationClass"
 
     def key(path: Path, base: Path) -> str:
@@ -60,11 +60,11 @@ def _read_masks(root: Path, request: Request) -> Layout:
     lists = root / "ImageSets" / "Segmentation"
     for path in sorted(lists.glob("*.txt")) if lists.is_dir() else ():
         official.add(path, split_of(path.stem))
-    pairs, unlisted = official.applied(Pair(image, name, sequence_of(name), label) for name, image, label in found)
+    pairs, unlisted = official.apply(Pair(image, name, sequence_of(name), label) for name, image, label in found)
     ignored = [value for word, value in labels.items() if is_ignored(word)]
     unused = _unused(labels, pairs) if request.classes is None else ()
     kept = {word: value for word, value in labels.items() if word not in unused}
-    own = map_of("cvat", kept, colors, coding="colors")
+    own = label_map_of("cvat", kept, colors, coding="colors")
     return Layout(
         pairs,
         own,
@@ -79,7 +79,7 @@ def _read_masks(root: Path, request: Request) -> Layout:
 
 
 def _unused(labels: dict[str, int], pairs: tuple[Pair, ...]) -> tuple[str, ...]:
-    """Labels without a pixel in any mask; reading ends as soon as every label was seen."""
+    """Return the labels that have no pixel in any mask. Reading ends as soon as every label has been seen."""
     unseen = {value: word for word, value in labels.items() if not is_background(word) and not is_ignored(word)}
     every = tuple(unseen.values())
     for pair in pairs:
@@ -87,7 +87,7 @@ def _unused(labels: dict[str, int], pairs: tuple[Pair, ...]) -> tuple[str, ...]:
             break
         try:
             color = read_color_mask(pair.label).astype(np.uint32)
-        except InputError:  # it is named when its turn comes
+        except InputError:  # it will be reported when the pair is prepared
             return ()
         for value in np.unique(color[..., 0] << 16 | color[..., 1] << 8 | color[..., 2]).tolist():
             unseen.pop(value, None)
@@ -96,7 +96,7 @@ def _unused(labels: dict[str, int], pairs: tuple[Pair, ...]) -> tuple[str, ...]:
 
 
 def read_labelmap(path: Path) -> dict[str, tuple[int, int, int]]:
-    """Colour by label from lines ``label:R,G,B:parts:actions``. Raises InputError naming a malformed line."""
+    """Read each label's colour from lines ``label:R,G,B:parts:actions``. Raises InputError for a malformed line."""
     colors = {}
     for number, line in numbered_lines(path):
         if line.startswith("#"):
@@ -107,10 +107,10 @@ def read_labelmap(path: Path) -> dict[str, tuple[int, int, int]]:
             if not all(0 <= level <= 255 for level in (red, green, blue)):
                 raise ValueError("a level is not 0 to 255")
         except ValueError as error:
-            raise InputError(f"{path} line {number}: is not label:R,G,B:parts:actions: '{line:.80}'") from error
+            raise InputError(f"{path} line {number}: is not 'label:R,G,B:parts:actions': '{line:.80}'") from error
         colors[word] = (red, green, blue)
     if len(set(colors.values())) < len(colors):
-        raise InputError(f"{path}: two labels share a colour")
+        raise InputError(f"{path}: two labels have the same colour")
     return colors
 
 
@@ -133,7 +133,7 @@ def _read_xml(path: Path, images: Path, request: Request) -> Layout:
         tasks.append(picture.task)
     if not pairs:
         raise InputError(
-            f"{path}: none of its {len(tally.missing)} pictures is below {images} "
+            f"{path}: none of its {len(tally.missing)} pictures exists below {images} "
             f"(the first is '{tally.missing[0]}'); give --images DIR"
         )
     shared = Counter(pair.name for pair in pairs)
@@ -141,7 +141,7 @@ def _read_xml(path: Path, images: Path, request: Request) -> Layout:
         replace(pair, name=f"task {task}/{pair.name}") if shared[pair.name] > 1 and task else pair
         for pair, task in zip(pairs, tasks, strict=True)
     ]
-    return layout_of(
+    return layout_from_drawings(
         "cvat",
         kept_apart,
         request,
@@ -155,11 +155,11 @@ def _read_xml(path: Path, images: Path, request: Request) -> Layout:
     )
 
 
-def _named(finder: Finder, picture: Picture) -> Named:
-    """A picture's name, in its subset's folder where it is there."""
+def _named(finder: Finder, picture: Picture) -> FileReference:
+    """Return a reference to the picture, in the folder of its subset if it is there."""
     where = picture.drawing.where
     if picture.subset:
         for folder in (f"images/{picture.subset}", picture.subset):
             if finder.find(f"{folder}/{picture.name}", where) is not None:
-                return Named(f"{folder}/{picture.name}", where)
-    return Named(picture.name, where)
+                return FileReference(f"{folder}/{picture.name}", where)
+    return FileReference(picture.name, where)

@@ -1,6 +1,6 @@
 """The XML of "CVAT for images 1.1": an element per picture with polygons, polylines, boxes, ellipses and RLE masks.
 
-Coordinates have (0, 0) at the top-left pixel's outer corner; shapes are drawn by rising z_order.
+(0, 0) is the outer corner of the top-left pixel. Shapes are drawn in ascending z_order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from lanecli.data.archive import read_xml
 from lanecli.data.rasterise import runs_to_mask
-from lanecli.data.shapes import Drawing, Shape, Tally, points_of, size_of
+from lanecli.data.shapes import Drawing, Shape, Tally, declared_size, to_pixel_centres
 from lanecli.errors import InputError
 
 _WITHOUT_AREA = ("tag", "points", "skeleton", "cuboid")
@@ -23,7 +23,7 @@ _ELLIPSE_POINTS = 72
 
 @dataclass(frozen=True)
 class Picture:
-    """An annotated picture: its name and subset, the task it is of (empty where there is only one), its shapes."""
+    """An annotated picture: its name, subset and task (empty if the file has only one task), and its shapes."""
 
     name: str
     subset: str
@@ -33,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What an annotations.xml holds: pictures, and label words in the task's order with their colours."""
+    """The contents of an annotations.xml: pictures, and label words in the task's order with their colours."""
 
     pictures: tuple[Picture, ...]
     words: tuple[str, ...]
@@ -41,7 +41,15 @@ class Annotations:
 
 
 def read_annotations(path: Path, tally: Tally) -> Annotations:
-    """Read it. Raises InputError for CVAT's video form and malformed shapes."""
+    """Read an annotations.xml.
+
+    Args:
+        path: the file.
+        tally: receives the number of annotations that are left out.
+
+    Raises:
+        InputError: the file is "CVAT for video", has no pictures, or is malformed.
+    """
     root = read_xml(path)
     if root.find("track") is not None:
         raise InputError(f"{path}: is 'CVAT for video'; export the task as 'CVAT for images 1.1'")
@@ -57,13 +65,13 @@ def read_annotations(path: Path, tally: Tally) -> Annotations:
         name = image.get("name", "")
         where = f"{path}: picture '{name:.200}'"
         try:
-            size = size_of(image.get("width"), image.get("height"), where)
+            size = declared_size(image.get("width"), image.get("height"), where)
             drawing = Drawing(size, _shapes(image, where, tally), where)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise InputError(f"{where}: is malformed ({type(error).__name__}: {error})") from error
         pictures.append(Picture(name, image.get("subset", ""), image.get("task_id", ""), drawing))
     if not pictures:
-        raise InputError(f"{path}: holds no picture; is it 'CVAT for images 1.1'?")
+        raise InputError(f"{path}: holds no picture; is this 'CVAT for images 1.1'?")
     return Annotations(tuple(pictures), tuple(words), colors)
 
 
@@ -96,13 +104,13 @@ def _shapes(image: Element, where: str, tally: Tally) -> tuple[Shape, ...]:
 def _number(text: str, where: str) -> float:
     value = float(text)
     if not abs(value) <= 1e7:
-        raise InputError(f"{where}: is malformed ({text} is no number)")
+        raise InputError(f"{where}: is malformed ({text} is not a finite number near a picture)")
     return value
 
 
 def _points(element: Element, where: str) -> np.ndarray:
     pairs = [pair.split(",") for pair in element.attrib["points"].split(";")]
-    return points_of([(float(x), float(y)) for x, y in pairs], where)
+    return to_pixel_centres([(float(x), float(y)) for x, y in pairs], where)
 
 
 def _polygon(element: Element, label: str, where: str) -> Shape:
@@ -114,7 +122,7 @@ def _polyline(element: Element, label: str, where: str) -> Shape:
 
 
 def _turned(points: np.ndarray, center: np.ndarray, degrees: float) -> np.ndarray:
-    """Clockwise on the screen, as CVAT turns its boxes and ellipses."""
+    """Rotate points clockwise on the screen, as CVAT rotates its boxes and ellipses."""
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return (points - center) @ turn + center
@@ -122,21 +130,21 @@ def _turned(points: np.ndarray, center: np.ndarray, degrees: float) -> np.ndarra
 
 def _box(element: Element, label: str, where: str) -> Shape:
     left, top, right, bottom = (float(element.attrib[k]) for k in ("xtl", "ytl", "xbr", "ybr"))
-    corners = points_of([(left, top), (right, top), (right, bottom), (left, bottom)], where)
+    corners = to_pixel_centres([(left, top), (right, top), (right, bottom), (left, bottom)], where)
     return Shape(label, "polygon", _turned(corners, corners.mean(axis=0), _number(element.get("rotation", "0"), where)))
 
 
 def _ellipse(element: Element, label: str, where: str) -> Shape:
     x, y, rx, ry = (_number(element.attrib[k], where) for k in ("cx", "cy", "rx", "ry"))
     angle = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)
-    outline = points_of(np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1), where)
+    outline = to_pixel_centres(np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1), where)
     degrees = _number(element.get("rotation", "0"), where)
     return Shape(label, "polygon", _turned(outline, np.array([x, y]) - 0.5, degrees))
 
 
 def _mask(element: Element, label: str, where: str) -> Shape:
     left, top = (_number(element.attrib[k], where) for k in ("left", "top"))
-    extent = size_of(element.attrib["width"], element.attrib["height"], where)
+    extent = declared_size(element.attrib["width"], element.attrib["height"], where)
     if extent is None:
         raise InputError(f"{where}: a mask has no size")
     text = element.attrib["rle"]
@@ -145,7 +153,7 @@ def _mask(element: Element, label: str, where: str) -> Shape:
         try:
             runs = np.array(text.split(","), np.int64)
         except (ValueError, OverflowError) as error:
-            raise InputError(f"{where}: a mask's run lengths are no numbers") from error
+            raise InputError(f"{where}: a mask's run lengths are not numbers") from error
         return runs_to_mask(runs, extent[0] * extent[1], where).reshape(extent[::-1])
 
     return Shape(label, "patch", np.array([[left, top]]), patch, extent)

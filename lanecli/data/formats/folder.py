@@ -1,17 +1,18 @@
-"""Any folder of pictures with masks beside them, paired by stem.
+"""Any folder of pictures and one of masks, paired by stem.
 
-``SRC/images`` and ``SRC/masks`` (or the usual other names), or one folder where masks end in a suffix. Subfolders are
-mirrored; the group is the subfolder and the name up to its trailing number (``drive/frame_0012`` is of
-``drive/frame``). A first subfolder called train, val or test is the split.
+The folders are ``SRC/images`` and ``SRC/masks`` (or other usual names), or a single folder where the stems of masks end
+in a suffix. Both have the same subfolders. The group is the subfolder and the name up to its trailing number
+(``drive/frame_0012`` is in ``drive/frame``). A first subfolder called train, val or test is the split.
 
-Masks of 0 and 255 only are black and white: 255 is lane marking. Where other ids stand beside it, 255 is ignored. All
-masks decide; where they speak against each other, the set is refused with the question.
+In masks that hold only 0 and 255, 255 is lane marking; if there are other ids too, 255 is ignored. This is decided from
+all masks, and if they contradict each other, the user is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _SUFFIXES = ("_mask", "_label", "_labels", "_gt", "_seg", "_bin", "_L")
 _INEXACT = (".jpg", ".jpeg")
 _LOOKED_AT = 20
 _QUESTION = (
-    "is 255 lane marking, or ignored? '--classes binary' reads it as lane marking, a YAML label map with "
+    "is 255 lane marking or ignored? '--classes binary' reads it as lane marking, and a YAML label map with "
     "'ignored: [255]' as ignored"
 )
 
@@ -42,12 +43,12 @@ def _folders(request: Request) -> tuple[Path, Path]:
     if request.mask_suffix or request.image_suffix:
         return root, root
     raise InputError(
-        f"{root}: has no folders 'images' and 'masks'; give --images DIR, or --mask-suffix when they lie together"
+        f"{root}: has no folders 'images' and 'masks'; give --images DIR, or --mask-suffix if they are in one folder"
     )
 
 
 def read(request: Request) -> Layout:
-    """Pair by the path below the two folders, less the suffixes."""
+    """Pair pictures and masks by their path below the two folders, without suffixes."""
     images, masks = _folders(request)
     pictures = list(files_below(images))
     labels = list(files_below(masks))
@@ -61,7 +62,7 @@ def read(request: Request) -> Layout:
     inexact = [p for p in labels if p.suffix.lower() in _INEXACT]
     labels = [p for p in labels if p.suffix.lower() not in _INEXACT]
     if inexact and not labels:
-        raise InputError(f"{inexact[0]}: masks are JPEG pictures, in which ids are not exact; save them as PNG")
+        raise InputError(f"{inexact[0]}: masks are JPEG files, in which ids are not exact; save them as PNG")
     suffixes = (request.mask_suffix,) if request.mask_suffix else _SUFFIXES
     by_image = by_key(pictures, lambda p: _key(p, images, (request.image_suffix,)))
     by_label = by_key(labels, lambda p: _key(p, masks, ("",)))
@@ -69,7 +70,7 @@ def read(request: Request) -> Layout:
         by_label = by_key(labels, lambda p: _key(p, masks, suffixes))
     found, notes = match(request.source, by_image, by_label)
     if inexact:
-        notes += (f"{len(inexact)} JPEG masks left out, ids in them are not exact, the first is {inexact[0]}",)
+        notes += (f"{len(inexact)} JPEG masks left out, since their ids are not exact, the first is {inexact[0]}",)
     pairs = tuple(_pair(*item) for item in found)
     if request.classes not in (None, "lane"):
         return _layout(pairs, "folder", notes)
@@ -77,13 +78,13 @@ def read(request: Request) -> Layout:
     return _black_and_white(pairs, notes, ids) if _is_binary([pair.label for pair in pairs]) else ids
 
 
-def _layout(pairs: tuple[Pair, ...], key: str, notes: tuple[str, ...], **facts: object) -> Layout:
+def _layout(pairs: tuple[Pair, ...], key: str, notes: tuple[str, ...], **attributes: Any) -> Layout:
     splitting = "the folders called train, val and test"
-    return Layout(pairs, "lane", key, notes=notes, guessed=True, splitting=splitting, **facts)  # type: ignore[arg-type]
+    return Layout(pairs, "lane", key, notes=notes, guessed=True, splitting=splitting, **attributes)
 
 
 def _black_and_white(pairs: tuple[Pair, ...], notes: tuple[str, ...], ids: Layout) -> Layout:
-    """The reading of 255 as lane marking, given up for that of ids when a mask holds another value."""
+    """Return the layout with 255 as lane marking, which is replaced by `ids` if a mask has another value."""
 
     def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
         mask = read_ids(pair.label)
@@ -92,30 +93,30 @@ def _black_and_white(pairs: tuple[Pair, ...], notes: tuple[str, ...], ids: Layou
         return mask
 
     def doubt(counts: Sequence[np.ndarray]) -> str | None:
-        if any(found[0] for found in counts):
+        if any(pixels[0] for pixels in counts):
             return None
         return f"{pairs[0].label}: every pixel of every mask is 255; {_QUESTION}"
 
-    said = "masks hold 0 and 255 only: 255 is read as lane marking, not as ignored"
-    return _layout(pairs, "binary", (*notes, said), load=load, doubt=doubt, otherwise=lambda: ids)
+    note = "masks hold only 0 and 255: 255 is read as lane marking, not as ignored"
+    return _layout(pairs, "binary", (*notes, note), load=load, doubt=doubt, alternative=lambda: ids)
 
 
 def _doubt(counts: Sequence[np.ndarray]) -> str | None:
-    """The question, when some masks are of 0 and 255 and others of 0 and 1: two people's conventions in one set."""
-    lanes = [bool(found[1]) for found in counts]
-    ignored = [bool(found[IGNORE_ID]) for found in counts]
+    """Return the question to the user if some masks have 0 and 255 and others 0 and 1: two conventions in one set."""
+    lanes = [bool(pixels[1]) for pixels in counts]
+    ignored = [bool(pixels[IGNORE_ID]) for pixels in counts]
     if not any(ignored) or any(one and other for one, other in zip(lanes, ignored, strict=True)):
         return None
     if not any(lanes):
         return f"masks hold 255 but no lane marking (1); {_QUESTION}" if any(ignored) else None
-    return f"{sum(ignored)} masks hold 255 and {sum(lanes)} others hold 1, none both; {_QUESTION}"
+    return f"{sum(ignored)} masks hold 255, {sum(lanes)} others hold 1, and none holds both; {_QUESTION}"
 
 
 def _is_binary(masks: Sequence[Path]) -> bool:
-    """Whether masks look black and white: 255 would be taken for ignored otherwise, and nothing be learnt.
+    """Whether masks look black and white. In all others 255 is ignored, and nothing would be learnt from such masks.
 
-    The first ones are looked at, and then those after them until one holds something. If a later one holds another
-    value, that comes out when it is read.
+    The first masks are read, and further ones until one is not empty. If a later mask has another value, that is
+    noticed when it is prepared.
     """
     values: set[int] = set()
     for number, path in enumerate(masks):
@@ -123,7 +124,7 @@ def _is_binary(masks: Sequence[Path]) -> bool:
             break
         try:
             values.update(np.unique(read_ids(path)).tolist())
-        except InputError:  # it is named when its turn comes
+        except InputError:  # it will be reported when the pair is prepared
             continue
         if values - {0, IGNORE_ID}:
             return False

@@ -1,7 +1,7 @@
 """KITTI road: ``training/image_2/um_000000.png`` with ``training/gt_image_2/um_road_000000.png`` (magenta is road).
 
-The ego-lane labels ``um_lane_…`` lie in the same folder and are not these. The three kinds of street (um, umm, uu)
-are the groups; ``testing`` has no labels.
+The labels of the ego lane, ``um_lane_…``, are in the same folder and are not read. Groups are the three kinds of street
+(um, umm, uu). ``testing`` has no labels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _KIND = "_road_"
 
 
 def read(request: Request) -> Layout:
-    """Pair pictures with road labels."""
+    """Pair pictures with labels of the road."""
     root = first_folder(request.source, "training", ".")
     pictures, labels = first_folder(root, "image_2"), first_folder(root, "gt_image_2")
     found, notes = match(

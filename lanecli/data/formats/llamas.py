@@ -1,7 +1,7 @@
-"""LLAMAS: ``color_images/<split>/<run>/X_color_rect.png`` with ``labels/<split>/<run>/X.json`` of projected markers.
+"""LLAMAS: ``color_images/<split>/<drive>/X_color_rect.png``, and markers in ``labels/<split>/<drive>/X.json``.
 
-A lane is drawn through the ends of its markers, across the gaps. The lines beside the ego lane (l0, r0) and the next
-ones (l1, r1) are slots 2, 3, 1 and 4; others are 255. The test split has no public labels.
+A lane is drawn through the ends of its markers, across the gaps. The slots are 2 and 3 for the lines of the ego lane
+(l0, r0), 1 and 4 for the next ones (l1, r1), and 255 for all others. The test split has no public labels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lanecli.data.lanes import EXTRA, draw_lanes
 from lanecli.data.layout import LaneLine, Layout, Pair, Request, by_key, files_below, first_folder, match
 from lanecli.data.orientation import upright_size
 from lanecli.data.rasterise import are_points, blank
-from lanecli.data.shapes import from_near
+from lanecli.data.shapes import near_to_far
 from lanecli.errors import InputError
 from lanecli.labels import LabelMap
 from lanecli.textfiles import read_json
@@ -37,11 +37,11 @@ def read(request: Request) -> Layout:
     width = request.line_width or _WIDTH
 
     def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
-        found, values = read_lanes(pair.label)
-        return draw_lanes(blank(upright_size(pair.image)[0], str(pair.image)), found, values, width)
+        points, values = read_lanes(pair.label)
+        return draw_lanes(blank(upright_size(pair.image)[0], str(pair.image)), points, values, width)
 
     def lanes(pair: Pair) -> list[LaneLine]:
-        return [LaneLine(from_near(points)) for points in read_lanes(pair.label)[0]]
+        return [LaneLine(near_to_far(points)) for points in read_lanes(pair.label)[0]]
 
     pairs = tuple(
         Pair(image, key, key.rpartition("/")[0], label, _SPLITS.get(key.split("/")[0])) for key, image, label in found
@@ -63,17 +63,17 @@ def _key(path: Path, suffix: str) -> str:
 
 
 def read_lanes(path: Path) -> tuple[list[np.ndarray], list[int]]:
-    """(N, 2) x, y of each lane from top to bottom, and its slot. Raises InputError for a malformed file."""
+    """Read (N, 2) x, y of each lane from top to bottom, and the slots. Raises InputError for a malformed file."""
     lanes, values = [], []
     try:
         for lane in read_json(path)["lanes"]:
             ends = [m[end] for m in lane["markers"] for end in ("pixel_start", "pixel_end")]
             points = np.array([(float(p["x"]), float(p["y"])) for p in ends]).reshape(-1, 2)
             if not are_points(points):
-                raise ValueError("a point is no finite number")
+                raise ValueError("a point is not a finite number")
             if len(points) > 1:
                 lanes.append(points[np.argsort(points[:, 1], kind="stable")])
                 values.append(_SLOTS.get(lane["lane_id"], EXTRA))
     except (AttributeError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{path}: no LLAMAS label ({type(error).__name__}: {error})") from error
+        raise InputError(f"{path}: not a LLAMAS label ({type(error).__name__}: {error})") from error
     return lanes, values

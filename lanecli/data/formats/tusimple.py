@@ -1,8 +1,9 @@
-"""TuSimple: json lines with clips, or the LaneNet-style folders ``image``, ``gt_binary_image``, ``gt_instance_image``.
+"""TuSimple: JSON lines with clips, or the LaneNet-style folders ``image``, ``gt_binary_image``, ``gt_instance_image``.
 
-Masks are slot-coded (1 to 6 from left to right, the ego lane's lines are 3 and 4; lanes beyond are 255); the label
-map makes binary ones of them. Only the frame a json line names has labels, 1 of a clip's 20. The Kaggle copy nests
-``train_set`` and ``test_set``; both are found. ``label_data_0531`` is the usual validation part.
+Masks are slot-coded: 1 to 6 from left to right, with 3 and 4 for the lines of the ego lane and 255 for lanes beyond;
+the label map makes binary masks of them. Only the frame that a JSON line names has labels, one of a clip's 20. The
+folders ``train_set`` and ``test_set`` of the Kaggle copy are found too. ``label_data_0531`` is the usual validation
+part.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from lanecli.data.lanes import draw_lanes, slots
+from lanecli.data.lanes import assign_slots, draw_lanes
 from lanecli.data.layout import LaneLine, Layout, Pair, Request, by_key, files_below, match, read_ids
 from lanecli.data.orientation import upright_size
 from lanecli.data.paths import Finder, portable
 from lanecli.data.rasterise import are_points, blank
-from lanecli.data.shapes import from_near
+from lanecli.data.shapes import near_to_far
 from lanecli.data.words import sequence_of
 from lanecli.errors import InputError
 from lanecli.labels import LabelMap
 from lanecli.textfiles import parse_json, read_text
 
 _ABSENT = -2
-_WIDTHS = {True: 15, False: 5}  # slot-coded, binary: the widths the field draws each with
+_WIDTHS = {True: 15, False: 5}  # the usual widths for slot-coded and for binary masks
 
 
 def read(request: Request) -> Layout:
-    """Read whichever of the two forms is there."""
+    """Read whichever of the two forms it is."""
     root = request.source
     if root.is_dir() and (root / "gt_binary_image").is_dir():
         return _read_folders(root)
@@ -45,24 +46,26 @@ def read(request: Request) -> Layout:
         pairs += found
         read_from += [path.name] if found else []
         if missing:
-            notes.append(f"{len(missing)} pictures named in {path.name} are not there, the first is {missing[0]}")
+            notes.append(f"{len(missing)} pictures named in {path.name} do not exist, the first is {missing[0]}")
     if not pairs and notes:
         raise InputError(f"{root}: {notes[0]}; give --images DIR")
     if not pairs:
-        raise InputError(f"{root}: no label_data_*.json or test_label.json with its clips, and no gt_binary_image")
+        raise InputError(
+            f"{root}: has no label_data_*.json or test_label.json with its clips, and no folder gt_binary_image"
+        )
 
     def load(pair: Pair, label_map: LabelMap) -> np.ndarray:
         size = upright_size(pair.image)[0]
         width = request.line_width or _WIDTHS[label_map.name == "tusimple-slots"]
         lanes = lanes_of(pair.label)
-        return draw_lanes(blank(size, str(pair.image)), lanes, slots(lanes, size), width)
+        return draw_lanes(blank(size, str(pair.image)), lanes, assign_slots(lanes, size), width)
 
     return Layout(
         tuple(pairs),
         "tusimple-binary",
         "tusimple",
         load,
-        lanes=lambda pair: [LaneLine(from_near(points)) for points in lanes_of(pair.label)],
+        lanes=lambda pair: [LaneLine(near_to_far(points)) for points in lanes_of(pair.label)],
         notes=tuple(notes),
         grouping="clip",
         splitting=f"the files {', '.join(read_from)} (0531 is val)",
@@ -70,7 +73,7 @@ def read(request: Request) -> Layout:
 
 
 def lanes_of(label: dict[str, Any]) -> list[np.ndarray]:
-    """(N, 2) x, y of each lane of a json line; absent points (-2) and lanes of fewer than 2 points are left out."""
+    """Return (N, 2) x, y of each lane in a JSON line, without absent points (-2) and lanes of fewer than 2 points."""
     rows = np.array(label["h_samples"], float)
     lanes = []
     for xs in label["lanes"]:
@@ -82,11 +85,11 @@ def lanes_of(label: dict[str, Any]) -> list[np.ndarray]:
 
 
 def _labels(path: Path) -> Iterator[tuple[str, Any, str]]:
-    """(place, label, its text) of a file: a label per line, as the set has it, or one JSON array of them."""
+    """Yield (position for errors, label, its text) for a file with a label per line, or one JSON array of labels."""
     content = read_text(path)
     if content.lstrip().startswith("["):
-        found = parse_json(content, str(path))
-        yield from ((f"{path} label {n}", label, json.dumps(label)) for n, label in enumerate(found, 1))
+        labels = parse_json(content, str(path))
+        yield from ((f"{path} label {n}", label, json.dumps(label)) for n, label in enumerate(labels, 1))
         return
     for number, line in enumerate(content.split("\n"), 1):
         if line.strip():
@@ -103,18 +106,18 @@ def _read_lines(path: Path, request: Request) -> tuple[list[Pair], list[str]]:
         try:
             named = str(label["raw_file"])
             if any(len(lane) != len(label["h_samples"]) for lane in label["lanes"]):
-                raise InputError(f"{where}: a lane has not as many points as h_samples")
+                raise InputError(f"{where}: a lane does not have as many points as h_samples")
             if not all(are_points(np.array(row, float)) for row in (*label["lanes"], label["h_samples"])):
-                raise InputError(f"{where}: a point is no finite number")
+                raise InputError(f"{where}: a point is not a finite number")
             image = finder.find(label["raw_file"], where)
         except (AttributeError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-            raise InputError(f"{where}: no TuSimple label ({type(error).__name__}: {error})") from error
+            raise InputError(f"{where}: not a TuSimple label ({type(error).__name__}: {error})") from error
         if image is None:
             missing.append(named)
             continue
         name = portable(named, where).with_suffix("")
         if named != (plain := name.with_suffix(image.suffix).as_posix()):
-            text = json.dumps({**label, "raw_file": plain})  # as the official program compares names
+            text = json.dumps({**label, "raw_file": plain})  # the official program compares these names
         pairs.append(Pair(image, name.as_posix(), name.parent.as_posix(), label, split, text))
     return pairs, missing
 
@@ -138,16 +141,16 @@ def _read_folders(root: Path) -> Layout:
 
 
 def slots_of_instances(instances: np.ndarray) -> np.ndarray:
-    """(H, W) grey values, one per lane in any order, as slot ids."""
+    """Convert (H, W) grey values, a different one for each lane, to slot ids."""
     height, width = instances.shape
     greys = [int(v) for v in np.unique(instances) if v]
     lanes = []
     for grey in greys:
         rows, columns = np.nonzero(instances == grey)
-        # One centre a row: a wide line far below must not outweigh the rest.
+        # one centre per row, so that the wide part of a line near the camera does not outweigh the rest
         used, first = np.unique(rows, return_index=True)
         centres = np.add.reduceat(columns, first) / np.diff(np.append(first, len(rows)))
         lanes.append(np.stack([centres, used], axis=1))
     table = np.zeros(256, np.uint8)
-    table[greys] = slots(lanes, (width, height))
+    table[greys] = assign_slots(lanes, (width, height))
     return table[instances]

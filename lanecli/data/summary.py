@@ -1,4 +1,4 @@
-"""What `lanecli prepare` did, in four lines: which labels became which class, what was left out, groups, splits."""
+"""Summarises in four lines what `lanecli prepare` did, and warns about what is likely a mistake."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _FEW = 10
 _BY = {"group": "", "folder": "folder (--by folder)", "frame": "picture, neighbours apart (--by frame)"}
 
 
-def account(plan: Plan) -> dict[str, str]:
-    """The four lines by what they speak of: ``classes``, ``annotations``, ``groups``, ``splits``."""
+def summarise(plan: Plan) -> dict[str, str]:
+    """Return a line each on ``classes`` (which labels became which class), ``annotations``, ``groups``, ``splits``."""
     by = _BY[plan.by] or plan.layout.grouping
     return {
         "classes": _classes(plan),
@@ -36,12 +36,12 @@ def _classes(plan: Plan) -> str:
             parts.append(f"ignored ← {found}")
         text = "; ".join(parts)
     if plan.layout.unused and label_map is plan.layout.classes:
-        text += f"; left out, since nothing is labelled so: {', '.join(plan.layout.unused)}"
+        text += f"; left out, since nothing has this label: {', '.join(plan.layout.unused)}"
     return text
 
 
 def _sources(values: tuple[int, ...], labels: Mapping[str, int], label_map: LabelMap) -> str:
-    """Source values as the words, colours or ids of the labels; nothing for the rest of the picture."""
+    """Describe source values by the words, colours or ids of the labels."""
     words = [word for word, value in labels.items() if value in values]
     if labels:
         return ", ".join(f"'{word}'" for word in words) or ("what is not labelled" if 0 in values else "nothing")
@@ -69,7 +69,7 @@ def _splits(plan: Plan) -> str:
 
 
 def warnings_about(info: DatasetInfo, plan: Plan) -> list[str]:
-    """Lines on what is likely a mistake: one split only, neighbours that may straddle splits, nothing to learn."""
+    """Return lines on what is likely a mistake: a single split, similar frames in two splits, nothing to learn."""
     lines = []
     pairs, groups = len(plan.pairs), len(set(plan.groups))
     if len(info.splits) == 1 and pairs > 1:
@@ -77,23 +77,26 @@ def warnings_about(info: DatasetInfo, plan: Plan) -> list[str]:
         what = f"all {pairs} pictures are in split '{only}'"
         if groups == 1:
             offer = (
-                "--by frame shares them out one by one (neighbouring frames of one drive are alike, so scores flatter)"
+                "--by frame distributes single pictures (neighbouring frames of a drive are alike, so scores will be "
+                "too high)"
             )
-            lines.append(f"{what}, of one group ('{plan.groups[0]}'), so none is left to validate with; {offer}")
+            lines.append(f"{what} and in one group ('{plan.groups[0]}'), so none is left for validation; {offer}")
         else:
-            lines.append(f"{what}; --split train=0.8,val=0.2 shares out groups, val=NAME*,train=* names them")
+            lines.append(
+                f"{what}; '--split train=0.8,val=0.2' distributes the groups, '--split val=NAME*,train=*' names them"
+            )
     elif len(info.splits) == 1:
-        lines.append(f"there is one picture only, in split '{next(iter(info.splits))}': none is left to validate with")
+        lines.append(f"the only picture is in split '{next(iter(info.splits))}': none is left for validation")
     if plan.layout.guessed and pairs >= _FEW and groups > 0.8 * pairs and len(info.splits) > 1:
         lines.append(
-            f"{groups} groups of {pairs} pictures: the names do not tell recordings apart, so neighbouring frames may "
-            "be in train and val; --by folder, or --split with patterns, keeps them together"
+            f"{groups} groups of {pairs} pictures: the file names do not tell which recording a picture is from, so "
+            "neighbouring frames may be in train and val; --by folder, or --split with patterns, keeps them together"
         )
     return lines + nothing_to_learn(info)
 
 
 def nothing_to_learn(info: DatasetInfo) -> list[str]:
-    """Lines on classes without a pixel, and on sets or splits that hold nothing but background."""
+    """Return lines on classes without a pixel, and on datasets or splits that hold only background."""
     counts, label_map = info.pixel_counts, info.label_map
     background = None if label_map.background is None else label_map.names[label_map.background]
     classes = [name for name in label_map.names if name != background]
@@ -101,7 +104,7 @@ def nothing_to_learn(info: DatasetInfo) -> list[str]:
     if len(empty) == len(classes):
         ignored = sum(c.get(IGNORED, 0) for c in counts.values())
         rest = "ignored or " if ignored else ""
-        return [f"every pixel is {rest}{background or 'without a class'}: there is nothing to learn from this set"]
+        return [f"every pixel is {rest}{background or 'without a class'}: there is nothing to learn from this dataset"]
     lines = [f"no pixel of: {', '.join(empty)}"] if empty else []
     bare = [split for split, c in counts.items() if not any(c.get(name) for name in classes)]
-    return [*lines, *(f"split '{split}' holds nothing but {background}" for split in bare)]
+    return [*lines, *(f"split '{split}' holds only {background}" for split in bare)]
