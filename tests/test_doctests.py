@@ -23,6 +23,7 @@ MODULES = [
     "lanecli.data.rasterise",
     "lanecli.data.sampling",
     "lanecli.data.splits",
+    "lanecli.data.synth.generate",
     "lanecli.data.unlabelled",
     "lanecli.data.words",
     "lanecli.errors",

@@ -67,7 +67,7 @@ def test_ground_map_agrees_with_projecting_back(
     ground = view.ground(*camera.rays())
     rows, columns = np.nonzero(ground.seen & (ground.z < 90) & (np.abs(ground.u) < 9))
     u, along = ground.u[rows, columns].astype(float), ground.s[rows, columns].astype(float)
-    pixels = camera.project(view.place(along, u))
+    pixels = camera.project(view.to_world(along, u))
     error = np.hypot(pixels[:, 0] - columns, pixels[:, 1] - rows - ground.top)
     assert np.median(error) < 0.1
     assert np.percentile(error, 99) < 0.7
@@ -77,7 +77,7 @@ def test_bend_to_the_right_goes_right() -> None:
     camera = Camera(SIZE, 280.0, 1.5, 0.0, 0.0, 0.0)
     view = RoadView(RoadShape(1 / 200, (), ()), camera, 0.0, 0.0, 0.0)
     # a circle of radius 200 m after 60 m: 200 (1 - cos 0.3) to the right
-    point = view.place(60.0, 0.0)[0]
+    point = view.to_world(60.0, 0.0)[0]
     assert point[0] == pytest.approx(200 * (1 - np.cos(0.3)), abs=0.02)
     assert point[2] == pytest.approx(200 * np.sin(0.3), abs=0.02)
 
@@ -85,7 +85,7 @@ def test_bend_to_the_right_goes_right() -> None:
 def test_what_lies_behind_a_crest_is_not_visible() -> None:
     camera = Camera(SIZE, 280.0, 1.5, 0.0, 0.0, 0.0)
     view = RoadView(RoadShape(0.0, (), ((0.05, 200.0, np.pi / 2),)), camera, 0.0, 0.0, 0.0)
-    near, far = view.place(10.0, 0.0), view.place(90.0, 0.0)
+    near, far = view.to_world(10.0, 0.0), view.to_world(90.0, 0.0)
     assert view.visible(near).all()
     # the grade falls from +5 % to -5 % over the first 100 m, so the road drops out of sight
     assert not view.visible(far).all()

@@ -27,7 +27,7 @@ def test_they_are_drawn_often_and_alike_for_a_seed(worlds: list[World]) -> None:
     assert any(len(things.lamps) for things in made)
     assert any(things.fade < 1 for things in made)
     world = worlds[3]
-    again = make_nuisances(stream(world.seed, "nuisances"), world.layout, world.scenery, world.light)
+    again = make_nuisances(stream(world.seed, "nuisances"), world.cross_section, world.scenery, world.light)
     assert again.highlight == world.nuisances.highlight
     assert np.array_equal(again.reflections, world.nuisances.reflections)
     assert make_world(world.seed, clip=True).nuisances.traces == ()

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lanecli.data.synth.cross_section import Widening
 from lanecli.data.synth.distractors import Distractors, Shape
-from lanecli.data.synth.layout import Widening
 from lanecli.data.synth.lines import FOREVER, Line, Stripe
 from lanecli.data.synth.render import Pose, render
 from lanecli.data.synth.road import RoadShape
@@ -38,7 +38,7 @@ def straight(lines: tuple[Line, ...]) -> World:
     world = bare(1)
     return replace(
         world,
-        layout=replace(world.layout, lines=lines, widening=Widening(FOREVER, 1.0, 0.0), crossing=FOREVER),
+        cross_section=replace(world.cross_section, lines=lines, widening=Widening(FOREVER, 1.0, 0.0), crossing=FOREVER),
         shape=RoadShape(0.0, (), ()),
         mount=replace(world.mount, focal=1.0, height=1.5, pitch=0.0, roll=0.0, distortion=0.0, u=0.0, yaw=0.0),
     )

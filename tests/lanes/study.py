@@ -15,7 +15,7 @@ import numpy as np
 
 import lanecli
 from lanecli.data.synth import render_scene
-from lanecli.data.synth.scene import LaneLine
+from lanecli.data.synth.scene import SyntheticLane
 from lanecli.geometry import Size
 from lanecli.labelmaps import label_map
 from lanecli.lanes import find
@@ -36,7 +36,7 @@ class Case:
 
     size: Size
     picture: np.ndarray | None
-    lines: tuple[LaneLine, ...]
+    lines: tuple[SyntheticLane, ...]
     seen: tuple[bool, ...]
     masks: dict[str, np.ndarray]
 
@@ -60,7 +60,7 @@ def cases(first: int, count: int, size: Size, model: Callable[[np.ndarray], np.n
         yield Case(size, scene.image, scene.lanes, seen_lines(scene.lanes, scene.mask), masks)
 
 
-def seen_lines(lines: Sequence[LaneLine], mask: np.ndarray) -> tuple[bool, ...]:
+def seen_lines(lines: Sequence[SyntheticLane], mask: np.ndarray) -> tuple[bool, ...]:
     """Which lines have paint of their own, where no other line lies beside them, in enough of their rows."""
     height, width = mask.shape
     reach = max(2, round(0.006 * width))

@@ -39,5 +39,5 @@ def test_iou_of_drawn_lines() -> None:
 def test_a_line_without_paint_is_not_seen() -> None:
     road = Road(lines=(Line(-1.2), Line(1.2)))
     points = [road.truth(line) for line in (*road.lines, Line(3.0))]
-    lines = [study.LaneLine(p.astype(float), "solid", "white") for p in points]
+    lines = [study.SyntheticLane(p.astype(float), "solid", "white") for p in points]
     assert study.seen_lines(lines, road.mask()) == (True, True, False)

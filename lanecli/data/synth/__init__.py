@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lanecli.data.synth.generate import render_clip, render_scene
-from lanecli.data.synth.scene import LaneLine, SyntheticScene
+from lanecli.data.synth.scene import SyntheticLane, SyntheticScene
 
-__all__ = ["LaneLine", "SyntheticScene", "render_clip", "render_scene"]
+__all__ = ["SyntheticLane", "SyntheticScene", "render_clip", "render_scene"]

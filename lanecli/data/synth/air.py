@@ -1,4 +1,4 @@
-"""What happens between a surface and the lens: lamplight, haze, glow of lamps, reflections on a wet road."""
+"""Effects between surfaces and the lens: lamplight, haze, the glow of lamps, and reflections on a wet road."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def light_up(
     light: Light,
     lamps: list[Pole],
 ) -> NDArray[np.float32]:
-    """The painted picture as it reaches the lens, (H, W, 3) float32; sky pixels (depth inf) stay as painted."""
+    """Return the light that reaches the lens, (H, W, 3) float32; sky pixels (infinite depth) stay as painted."""
     lit = canvas.image.astype(np.float32)
     tint = np.array(light.tint, np.float32) * np.float32(light.level)
     if light.night:
@@ -46,7 +46,7 @@ def light_up(
 
 
 def _sky(canvas: Canvas) -> NDArray[np.bool_]:
-    """Where only sky is seen, a pixel away from everything else: smoothed outlines are not sky."""
+    """Return (H, W) bool: sky at least a pixel away from everything else, since antialiased outlines are not sky."""
     return cv2.erode(np.isinf(canvas.depth).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
@@ -90,7 +90,7 @@ def _lamplight(
 
 
 def _glow(lit: NDArray[np.float32], canvas: Canvas, light: Light) -> None:
-    """Add lamps with a soft halo; on a wet road they also leave a streak below."""
+    """Add the light sources of the canvas, each with a soft halo."""
     height, width = lit.shape[:2]
     scale = 4
     small = np.zeros((-(-height // scale), -(-width // scale), 3), np.float32)
@@ -120,7 +120,7 @@ def _scaled(colour: Colour, power: float) -> Colour:
 def reflect(
     lit: NDArray[np.float32], canvas: Canvas, view: RoadView, ground: GroundMap, light: Light, paved: NDArray[np.bool_]
 ) -> None:
-    """Mirror what stands above the horizon, smeared downwards, in the wet road."""
+    """Reflect what is above the horizon in the wet road, smeared vertically."""
     height, width = lit.shape[:2]
     horizon = view.horizon_row + canvas.camera.centre[1]
     small = cv2.resize(lit, (max(width // 4, 1), max(height // 4, 1)), interpolation=cv2.INTER_AREA)

@@ -19,7 +19,7 @@ _RADIANS_TO_TEXELS = TILE / (2 * np.pi)
 
 @dataclass(frozen=True)
 class Ridge:
-    """A silhouette round the horizon: elevation (radians as slope) `base` plus noise, in one colour."""
+    """A silhouette along the horizon in one colour, whose elevation (as a slope) is `base` plus noise."""
 
     base: float
     swing: float
@@ -32,14 +32,14 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """What stands at the horizon, far to near, and the clouds' place."""
+    """The silhouettes at the horizon, from far to near, and the seed of the clouds' position."""
 
     ridges: tuple[Ridge, ...]
     cloud_seed: int
 
 
 def make_backdrop(rng: np.random.Generator, region: str) -> Backdrop:
-    """Draw the horizon for a region."""
+    """Choose the silhouettes and clouds for a region at random."""
     ridges = []
     if rng.random() < (0.25 if region.endswith("city") else 0.65):
         shade = rng.uniform(0.8, 1.2)
@@ -68,8 +68,8 @@ def paint_backdrop(
     rows: int,
     drift: float,
 ) -> None:
-    """Paint the upper `rows` rows of the picture; `azimuth` is where the camera looks, `drift` moves the clouds."""
-    # the sky is smooth: every second pixel of it is enough
+    """Paint the upper `rows` rows of the picture; `azimuth` is the camera's direction, and `drift` moves the clouds."""
+    # the sky is smooth, so every second pixel is enough
     across, down = rays[0][:rows:2, ::2], rays[1][:rows:2, ::2]
     rise = -(down * np.float32(1 / camera.focal) + np.float32(np.tan(camera.pitch)))
     np.maximum(rise, 0.0, out=rise)

@@ -14,16 +14,16 @@ NEAR = 0.6  # metres; nothing closer than this is projected
 class Camera:
     """A camera over the road.
 
-    Axes of the world as the camera sees it: X right, Y up from the road under the camera, Z forward, in metres.
-    Yaw and lateral position are not here: they belong to the road as seen from the car (`road.RoadView`).
+    The axes of the world are X to the right, Y up from the road under the camera, and Z forward, in metres. Yaw and
+    lateral position are not part of the camera but of the road as seen from the car (`road.RoadView`).
 
     Attributes:
         size: width and height of the picture in pixels.
         focal: focal length in pixels.
         height: metres above the road.
-        pitch: radians, positive looks down.
-        roll: radians, positive turns the picture's content clockwise.
-        distortion: k of ``r_undistorted = r (1 + k r^2)`` with r in half picture widths; >= 0 (barrel).
+        pitch: radians; positive if the camera looks down.
+        roll: radians; positive if the picture's content is turned clockwise.
+        distortion: k in ``r_undistorted = r (1 + k r^2)``, with r in half picture widths; at least 0 (barrel).
     """
 
     size: tuple[int, int]
@@ -39,7 +39,7 @@ class Camera:
         return (self.size[0] - 1) / 2, (self.size[1] - 1) / 2
 
     def rays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Undistorted, roll-free image coordinates of every pixel, relative to the principal point: two (H, W)."""
+        """Return undistorted coordinates of every pixel without roll, relative to the principal point: two (H, W)."""
         width, height = self.size
         cx, cy = self.centre
         x = np.arange(width, dtype=np.float32) - np.float32(cx)
@@ -54,7 +54,7 @@ class Camera:
         return across, down
 
     def slope_to_row(self, slope: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Roll-free image row (relative to the principal point) of rays that fall `slope` metres per metre."""
+        """Return the row, without roll and relative to the principal point, of rays that fall `slope` m per m."""
         return self.focal * np.tan(np.arctan(slope) - self.pitch)
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:

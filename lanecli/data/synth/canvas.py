@@ -1,4 +1,4 @@
-"""The picture being painted, with the distance of what is painted and what covers the ground."""
+"""The canvas: the picture, the distance of everything painted, and which objects cover the ground."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ def fill(layer: NDArray[np.uint8], points: NDArray[np.float64], value: float | C
 
 
 class Canvas:
-    """Image (H, W, 3) uint8, depth (H, W) float32 in metres, cover (H, W) uint8: 1 where an object hides the ground.
+    """An image, its depth, and its cover by objects.
 
-    Objects enter the depth only with `track_depth`: it is needed where the air or lamps change what is seen.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        depth: (H, W) float32 in metres. Objects change it only with `track_depth`, for haze and lamplight.
+        cover: (H, W) uint8, 1 where an object hides the ground.
     """
 
     def __init__(self, camera: Camera, image: NDArray[np.uint8], depth: NDArray[np.float32], track_depth: bool) -> None:
@@ -38,7 +41,7 @@ class Canvas:
         self.lights: list[tuple[float, float, float, Colour]] = []
 
     def polygon(self, points: NDArray[np.float64], colour: Colour, solid: bool = True) -> None:
-        """Paint a flat polygon given as world points (N, 3); `solid` also enters it in depth and cover."""
+        """Paint a flat polygon of world points (N, 3); with `solid`, also into depth and cover."""
         points = clip_near(points)
         if len(points) < 3:
             return
@@ -54,7 +57,7 @@ class Canvas:
                 cv2.fillPoly(self.depth, [fixed(pixels)], float(points[:, 2].mean()), cv2.LINE_8, _SHIFT)
 
     def polygons(self, points: NDArray[np.float64], faces: list[tuple[int, Colour, bool]]) -> None:
-        """Paint flat polygons whose corners follow one another in `points` (N, 3): (corners, colour, solid) each."""
+        """Paint flat polygons, given as (number of corners, colour, solid), whose corners are in `points` in order."""
         if points[:, 2].min() < NEAR:
             at = 0
             for count, colour, solid in faces:
@@ -79,7 +82,7 @@ class Canvas:
                     cv2.fillPoly(self.depth, outline, depth, cv2.LINE_8, _SHIFT)
 
     def line(self, points: NDArray[np.float64], thickness: float, colour: Colour, solid: bool = True) -> None:
-        """Draw a line through world points (N, 3), `thickness` metres wide (at least a faint pixel)."""
+        """Draw a line through world points (N, 3), `thickness` metres wide; a line below a pixel is drawn fainter."""
         points = points[points[:, 2] > NEAR]
         if len(points) < 2:
             return
@@ -96,7 +99,7 @@ class Canvas:
                 cv2.polylines(self.depth, chain, False, mean_depth, max(1, round(wide)), cv2.LINE_8, _SHIFT)
 
     def quad(self, points: NDArray[np.float64], texture: Pyramid, shade: float | Colour = 1.0) -> None:
-        """Cover the quad (4, 3) (upper left, upper right, lower right, lower left) with an RGBA texture."""
+        """Cover a quad (4, 3), from its upper left corner clockwise, with an RGBA texture."""
         if points[:, 2].min() < NEAR:
             return
         pixels = self.camera.project(points)
@@ -129,7 +132,7 @@ class Canvas:
             np.copyto(self.depth[rows, columns], np.float32(points[:, 2].mean()), where=painted)
 
     def light(self, point: NDArray[np.float64], radius: float, colour: Colour) -> None:
-        """Remember a light source at a world point (3,) with a visible radius in metres, for the glow pass."""
+        """Add a light source at a world point (3,) with a radius in metres; its glow is painted later."""
         if point[2] < 2.0:
             return
         x, y = self.camera.project(point[None])[0]
@@ -137,7 +140,7 @@ class Canvas:
 
 
 def clip_near(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The part of a polygon (N, 3) in front of the near plane."""
+    """Return the part of a polygon (N, 3) in front of the near plane."""
     ahead = points[:, 2] >= NEAR
     if ahead.all():
         return points
@@ -153,6 +156,6 @@ def clip_near(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _area(points: NDArray[np.float64]) -> float:
-    """Area of a quad from its diagonals."""
+    """Return the area of a quad, from its diagonals."""
     (ax, ay), (bx, by) = (points[2] - points[0]).tolist(), (points[3] - points[1]).tolist()
     return (ax * by - ay * bx) / 2

@@ -1,4 +1,4 @@
-"""Things on the road that are not lane lines: arrows, crossings, words, hatching, cracks, patches, tar, tyre marks."""
+"""Objects on the road that are not lane lines: arrows, crossings, words, hatching, cracks, patches, tar, tyre marks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanecli.data.synth.canvas import fill, fixed
-from lanecli.data.synth.layout import Layout
+from lanecli.data.synth.cross_section import CrossSection
 from lanecli.data.synth.lines import FOREVER
 from lanecli.data.synth.road import RoadView
 
 _SHIFT = 4
 _BLOCK = 170.0  # metres of road whose damage is drawn together
-_NEAREST = 1.2  # metres ahead of the camera; ground shapes are cut there
+_NEAREST = 1.2  # metres ahead of the camera at which shapes on the ground are clipped
 _WORDS = ("SLOW", "STOP", "BUS", "SCHOOL", "ONLY", "30", "40", "60", "80", "TAXI", "KEEP", "CLEAR", "EXIT", "101")
 
 _SHAFT = [(-0.08, 0.0), (0.08, 0.0)]
@@ -32,7 +32,7 @@ _ARROWS = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A painted or dark flat shape: outlines (N, 2) of (u, s), and its strength 0..255."""
+    """A flat shape, painted or dark, with outlines (N, 2) of (u, s) and a strength of 0..255."""
 
     outlines: tuple[NDArray[np.float64], ...]
     strength: int
@@ -41,7 +41,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Trace:
-    """A thin line that is no marking: (N, 2) of (u, s), width in metres, darkness -255..255 (< 0 is bright)."""
+    """A thin line that is not a marking: (N, 2) of (u, s), width in metres, darkness -255..255 (bright if below 0)."""
 
     path: NDArray[np.float64]
     width: float
@@ -62,7 +62,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Distractors:
-    """Everything flat on the road beside the lane lines."""
+    """Everything flat on the road except the lane lines."""
 
     shapes: list[Shape] = field(default_factory=list)
     patches: list[Shape] = field(default_factory=list)
@@ -70,39 +70,41 @@ class Distractors:
     words: list[Word] = field(default_factory=list)
 
 
-def make_distractors(rng: np.random.Generator, layout: Layout, length: float, plain: bool = False) -> Distractors:
-    """Draw what else lies on the road over `length` metres."""
+def make_distractors(
+    rng: np.random.Generator, cross_section: CrossSection, length: float, plain: bool = False
+) -> Distractors:
+    """Choose at random what else is on the road over `length` metres."""
     result = Distractors()
-    city = layout.region.endswith("city")
-    width = layout.lane_width
+    city = cross_section.region.endswith("city")
+    width = cross_section.lane_width
     strength = int(rng.uniform(150, 250))
-    for middle, direction in layout.lanes:
+    for middle, direction in cross_section.lanes:
         lane = rng.spawn(1)[0]
         if lane.random() < (0.35 if city else 0.04) and not plain:
             for s in np.arange(lane.uniform(5, 40), length, lane.uniform(25, 80)):
                 _symbol(lane, result, middle, float(s), direction, width, strength)
-    if layout.crossing < FOREVER:
-        _junction(rng, result, layout, strength)
+    if cross_section.crossing < FOREVER:
+        _junction(rng, result, cross_section, strength)
     elif city and not plain and rng.random() < 0.12:
-        _zebra(result, layout, float(rng.uniform(8, 60)), strength)
-    if layout.widening.amount > 2 * width:
-        _gore(result, layout, strength)
+        _zebra(result, cross_section, float(rng.uniform(8, 60)), strength)
+    if cross_section.widening.amount > 2 * width:
+        _gore(result, cross_section, strength)
     if city and not plain and rng.random() < 0.08:
-        _hatching(rng, result, layout, strength)
-    # block by block, so that a longer road begins like a shorter one
+        _hatching(rng, result, cross_section, strength)
+    # block by block, so that a longer road begins exactly like a shorter one
     for number, block in enumerate(rng.spawn(int(np.ceil(length / _BLOCK)))):
-        _damage(block, result, layout, number * _BLOCK, plain)
+        _damage(block, result, cross_section, number * _BLOCK, plain)
     return result
 
 
-def mirrored_distractors(things: Distractors) -> Distractors:
-    """The same things on the other side of the road."""
+def mirrored_distractors(distractors: Distractors) -> Distractors:
+    """Mirror everything to the other side of the road."""
     flip = np.array([-1.0, 1.0])
     return Distractors(
-        [replace(shape, outlines=tuple(outline * flip for outline in shape.outlines)) for shape in things.shapes],
-        [replace(patch, outlines=tuple(outline * flip for outline in patch.outlines)) for patch in things.patches],
-        [replace(trace, path=trace.path * flip) for trace in things.traces],
-        [replace(word, u=-word.u) for word in things.words],
+        [replace(shape, outlines=tuple(outline * flip for outline in shape.outlines)) for shape in distractors.shapes],
+        [replace(patch, outlines=tuple(outline * flip for outline in patch.outlines)) for patch in distractors.patches],
+        [replace(trace, path=trace.path * flip) for trace in distractors.traces],
+        [replace(word, u=-word.u) for word in distractors.words],
     )
 
 
@@ -124,31 +126,33 @@ def _rectangle(left: float, right: float, near: float, far: float) -> NDArray[np
     return np.array([[left, near], [left, far], [right, far], [right, near]])
 
 
-def _zebra(result: Distractors, layout: Layout, s: float, strength: int, length: float = 3.2) -> None:
-    bars = np.arange(layout.left_edge + 0.3, layout.right_edge - 0.4, 1.0)
+def _zebra(result: Distractors, cross_section: CrossSection, s: float, strength: int, length: float = 3.2) -> None:
+    bars = np.arange(cross_section.left_edge + 0.3, cross_section.right_edge - 0.4, 1.0)
     outlines = tuple(_rectangle(float(u), float(u) + 0.48, s, s + length) for u in bars)
     result.shapes.append(Shape(outlines, strength))
 
 
-def _junction(rng: np.random.Generator, result: Distractors, layout: Layout, strength: int) -> None:
-    s = layout.crossing
-    own = [u for u, direction in layout.lanes if direction > 0]
-    half = layout.lane_width / 2
+def _junction(rng: np.random.Generator, result: Distractors, cross_section: CrossSection, strength: int) -> None:
+    s = cross_section.crossing
+    own = [u for u, direction in cross_section.lanes if direction > 0]
+    half = cross_section.lane_width / 2
     stop = _rectangle(min(own) - half + 0.1, max(own) + half - 0.1, s - 0.1, s + float(rng.uniform(0.25, 0.5)))
     result.shapes.append(Shape((stop,), strength))
     if rng.random() < 0.65:
-        _zebra(result, layout, s + float(rng.uniform(1, 2.5)), strength, float(rng.uniform(2.5, 5)))
+        _zebra(result, cross_section, s + float(rng.uniform(1, 2.5)), strength, float(rng.uniform(2.5, 5)))
     if rng.random() < 0.4:
-        _zebra(result, layout, s + 17, strength, float(rng.uniform(2.5, 5)))
+        _zebra(result, cross_section, s + 17, strength, float(rng.uniform(2.5, 5)))
 
 
-def _gore(result: Distractors, layout: Layout, strength: int) -> None:
+def _gore(result: Distractors, cross_section: CrossSection, strength: int) -> None:
     """Chevrons between the main road and an exit."""
-    right = layout.right_edge
-    for own in [line for line in layout.lines if line.ride == 0 and line.start > -FOREVER and line.style == "solid"]:
+    right = cross_section.right_edge
+    for own in [
+        line for line in cross_section.lines if line.ride == 0 and line.start > -FOREVER and line.style == "solid"
+    ]:
         right = own.offset
         steps = np.arange(own.start, own.start + 60, 3.5)
-        gap = layout.widening.at(steps) - layout.lane_width
+        gap = cross_section.widening.at(steps) - cross_section.lane_width
         for s, g in zip(steps, gap, strict=True):
             if g > 1.0:
                 mid = right + g / 2
@@ -157,17 +161,19 @@ def _gore(result: Distractors, layout: Layout, strength: int) -> None:
                 result.shapes.append(Shape((outline,), strength))
 
 
-def _hatching(rng: np.random.Generator, result: Distractors, layout: Layout, strength: int) -> None:
-    u = float(rng.uniform(layout.left_edge + 1, layout.right_edge - 2))
+def _hatching(rng: np.random.Generator, result: Distractors, cross_section: CrossSection, strength: int) -> None:
+    u = float(rng.uniform(cross_section.left_edge + 1, cross_section.right_edge - 2))
     start, wide = float(rng.uniform(5, 40)), float(rng.uniform(1.2, 2.6))
     bar = np.array([[u, 0.0], [u + wide, wide], [u + wide, wide + 0.5], [u, 0.5]])
     outlines = [bar + np.array([0.0, s]) for s in np.arange(start, start + rng.uniform(10, 30), 2.2)]
     result.shapes.append(Shape(tuple(outlines), strength, yellow=bool(rng.random() < 0.3)))
 
 
-def _damage(rng: np.random.Generator, result: Distractors, layout: Layout, start: float, plain: bool) -> None:
+def _damage(
+    rng: np.random.Generator, result: Distractors, cross_section: CrossSection, start: float, plain: bool
+) -> None:
     """Patches, cracks, sealed joints and tyre marks."""
-    left, right = layout.left_edge, layout.right_edge
+    left, right = cross_section.left_edge, cross_section.right_edge
     amount = float(rng.choice([0.1, 0.5, 1.5], p=[0.45, 0.35, 0.2])) * (0.3 if plain else 1.0)
     for _ in range(rng.poisson(3 * amount * _BLOCK / 100)):
         u, s = float(rng.uniform(left, right)), start + float(rng.uniform(2, _BLOCK))
@@ -197,7 +203,7 @@ def _damage(rng: np.random.Generator, result: Distractors, layout: Layout, start
         shade = int(rng.choice([90, 50, -50, -90], p=[0.4, 0.3, 0.2, 0.1]))
         result.traces.append(Trace(path, float(rng.uniform(0.015, 0.07)), shade))
     for _ in range(rng.poisson(0.5 * amount * _BLOCK / 100)):
-        middle = layout.lanes[int(rng.integers(len(layout.lanes)))][0]
+        middle = cross_section.lanes[int(rng.integers(len(cross_section.lanes)))][0]
         along = np.arange(0, rng.uniform(8, 40), 1.0) + start + rng.uniform(0, _BLOCK)
         bend = np.cumsum(np.cumsum(rng.normal(0, 0.004, along.size)))
         for wheel in (-0.75, 0.75):
@@ -215,7 +221,7 @@ def _densify(path: NDArray[np.float64], step: float = 1.5) -> NDArray[np.float64
 
 
 def draw_shapes(view: RoadView, shapes: list[Shape], layer: NDArray[np.uint8], yellow: bool | None = None) -> None:
-    """Fill shapes into an 8-bit layer (H, W) with their absolute strength; `yellow` picks those of one colour."""
+    """Fill shapes into an (H, W) uint8 layer with their absolute strength; `yellow` selects those of one colour."""
     for shape in shapes:
         if yellow is not None and shape.yellow != yellow:
             continue
@@ -226,13 +232,13 @@ def draw_shapes(view: RoadView, shapes: list[Shape], layer: NDArray[np.uint8], y
 
 
 def ground_outline(view: RoadView, outline: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Picture coordinates of a flat outline (N, 2) of (u, s); None where it is out of sight."""
+    """Return the outline (N, 2) of (u, s) in picture coordinates, or None if it is out of sight."""
     near, far = float(outline[:, 1].min()), float(outline[:, 1].max())
     if far < view.s + _NEAREST or near > min(view.s + 130, view.reach - 5):
         return None
     dense = _densify(np.concatenate([outline, outline[:1]])) if far - near > 8 else outline
     s = np.maximum(dense[:, 1], view.s + _NEAREST)
-    points = view.place(s, dense[:, 0])
+    points = view.to_world(s, dense[:, 0])
     points[:, 2] = np.maximum(points[:, 2], _NEAREST)
     if not view.visible(points).all():
         return None
@@ -240,12 +246,12 @@ def ground_outline(view: RoadView, outline: NDArray[np.float64]) -> NDArray[np.f
 
 
 def draw_trace(view: RoadView, trace: Trace, layer: NDArray[np.uint8]) -> None:
-    """Draw a thin line into an 8-bit layer; thinner than a pixel it gets fainter."""
+    """Draw a thin line into an (H, W) uint8 layer, fainter if it is thinner than a pixel."""
     path = trace.path
     path = path[(path[:, 1] > view.s + _NEAREST) & (path[:, 1] < min(view.s + 120, view.reach - 5))]
     if len(path) < 2:
         return
-    points = view.place(path[:, 1], path[:, 0])
+    points = view.to_world(path[:, 1], path[:, 0])
     points = points[view.visible(points)]
     if len(points) < 2:
         return
@@ -253,7 +259,7 @@ def draw_trace(view: RoadView, trace: Trace, layer: NDArray[np.uint8]) -> None:
     pixels = view.camera.project(points)
     ahead = np.gradient(pixels, axis=0)
     ahead /= np.maximum(np.hypot(ahead[:, 0], ahead[:, 1]), 1e-6)[:, None]
-    # seen at a slant, what lies across the view is foreshortened
+    # at a slant, a line across the view is foreshortened
     half = wide / 2 * (np.abs(ahead[:, 1]) + 0.25)
     side = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1) * half[:, None]
     near, far = fixed(pixels + side), fixed(pixels - side)
@@ -271,14 +277,14 @@ def draw_trace(view: RoadView, trace: Trace, layer: NDArray[np.uint8]) -> None:
 
 
 def draw_word(view: RoadView, word: Word, layer: NDArray[np.uint8]) -> None:
-    """Warp letters onto the ground in an 8-bit layer."""
+    """Warp letters onto the ground in an (H, W) uint8 layer."""
     if not view.s + 2.5 < word.s < view.s + 60:
         return
     (w, h), _ = cv2.getTextSize(word.text, cv2.FONT_HERSHEY_SIMPLEX, 1.6, 6)
     picture = np.zeros((h + 12, w + 12), np.uint8)
     cv2.putText(picture, word.text, (6, h + 4), cv2.FONT_HERSHEY_SIMPLEX, 1.6, word.strength, 6, cv2.LINE_AA)
     half = word.width / 2
-    corners = view.place(
+    corners = view.to_world(
         np.array([word.s + word.length] * 2 + [word.s] * 2), word.u + np.array([-half, half, half, -half])
     )
     if not view.visible(corners).all():

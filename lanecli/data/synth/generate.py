@@ -1,4 +1,4 @@
-"""Scenes and clips from a seed."""
+"""Renders scenes and clips from a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lanecli.data.synth.world import make_world, stream
 from lanecli.errors import InputError
 
 _SMALLEST, _LARGEST = 32, 8192
-_CLIP_BLOCK = 3000.0  # metres; a clip's world grows in these, so that longer clips begin alike
+_CLIP_BLOCK = 3000.0  # metres; a clip's world is a multiple of this long, so that longer clips begin alike
 _SHAKES = ((0.9, 0.0009), (2.3, 0.0005), (5.1, 0.00025))  # Hz and radians of the car's pitching
 
 
@@ -20,11 +20,16 @@ def render_scene(seed: int, size: tuple[int, int] = (960, 540)) -> SyntheticScen
     """Render the road scene of a seed. The same seed gives the same bytes, and the same scene at other sizes.
 
     Args:
-        seed: not negative.
+        seed: the seed, at least 0.
         size: width and height in pixels, each 32 to 8192.
 
     Raises:
-        InputError: on a negative seed or a size that cannot be rendered.
+        InputError: the seed is negative, or the size cannot be rendered.
+
+    Example:
+        >>> scene = render_scene(0, (64, 36))
+        >>> scene.image.shape, scene.mask.shape
+        ((36, 64, 3), (36, 64))
     """
     seed, size = _check(seed, size)
     return render(make_world(seed), size, Pose())
@@ -33,16 +38,16 @@ def render_scene(seed: int, size: tuple[int, int] = (960, 540)) -> SyntheticScen
 def render_clip(
     seed: int, frames: int, fps: float = 25.0, size: tuple[int, int] = (960, 540)
 ) -> Iterator[SyntheticScene]:
-    """Drive through one world in daylight outside town, frame by frame.
+    """Yield the frames of a drive through one world, in daylight outside town.
 
     Args:
-        seed: not negative.
-        frames: how many frames.
-        fps: frames per second, > 0.
+        seed: the seed, at least 0.
+        frames: number of frames.
+        fps: frames per second, above 0.
         size: width and height in pixels, each 32 to 8192.
 
     Raises:
-        InputError: on arguments that cannot be rendered.
+        InputError: the arguments cannot be rendered.
     """
     seed, size = _check(seed, size)
     if isinstance(frames, bool) or not isinstance(frames, (int, np.integer)) or frames < 1:

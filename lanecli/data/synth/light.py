@@ -1,4 +1,4 @@
-"""Time of day and weather: what lights the scene and what the air does to it."""
+"""Time of day and weather: the light of a scene and the effect of the air."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Light:
 
     Attributes:
         kind: one of `KINDS`.
-        shadow: 0..1, how much light a cast shadow takes away.
-        sun: unit direction towards the sun in the ground plane and its slope: shadows of a point at height h fall
-            `-h * sun` metres away as (across, along).
-        zenith, horizon: sky colours (RGB 0..255).
-        clouds: 0..1 share of the sky.
+        shadow: share of the light that a cast shadow removes, 0..1.
+        sun: the sun's position: the shadow of a point at height h falls `-h * sun` metres away as (across, along).
+        zenith: colour of the sky at the zenith (RGB, 0..255).
+        horizon: colour of the sky at the horizon (RGB, 0..255).
+        clouds: share of the sky that is clouded, 0..1.
         haze: metres after which the air hides 63 % of a surface.
-        haze_colour: what the air looks like.
-        level: factor on everything lit by the sky.
-        tint: colour of that light.
-        wet: 0 dry .. 1 mirror-like.
-        headlight: strength of the own headlights (0 by day).
+        haze_colour: colour of the air.
+        level: brightness factor of everything lit by the sky.
+        tint: colour of the light of the sky.
+        wet: wetness of the road, from 0 (dry) to 1 (like a mirror).
+        headlight: strength of the car's own headlights (0 by day).
         lamps: strength of street lamps.
-        lamp_tint: their colour.
+        lamp_tint: colour of street lamps.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Light:
 
 
 def make_light(rng: np.random.Generator, region: str, kind: str | None = None) -> Light:
-    """Draw the light for a region, of a given kind or any."""
+    """Choose the light for a region at random, of the given kind or of any."""
     kind = kind or str(rng.choice(KINDS, p=_WEIGHTS))
     side = float(rng.choice([-1, 1]))
     blue = rng.uniform(0, 1)

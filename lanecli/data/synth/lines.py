@@ -11,7 +11,7 @@ FOREVER = 1e6
 
 @dataclass(frozen=True)
 class Stripe:
-    """One painted stripe of a line: `shift` metres right of the line's middle, solid where `period` is 0."""
+    """One painted stripe of a line, `shift` metres right of the line's middle; it is solid if `period` is 0."""
 
     shift: float
     width: float
@@ -22,9 +22,9 @@ class Stripe:
 
 @dataclass(frozen=True)
 class Line:
-    """A lane line at `offset` metres right of the centre line between the distances `start` and `stop`.
+    """A lane line `offset` metres right of the centre line, between the distances `start` and `stop`.
 
-    `ride` moves it with the road's widening (`Widening`): 0 stays, 1 follows.
+    `ride` is the share of the road's widening (`Widening`) by which the line moves: 0 if it stays, 1 if it follows.
     """
 
     offset: float
@@ -37,7 +37,7 @@ class Line:
 
 
 def dash_pattern(rng: np.random.Generator, region: str) -> tuple[float, float]:
-    """Period and dash length in metres, after what is painted there."""
+    """Choose the period and dash length in metres, as they are usual in the region."""
     options = {
         "us_highway": ((12.2, 3.05), (12.2, 3.7), (14.6, 3.6), (7.3, 1.8)),
         "eu_motorway": ((18.0, 6.0), (9.0, 2.0), (12.0, 3.0), (13.0, 3.0)),
@@ -52,12 +52,12 @@ def dash_pattern(rng: np.random.Generator, region: str) -> tuple[float, float]:
 
 
 def solid_line(offset: float, width: float, colour: str) -> Line:
-    """One solid stripe."""
+    """Return a line of one solid stripe."""
     return Line(offset, "solid", colour, (Stripe(0.0, width),))
 
 
 def lane_divider(rng: np.random.Generator, offset: float, pattern: tuple[float, float], width: float) -> Line:
-    """A line between lanes of one direction."""
+    """Make the line between two lanes of the same direction."""
     period, dash = pattern
     phase = float(rng.uniform(0, 1.0)) + 0.3 * period
     kind = rng.choice(["dashed", "solid", "dots", "wide", "dotted", "mixed"], p=[0.74, 0.09, 0.04, 0.05, 0.05, 0.03])
@@ -82,7 +82,7 @@ def lane_divider(rng: np.random.Generator, offset: float, pattern: tuple[float, 
 
 
 def centre_line(rng: np.random.Generator, region: str, offset: float, width: float, colour: str) -> list[Line]:
-    """The line between the directions of an undivided road."""
+    """Make the line between the two directions of an undivided road."""
     gap = float(rng.uniform(0.9, 1.3)) * width
     period, dash = dash_pattern(rng, region)
     phase = float(rng.uniform(0, period))
@@ -103,7 +103,7 @@ def centre_line(rng: np.random.Generator, region: str, offset: float, width: flo
 
 
 def edge_line(rng: np.random.Generator, region: str, offset: float, width: float) -> list[Line]:
-    """The line at the right edge of the carriageway."""
+    """Make the line at the right edge of the carriageway, if there is one."""
     if region == "uk_city":
         if rng.random() < 0.5:
             stripes = (Stripe(0.0, 0.075), Stripe(0.2, 0.075))

@@ -1,4 +1,4 @@
-"""Lane markings: how much of every ground pixel is paint, which pixels are labelled, and the analytic lines."""
+"""Lane markings: the share of paint in every ground pixel, the labelled pixels, and the exact lines."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanecli.data.synth.layout import Layout
+from lanecli.data.synth.cross_section import CrossSection
 from lanecli.data.synth.lines import Line, Stripe
 from lanecli.data.synth.road import GroundMap, RoadView
 from lanecli.data.synth.textures import TILE, noise, sample_nearest
 
 _LABEL_COVERAGE = 0.5
-_THINNEST = 0.5  # pixels across below which a line is no longer labelled
-_SHORTEST = 3.0  # pixels; shorter pieces of a line are not reported
-_MARGIN = 1.1  # lines are reported only where they are surely labelled
+_THINNEST = 0.5  # width in pixels below which a line is not labelled
+_SHORTEST = 3.0  # length in pixels below which a line is not reported
+_MARGIN = 1.1  # factor on _THINNEST for reported lines, which must be labelled for certain
 _LINE_POINTS = 160
 
 
@@ -24,11 +24,11 @@ class Paint:
     """How the paint has aged.
 
     Attributes:
-        opacity: 0..1 of fresh paint.
-        wear: 0 fresh, 1 mostly rubbed off, in fine patches; still labelled.
-        missing: share of stretches along the line where the paint is fully gone and not labelled.
+        opacity: opacity of paint that is not worn, 0..1.
+        wear: from 0 (fresh) to 1 (mostly rubbed off, in fine patches); worn paint is still labelled.
+        missing: share of the line's length where the paint is completely gone and not labelled.
         brightness: factor on the paint's colour.
-        seed: which part of the noise is used.
+        seed: selects the part of the noise that is used.
     """
 
     opacity: float
@@ -39,7 +39,7 @@ class Paint:
 
 
 class PaintLayer:
-    """Paint over the ground rows: `alpha` (h, W) 0..1, `yellow` (h, W) bool, `label` (h, W) bool."""
+    """Paint on the ground rows: `alpha` (h, W) 0..1, `yellow` (h, W) bool, `label` (h, W) bool."""
 
     def __init__(self, ground: GroundMap) -> None:
         shape = ground.u.shape
@@ -48,26 +48,28 @@ class PaintLayer:
         self.label = np.zeros(shape, bool)
 
 
-def paint_lines(ground: GroundMap, layout: Layout, paint: Paint, opened: NDArray[np.float32] | None) -> PaintLayer:
-    """Paint every line of the layout.
+def paint_lines(
+    ground: GroundMap, cross_section: CrossSection, paint: Paint, widening: NDArray[np.float32] | None
+) -> PaintLayer:
+    """Paint every line of the cross-section.
 
     Args:
-        ground: what each pixel shows.
-        layout: the cross-section.
+        ground: the point of the road that each pixel shows.
+        cross_section: the cross-section.
         paint: the paint's state.
-        opened: metres of widening at every ground pixel (h, W), or None where there is none.
+        widening: (h, W) widening in metres at every ground pixel, or None if the road does not widen.
     """
     layer = PaintLayer(ground)
     footprint = ground.u_across + ground.u_down
     reach = footprint + 0.4
     reach[~ground.seen] = -1.0
     thickest = np.maximum(ground.u_across, ground.u_down)
-    for number, line in enumerate(layout.lines):
+    for number, line in enumerate(cross_section.lines):
         side = ground.u - np.float32(line.offset)
         steps, widest = footprint, thickest
-        if line.ride and opened is not None:
-            side -= np.float32(line.ride) * opened
-            # the line leaves the road's direction, so its own slant counts
+        if line.ride and widening is not None:
+            side -= np.float32(line.ride) * widening
+            # the line is not parallel to the road here, so its own slant counts
             down, across = (np.abs(part) for part in np.gradient(side))
             steps, widest = np.maximum(down + across, 1e-4), np.maximum(down, across)
         near = np.flatnonzero(np.abs(side) < reach)
@@ -115,7 +117,7 @@ def _paint_line(
 
 
 def _coverage_along(stripe: Stripe, s: NDArray[np.float32], footprint: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Share of [s - footprint/2, s + footprint/2] that is painted."""
+    """Return the share of [s - footprint/2, s + footprint/2] that is painted."""
     if stripe.period == 0:
         return np.ones_like(s)
     period, dash = np.float32(stripe.period), np.float32(stripe.dash)
@@ -131,7 +133,7 @@ def _coverage_along(stripe: Stripe, s: NDArray[np.float32], footprint: NDArray[n
 def _wear(
     paint: Paint, number: int, side: NDArray[np.float32], s: NDArray[np.float32], footprint: NDArray[np.float32]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Where the paint is fully gone, and the share of it left elsewhere (never below a visible remainder)."""
+    """Return where the paint is completely gone, and the remaining share elsewhere, which is always visible."""
     if paint.wear <= 0 and paint.missing <= 0:
         return np.zeros(s.shape, bool), np.ones_like(s)
     slow = noise(3, 0.9)[(paint.seed + 37 * number) % TILE]
@@ -147,10 +149,10 @@ def _wear(
     return gone, left
 
 
-def line_points(view: RoadView, layout: Layout, line: Line, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The line's middle in the picture, near to far, (N, 2) pixel-centre coordinates; only what lies inside.
+def line_points(view: RoadView, cross_section: CrossSection, line: Line, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the line's middle inside the picture, (N, 2) pixel-centre coordinates from near to far.
 
-    It ends where the line gets too thin to be labelled or passes behind a crest.
+    It ends where the line is too thin to be labelled or disappears behind a crest.
     """
     first, last = max(line.start, view.s - 5.0), min(line.stop, view.reach)
     if last - first < 1.0:
@@ -158,11 +160,11 @@ def line_points(view: RoadView, layout: Layout, line: Line, size: tuple[int, int
     lead = max(first - view.s, 0.0)
     ahead = np.geomspace(lead + 8.0, last - view.s + 8.0, _LINE_POINTS) - 8.0 if lead else _from_car(view, first, last)
     s = view.s + ahead
-    u = line.offset + line.ride * layout.widening.at(s)
-    points = view.place(s, u)
+    u = line.offset + line.ride * cross_section.widening.at(s)
+    points = view.to_world(s, u)
     wide = max(stripe.width for stripe in line.stripes) * view.pixels_per_metre(points)
     pixels = view.camera.project(points)
-    # a line that runs nearly level in the (unrolled) picture is as thick as it is tall
+    # the thickness of a line that is nearly horizontal in the (unrolled) picture is its height
     dx, dy = np.gradient(pixels, axis=0).T
     cos, sin = np.cos(view.camera.roll), np.sin(view.camera.roll)
     level, steep = np.abs(dx * cos + dy * sin), np.abs(dy * cos - dx * sin)
@@ -173,7 +175,7 @@ def line_points(view: RoadView, layout: Layout, line: Line, size: tuple[int, int
     index = np.flatnonzero(kept)
     if index.size < 2:
         return np.zeros((0, 2))
-    # one unbroken run, so that the polyline does not jump across what a crest hides
+    # one unbroken run, so that the polyline does not jump across a part that a crest hides
     run = np.split(index, np.flatnonzero(np.diff(index) > 1) + 1)[0]
     long_enough = run.size >= 2 and float(np.ptp(pixels[run], axis=0).max()) >= _SHORTEST
     return pixels[run] if long_enough else np.zeros((0, 2))

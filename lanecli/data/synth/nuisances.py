@@ -1,6 +1,6 @@
-"""What real networks take for lane lines and is none: barrier feet, sealed joints, bonnet highlights, lamps, a wiper.
+"""Nuisances that networks mistake for lane lines: feet of barriers, sealed joints, bonnet highlights, lamps, a wiper.
 
-Each world draws them from a stream of their own, so that nothing else in a scene changes with them.
+They have a random stream of their own, so that they do not change anything else in a scene.
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lanecli.data.synth.cross_section import CrossSection
 from lanecli.data.synth.distractors import Trace
-from lanecli.data.synth.layout import Layout
 from lanecli.data.synth.light import Light
 from lanecli.data.synth.scenery import Scenery
 
-_REACH = 170.0  # metres of road that is described
-_RAISED = ("concrete",)  # textures of walls whose foot stands on the road
+_REACH = 170.0  # metres of road with nuisances
+_RAISED = ("concrete",)  # textures of walls that stand on the road
 
 
 @dataclass(frozen=True)
 class Nuisances:
-    """Drawn over the ground and over the finished light.
+    """The nuisances of a scene.
 
     Attributes:
-        traces: thin lines on the ground that are no markings.
+        traces: thin lines on the ground that are not markings.
         highlight: brightness (0..255) and thickness (share of the height) of the bonnet's edge; 0 for none.
-        reflections: on the bonnet: x, y, length, width (shares of the bonnet), angle in radians, brightness.
-        vents: rows of short dashes on the dashboard.
-        lamps: lamp heads in the dark sky: x, y, width, height (shares of the picture), brightness.
-        wiper: x and y of its foot, angle, thickness (share of the height); None for none.
-        fade: share of the paint's opacity that is left on pale concrete.
+        reflections: x, y, length, width (shares of the bonnet), angle in radians, and brightness of each reflection on
+            the bonnet.
+        vents: number of rows of short dashes on the dashboard.
+        lamps: x, y, width, height (shares of the picture), and brightness of each lamp head in the dark sky.
+        wiper: x and y of its foot, angle and thickness (share of the height) of the wiper, or None.
+        fade: share of the paint's opacity that remains on pale concrete.
     """
 
     traces: tuple[Trace, ...] = ()
@@ -43,17 +44,17 @@ class Nuisances:
     fade: float = 1.0
 
 
-def make_nuisances(rng: np.random.Generator, layout: Layout, scenery: Scenery, light: Light) -> Nuisances:
-    """Draw the nuisances of a still picture."""
+def make_nuisances(rng: np.random.Generator, cross_section: CrossSection, scenery: Scenery, light: Light) -> Nuisances:
+    """Choose the nuisances of a still picture at random."""
     traces: list[Trace] = []
     for wall in scenery.walls:
         if wall.texture in _RAISED and wall.low < 0.3 and rng.random() < 0.55:
             traces += _foot(rng, wall.u)
-    for edge in (layout.left_edge, layout.right_edge):
+    for edge in (cross_section.left_edge, cross_section.right_edge):
         if rng.random() < 0.2:
             traces += _foot(rng, edge)
     for _ in range(rng.poisson(1.2)):  # sealed joints between paving runs, straight and long
-        u = float(rng.uniform(layout.left_edge, layout.right_edge))
+        u = float(rng.uniform(cross_section.left_edge, cross_section.right_edge))
         along = np.arange(0, _REACH, 2.5)
         path = np.stack([u + 0.02 * np.sin(along / 7 + u), along], axis=1)
         shade = int(rng.choice([120, 80, -60, -110], p=[0.45, 0.25, 0.15, 0.15]))
@@ -82,7 +83,7 @@ def make_nuisances(rng: np.random.Generator, layout: Layout, scenery: Scenery, l
 
 
 def _foot(rng: np.random.Generator, u: float) -> list[Trace]:
-    """The foot of a barrier: a pale, uneven strip that comes and goes, and a dark one beside it."""
+    """Return traces for the foot of a barrier: a pale, uneven strip with gaps, and a dark one beside it."""
     inwards = -np.sign(u) if u else 1.0
     along = np.arange(0, _REACH, 1.5)
     wobble = np.cumsum(rng.normal(0, 0.012, along.size))
@@ -102,13 +103,13 @@ def _foot(rng: np.random.Generator, u: float) -> list[Trace]:
     return traces
 
 
-def draw_on_bonnet(lit: NDArray[np.float32], cover: NDArray[np.uint8], things: Nuisances) -> None:
-    """A bright edge, reflections and vents on the own car, in place.
+def draw_on_bonnet(lit: NDArray[np.float32], cover: NDArray[np.uint8], nuisances: Nuisances) -> None:
+    """Draw a bright edge, reflections and vents on the own car.
 
     Args:
-        lit: (H, W, 3) light.
+        lit: (H, W, 3) float32 light, modified in place.
         cover: (H, W) uint8, above 0 on the own car.
-        things: what to draw.
+        nuisances: the nuisances.
     """
     height, width = cover.shape
     own = cover > 127
@@ -117,15 +118,15 @@ def draw_on_bonnet(lit: NDArray[np.float32], cover: NDArray[np.uint8], things: N
     rows = np.flatnonzero(own.any(1))
     top, tall = int(rows[0]), max(height - int(rows[0]), 1)
     layer = np.zeros((height, width), np.uint8)
-    if things.highlight[0]:
-        thick = max(1, round(things.highlight[1] * height))
+    if nuisances.highlight[0]:
+        thick = max(1, round(nuisances.highlight[1] * height))
         edge = cv2.morphologyEx(cover, cv2.MORPH_GRADIENT, np.ones((2 * thick + 1, 1), np.uint8))
-        layer = np.asarray(np.minimum(edge, things.highlight[0]), np.uint8)
-    for x, y, length, wide, angle, bright in things.reflections:
+        layer = np.asarray(np.minimum(edge, nuisances.highlight[0]), np.uint8)
+    for x, y, length, wide, angle, bright in nuisances.reflections:
         middle = (int(x * width), int(top + y * tall))
         axes = (max(1, int(length * width / 2)), max(1, int(wide * tall / 2)))
         cv2.ellipse(layer, middle, axes, float(np.degrees(angle) % 30 - 15), 0, 360, float(bright), -1, cv2.LINE_AA)
-    for row in range(things.vents):
+    for row in range(nuisances.vents):
         y = int(top + tall * (0.25 + 0.12 * row))
         for x in range(0, width, max(6, width // 40)):
             cv2.line(layer, (x, y), (x + width // 80, y), 110 if row % 2 else 70, max(1, tall // 40))
@@ -134,18 +135,18 @@ def draw_on_bonnet(lit: NDArray[np.float32], cover: NDArray[np.uint8], things: N
     lit += (strength * np.float32(level))[..., None]
 
 
-def draw_in_front(lit: NDArray[np.float32], mask: NDArray[np.uint8], things: Nuisances) -> None:
-    """Lamp heads with their glow, and the wiper, which hides what is behind it in the mask too; in place."""
+def draw_in_front(lit: NDArray[np.float32], mask: NDArray[np.uint8], nuisances: Nuisances) -> None:
+    """Draw lamp heads with their glow, and the wiper, which also hides the mask behind it; both in place."""
     height, width = mask.shape
-    if len(things.lamps):
+    if len(nuisances.lamps):
         layer = np.zeros((height, width), np.uint8)
-        for x, y, w, h, bright in things.lamps:
+        for x, y, w, h, bright in nuisances.lamps:
             centre, axes = (int(x * width), int(y * height)), (max(1, int(w * width / 2)), max(1, int(h * height / 2)))
             cv2.ellipse(layer, centre, axes, 0, 0, 360, float(bright), -1, cv2.LINE_AA)
         glow = cv2.GaussianBlur(layer, (0, 0), width / 60).astype(np.float32) * 2
         lit += (layer + glow)[..., None] * np.array([1.0, 0.93, 0.78], np.float32)
-    if things.wiper is not None:
-        x, y, angle, thick = things.wiper
+    if nuisances.wiper is not None:
+        x, y, angle, thick = nuisances.wiper
         foot = np.array([x * width, y * height])
         tip = foot + height * 0.9 * np.array([np.sin(angle), -np.cos(angle)])
         blade = np.zeros((height, width), np.uint8)

@@ -1,4 +1,4 @@
-"""Drawing one picture of a world."""
+"""Renders one picture of a world."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lanecli.data.synth.lines import FOREVER
 from lanecli.data.synth.markings import PaintLayer, line_points, paint_lines
 from lanecli.data.synth.nuisances import draw_in_front
 from lanecli.data.synth.road import VIEW, GroundMap, RoadView
-from lanecli.data.synth.scene import LaneLine, SyntheticScene
+from lanecli.data.synth.scene import SyntheticLane, SyntheticScene
 from lanecli.data.synth.sensor import draw_bonnet, expose
 from lanecli.data.synth.shade import shade_ground
 from lanecli.data.synth.surface import paint_ground
@@ -32,7 +32,7 @@ _WIDENING_STEP = 10.0  # table entries per metre
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the car is along the road, the time, and how the camera shakes (radians of pitch and roll)."""
+    """The car's position along the road, the time, and the camera's shake (pitch and roll in radians)."""
 
     s: float = 0.0
     time: float = 0.0
@@ -42,7 +42,7 @@ class Pose:
 
 
 def render(world: World, size: tuple[int, int], pose: Pose) -> SyntheticScene:
-    """Draw the world as seen from a pose, with its mask and lane lines."""
+    """Render the world as seen from a pose, with its mask and lane lines."""
     mount = world.mount
     camera = Camera(
         size, mount.focal * size[0], mount.height, mount.pitch + pose.pitch, mount.roll + pose.roll, mount.distortion
@@ -64,7 +64,7 @@ def render(world: World, size: tuple[int, int], pose: Pose) -> SyntheticScene:
 
     lit = light_up(canvas, view, ground, rays, world.light, [p for p in world.scenery.poles if p.kind == "lamp"])
     if world.light.wet > 0.05:
-        paved = (ground.u > world.layout.left_edge) & (ground.u < world.layout.right_edge) & ground.seen
+        paved = (ground.u > world.cross_section.left_edge) & (ground.u < world.cross_section.right_edge) & ground.seen
         reflect(lit, canvas, view, ground, world.light, paved)
     mask = np.zeros((size[1], size[0]), np.uint8)
     mask[ground.top :] = label & (canvas.cover[ground.top :] == 0)
@@ -73,15 +73,15 @@ def render(world: World, size: tuple[int, int], pose: Pose) -> SyntheticScene:
     draw_in_front(lit, mask, world.nuisances)
     image = expose(lit, world.sensor, world.light, _sun_position(world, view), rng)
     lanes = []
-    for line in world.layout.lines:
-        points = line_points(view, world.layout, line, size)
+    for line in world.cross_section.lines:
+        points = line_points(view, world.cross_section, line, size)
         if len(points):
-            lanes.append(LaneLine(points, line.style, line.colour))
+            lanes.append(SyntheticLane(points, line.style, line.colour))
     return SyntheticScene(image, mask, tuple(lanes), world.seed)
 
 
 def _mixed_rows(ground: GroundMap) -> int:
-    """Rows of the ground map that also show sky (with roll, or over a crest)."""
+    """Return the number of rows of the ground map that also show sky (because of roll, or above a crest)."""
     partly = np.flatnonzero(~ground.seen.all(axis=1))
     return int(partly[-1]) + 1 if partly.size else 0
 
@@ -94,16 +94,16 @@ def _draw_ground(
     depth: NDArray[np.float32],
     traffic: list[tuple[Vehicle, float]],
 ) -> NDArray[np.bool_]:
-    """Paint ground, markings and shadows into the picture; returns the label of the ground rows."""
-    layout = world.layout
-    opened = None
-    if layout.widening.start < FOREVER:
-        table = layout.widening.at(view.s - 60 + np.arange((VIEW + 160) * _WIDENING_STEP) / _WIDENING_STEP)
+    """Paint ground, markings and shadows into the picture; return the label of the ground rows, (h, W) bool."""
+    cross_section = world.cross_section
+    widening = None
+    if cross_section.widening.start < FOREVER:
+        table = cross_section.widening.at(view.s - 60 + np.arange((VIEW + 160) * _WIDENING_STEP) / _WIDENING_STEP)
         index = ((ground.s - np.float32(view.s - 60)) * np.float32(_WIDENING_STEP)).astype(np.int32)
-        opened = table.astype(np.float32).take(index, mode="clip")
-    colour = paint_ground(ground, world.ground, layout, opened, view.s)
+        widening = table.astype(np.float32).take(index, mode="clip")
+    colour = paint_ground(ground, world.ground, cross_section, widening, view.s)
     _add_damage(world, view, ground, colour)
-    paint = paint_lines(ground, layout, world.paint, opened)
+    paint = paint_lines(ground, cross_section, world.paint, widening)
     _add_symbols(world, view, ground, paint)
     spots = np.flatnonzero(paint.alpha)
     flat = colour.reshape(-1, 3)
@@ -125,11 +125,11 @@ def _draw_ground(
 
 def _add_damage(world: World, view: RoadView, ground: GroundMap, colour: NDArray[np.float32]) -> None:
     shape = view.camera.size[1], view.camera.size[0]
-    things = world.distractors
+    distractors = world.distractors
     for dark in (True, False):
         layer = np.zeros(shape, np.uint8)
-        patches = [p for p in things.patches if (p.strength > 0) == dark]
-        traces = [t for t in (*things.traces, *world.nuisances.traces) if (t.darkness > 0) == dark]
+        patches = [p for p in distractors.patches if (p.strength > 0) == dark]
+        traces = [t for t in (*distractors.traces, *world.nuisances.traces) if (t.darkness > 0) == dark]
         if not patches and not traces:
             continue
         draw_shapes(view, patches, layer)
@@ -142,15 +142,15 @@ def _add_damage(world: World, view: RoadView, ground: GroundMap, colour: NDArray
 
 
 def _add_symbols(world: World, view: RoadView, ground: GroundMap, paint: PaintLayer) -> None:
-    """Arrows, crossings and words: paint without a label."""
-    things = world.distractors
-    if not things.shapes and not things.words:
+    """Add arrows, crossings and words, which are paint without a label."""
+    distractors = world.distractors
+    if not distractors.shapes and not distractors.words:
         return
     for yellow in (False, True):
         layer = np.zeros((view.camera.size[1], view.camera.size[0]), np.uint8)
-        draw_shapes(view, things.shapes, layer, yellow)
+        draw_shapes(view, distractors.shapes, layer, yellow)
         if not yellow:
-            for word in things.words:
+            for word in distractors.words:
                 draw_word(view, word, layer)
         spots = np.flatnonzero(layer[ground.top :])
         if spots.size == 0:
@@ -167,7 +167,7 @@ def _add_symbols(world: World, view: RoadView, ground: GroundMap, paint: PaintLa
 
 def _draw_things(world: World, view: RoadView, canvas: Canvas, traffic: list[tuple[Vehicle, float]]) -> None:
     things: list[tuple[float, object, float]] = [
-        (d, thing, 0.0) for d, thing in standing.steps(view, world.scenery, world.layout, world.light)
+        (d, thing, 0.0) for d, thing in standing.steps(view, world.scenery, world.cross_section, world.light)
     ]
     for vehicle, s in traffic:
         things.append((standing.painting_order(view, world.scenery, s - view.s, vehicle.u), vehicle, s))
@@ -176,11 +176,11 @@ def _draw_things(world: World, view: RoadView, canvas: Canvas, traffic: list[tup
         if isinstance(thing, Vehicle):
             draw_vehicle(canvas, view, thing, s, world.light)
         else:
-            standing.draw(canvas, view, world.layout, world.light, thing)
+            standing.draw(canvas, view, world.cross_section, world.light, thing)
 
 
 def _sun_position(world: World, view: RoadView) -> tuple[float, float] | None:
-    """Where the low sun stands in the picture, if it is ahead."""
+    """Return the position of the low sun in the picture, or None if it is not ahead."""
     light = world.light
     if light.kind != "lowsun" or light.sun[1] < 0.3:
         return None

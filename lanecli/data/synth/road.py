@@ -1,4 +1,4 @@
-"""The road's centre line in plan and in profile, and which point of the road every pixel shows."""
+"""The road's centre line in plan and profile, and the point of the road that every pixel shows."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 
 from lanecli.data.synth.camera import NEAR, Camera
 
-VIEW = 520.0  # metres of road looked at
-BEHIND = 40.0  # metres of road kept behind the car, for what stands beside it
+VIEW = 520.0  # metres of road ahead of the car that are computed
+BEHIND = 40.0  # metres of road behind the car that are computed, for what stands beside it
 _SUBROWS = 16  # table entries per pixel row
 
 
 @dataclass(frozen=True)
 class RoadShape:
-    """Curvature (1/m) and grade (m/m) along the road, each a constant and slow waves ``(amplitude, length, phase)``."""
+    """Curvature (1/m) and grade (m/m) along the road: a constant plus slow waves ``(amplitude, length, phase)``."""
 
     curvature: float
     bends: tuple[tuple[float, float, float], ...]
     hills: tuple[tuple[float, float, float], ...]
 
     def curvature_at(self, s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Curvature at the distances `s`, positive to the right."""
+        """Return the curvature at the distances `s`, positive to the right."""
         return self.curvature + _waves(self.bends, s)
 
     def grade_at(self, s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Grade at the distances `s`, positive uphill."""
+        """Return the grade at the distances `s`, positive uphill."""
         return _waves(self.hills, s)
 
 
@@ -40,15 +40,16 @@ def _waves(waves: tuple[tuple[float, float, float], ...], s: NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GroundMap:
-    """What every pixel from row `top` down shows of the ground; arrays (H - top, W) float32.
+    """The point of the ground that every pixel from row `top` down shows, in arrays (H - top, W) float32.
 
     Attributes:
         top: first picture row of the arrays.
         u: metres right of the road's centre line.
         s: metres along the road.
         z: metres ahead of the camera; 0 where the pixel shows no ground.
-        u_across, u_down: change of u per pixel to the right and downwards (absolute values).
-        s_down: change of s per pixel downwards (absolute value).
+        u_across: absolute change of u per pixel to the right.
+        u_down: absolute change of u per pixel downwards.
+        s_down: absolute change of s per pixel downwards.
         seen: whether the pixel shows ground.
     """
 
@@ -63,14 +64,14 @@ class GroundMap:
 
 
 class RoadView:
-    """The road as seen from one place on it.
+    """The road as seen from one position on it.
 
     Args:
-        shape: the road.
+        shape: the road's shape.
         camera: the camera.
-        s: where the car is along the road, metres.
-        u: where the car is across it, metres right of the centre line.
-        yaw: radians the camera looks to the right of the road's direction.
+        s: the car's distance along the road in metres.
+        u: the car's distance right of the centre line in metres.
+        yaw: the angle in radians by which the camera looks to the right of the road's direction.
     """
 
     def __init__(self, shape: RoadShape, camera: Camera, s: float, u: float, yaw: float) -> None:
@@ -96,18 +97,22 @@ class RoadView:
 
     @property
     def reach(self) -> float:
-        """The farthest distance along the road that is described, metres from its start."""
+        """The farthest distance along the road that is computed, in metres from its start."""
         return float(self._s[-1])
 
     @property
     def horizon_row(self) -> float:
-        """Row of the ground's upper end, relative to the principal point, before roll and distortion."""
+        """The row of the ground's upper end, relative to the principal point, before roll and distortion."""
         return float(self._row0)
 
-    def place(
+    def to_world(
         self, s: NDArray[np.float64] | float, u: NDArray[np.float64] | float, h: NDArray[np.float64] | float = 0.0
     ) -> NDArray[np.float64]:
-        """World points (N, 3) of road points: `s` metres along, `u` right of the centre line, `h` above the road."""
+        """Convert road points, `s` metres along, `u` right of the centre line, `h` above the road, to world points.
+
+        Returns:
+            (N, 3) world points.
+        """
         s = np.atleast_1d(np.asarray(s, np.float64))
         heading = np.interp(s, self._s, self._heading)
         cos, sin = np.cos(heading), np.sin(heading)
@@ -127,7 +132,7 @@ class RoadView:
         return (points[:, 2] > NEAR) & (slope <= hidden_above + 2e-4)
 
     def pixels_per_metre(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Pixels across per metre at world points (N, 3)."""
+        """Return the horizontal pixels per metre at world points (N, 3)."""
         return self.camera.focal / np.maximum(points[:, 2], NEAR)
 
     def _tabulate(self) -> None:
@@ -155,7 +160,7 @@ class RoadView:
         ]
 
     def ground(self, across: NDArray[np.float32], down: NDArray[np.float32]) -> GroundMap:
-        """The ground seen by pixels whose rays are `across`, `down` (`Camera.rays`), both (H, W)."""
+        """Return the ground that pixels show whose rays (`Camera.rays`) are `across` and `down`, both (H, W)."""
         height = across.shape[0]
         above = down < self._row0
         rows = np.flatnonzero(~above.all(axis=1))
@@ -180,6 +185,6 @@ class RoadView:
 
 
 def _running(values: NDArray[np.float64], zero_at: int) -> NDArray[np.float64]:
-    """Integral by the trapezoid rule over unit steps, zero at index `zero_at`."""
+    """Integrate by the trapezoid rule with unit steps; the integral is 0 at index `zero_at`."""
     total = np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2)])
     return total - total[zero_at]

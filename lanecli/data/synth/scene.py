@@ -1,4 +1,4 @@
-"""What a rendered road scene is."""
+"""A rendered road scene and its lane lines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class LaneLine:
+class SyntheticLane:
     """One lane line in the picture.
 
     Attributes:
-        points: (N, 2) float64 x, y in pixel-centre coordinates, near to far, only the part inside the picture;
-            it may pass under vehicles and the own bonnet.
+        points: (N, 2) float64 x, y in pixel-centre coordinates, from near to far, of the part inside the picture, which
+            vehicles and the own bonnet may hide.
         style: solid, dashed, double, solid-dashed or dots.
         colour: white or yellow.
     """
@@ -30,12 +30,12 @@ class SyntheticScene:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        mask: (H, W) uint8, 1 where lane paint is seen, 0 elsewhere.
-        lanes: the lane lines in sight.
+        mask: (H, W) uint8, 1 where lane paint is visible, 0 elsewhere.
+        lanes: the lane lines in the picture.
         seed: the seed it was rendered from.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-    lanes: tuple[LaneLine, ...]
+    lanes: tuple[SyntheticLane, ...]
     seed: int

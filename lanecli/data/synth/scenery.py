@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lanecli.data.synth.layout import Layout
+from lanecli.data.synth.cross_section import CrossSection
 from lanecli.data.synth.lines import FOREVER
 
 
 @dataclass(frozen=True)
 class Wall:
-    """A surface along the road: from (`u`, `low`) to (`u` + `lean`, `high`) metres, textured every `repeat` metres."""
+    """A surface along the road from (`u`, `low`) to (`u` + `lean`, `high`), whose texture repeats every `repeat` m."""
 
     u: float
     low: float
@@ -39,7 +39,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class House:
-    """A house from `s` to `stop`, its front at `u`; `depth` metres deep, signed away from the road."""
+    """A house from `s` to `stop` with its front at `u`; the sign of its `depth` points away from the road."""
 
     s: float
     stop: float
@@ -52,7 +52,7 @@ class House:
 
 @dataclass(frozen=True)
 class Pole:
-    """A pole with an optional arm over the road (`reach` metres, signed), lamp or sign."""
+    """A pole, perhaps with a lamp, a sign, or an arm over the road (`reach` metres, signed)."""
 
     s: float
     u: float
@@ -65,7 +65,7 @@ class Pole:
 
 @dataclass(frozen=True)
 class Bridge:
-    """A deck over the road from `s` to `stop`, its lower edge `low` metres up."""
+    """A bridge over the road from `s` to `stop`, whose lower edge is `low` metres above it."""
 
     s: float
     stop: float
@@ -76,7 +76,7 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Scenery:
-    """Everything that stands."""
+    """Everything that stands beside and over the road."""
 
     walls: list[Wall] = field(default_factory=list)
     trees: list[Tree] = field(default_factory=list)
@@ -85,34 +85,36 @@ class Scenery:
     bridges: list[Bridge] = field(default_factory=list)
 
 
-def make_scenery(rng: np.random.Generator, layout: Layout, length: float, plain: bool = False) -> Scenery:
-    """Draw what stands along `length` metres of road."""
+def make_scenery(rng: np.random.Generator, cross_section: CrossSection, length: float, plain: bool = False) -> Scenery:
+    """Choose at random what stands along `length` metres of road."""
     result = Scenery()
-    city = layout.region.endswith("city")
-    own_left = layout.left_edge
-    divided = layout.left_border in ("barrier", "median", "rail", "hedge") and any(d < 0 for _, d in layout.lanes)
-    outer_left = min(u for u, _ in layout.lanes) - layout.lane_width / 2 - 1.5 if divided else own_left
-    _border(rng, result, layout.right_border, layout.right_edge, 1, 1.0)
+    city = cross_section.region.endswith("city")
+    own_left = cross_section.left_edge
+    divided = cross_section.left_border in ("barrier", "median", "rail", "hedge") and any(
+        d < 0 for _, d in cross_section.lanes
+    )
+    outer_left = min(u for u, _ in cross_section.lanes) - cross_section.lane_width / 2 - 1.5 if divided else own_left
+    _border(rng, result, cross_section.right_border, cross_section.right_edge, 1, 1.0)
     if divided:
-        _median(rng, result, layout.left_border, own_left)
-        _border(rng, result, layout.right_border, outer_left, -1, 0.0)
+        _median(rng, result, cross_section.left_border, own_left)
+        _border(rng, result, cross_section.right_border, outer_left, -1, 0.0)
     else:
-        _border(rng, result, layout.left_border, own_left, -1, 0.0)
-    for side, edge in ((1, layout.right_edge), (-1, outer_left)):
-        bank = layout.right_border == "bank" and side == 1
+        _border(rng, result, cross_section.left_border, own_left, -1, 0.0)
+    for side, edge in ((1, cross_section.right_edge), (-1, outer_left)):
+        bank = cross_section.right_border == "bank" and side == 1
         wooded = float(rng.choice([0.0, 0.4, 1.0, 2.2], p=[0.12, 0.33, 0.35, 0.2]))
         streams = rng.spawn(4)
         if city and rng.random() < 0.75:
-            _houses(streams[0], result, layout, side, edge, length)
+            _houses(streams[0], result, cross_section, side, edge, length)
         if not bank:
-            _trees(streams[1], result, layout, side, edge, length, wooded * (0.6 if city else 1.0))
+            _trees(streams[1], result, cross_section, side, edge, length, wooded * (0.6 if city else 1.0))
             if wooded > 1.5 or rng.random() < 0.3:
                 offset = float(rng.uniform(9, 35)) * (0.6 if city else 1.0)
                 height = float(rng.uniform(3, 11))
                 result.walls.append(
                     Wall(edge + side * offset, 0, height, "foliage", height * 2.2, index=int(rng.integers(6)))
                 )
-        _poles(streams[2], result, layout, side, edge, length)
+        _poles(streams[2], result, cross_section, side, edge, length)
     if not city and rng.random() < (0.5 if plain else 0.22):
         s = float(rng.uniform(160, 420) if plain else rng.uniform(20, 160))
         result.bridges.append(
@@ -122,7 +124,7 @@ def make_scenery(rng: np.random.Generator, layout: Layout, length: float, plain:
         result.poles.append(
             Pole(
                 float(rng.uniform(50, 220)),
-                layout.right_edge + 1.5,
+                cross_section.right_edge + 1.5,
                 7.5,
                 0.3,
                 -float(rng.uniform(5, 12)),
@@ -134,7 +136,7 @@ def make_scenery(rng: np.random.Generator, layout: Layout, length: float, plain:
 
 
 def mirrored_scenery(scenery: Scenery) -> Scenery:
-    """The same things on the other side of the road."""
+    """Mirror everything to the other side of the road."""
     return Scenery(
         [replace(wall, u=-wall.u, lean=-wall.lean, ride=-wall.ride) for wall in scenery.walls],
         [replace(tree, u=-tree.u) for tree in scenery.trees],
@@ -178,11 +180,17 @@ def _median(rng: np.random.Generator, result: Scenery, border: str, edge: float)
 
 
 def _trees(
-    rng: np.random.Generator, result: Scenery, layout: Layout, side: int, edge: float, length: float, density: float
+    rng: np.random.Generator,
+    result: Scenery,
+    cross_section: CrossSection,
+    side: int,
+    edge: float,
+    length: float,
+    density: float,
 ) -> None:
     if density <= 0:
         return
-    avenue = layout.region.endswith("city") or rng.random() < 0.2
+    avenue = cross_section.region.endswith("city") or rng.random() < 0.2
     kinds = rng.integers(0, 12, 3)
     if not avenue:
         kinds = kinds[kinds != 8]
@@ -190,7 +198,7 @@ def _trees(
     row = float(rng.uniform(1.2, 4.0)) if avenue else 0.0
     tall = float(rng.uniform(5, 13))
     s = float(rng.uniform(0, 15))
-    ride = layout.widening.amount if side == 1 else 0.0
+    ride = cross_section.widening.amount if side == 1 else 0.0
     while s < length:
         gap = rng.normal(0, 0.6) + row if avenue else abs(rng.normal(0, 14)) + 5.5
         u = edge + side * (gap + ride + 0.8)
@@ -203,13 +211,15 @@ def _trees(
         s += float(rng.exponential(9 / density) + (6 if avenue else 1))
 
 
-def _houses(rng: np.random.Generator, result: Scenery, layout: Layout, side: int, edge: float, length: float) -> None:
+def _houses(
+    rng: np.random.Generator, result: Scenery, cross_section: CrossSection, side: int, edge: float, length: float
+) -> None:
     back = float(rng.uniform(2.5, 14))
     tall = float(rng.choice([7.0, 12.0, 24.0], p=[0.45, 0.35, 0.2]))
     s = float(rng.uniform(-30, 5))
     while s < min(length, 400):
         wide = float(rng.uniform(8, 26))
-        clear = layout.crossing - wide < s < layout.crossing + 22
+        clear = cross_section.crossing - wide < s < cross_section.crossing + 22
         if not clear and rng.random() < 0.85:
             u = edge + side * (back + float(rng.uniform(0, 2.5)))
             height = tall * float(rng.uniform(0.7, 1.4))
@@ -219,10 +229,12 @@ def _houses(rng: np.random.Generator, result: Scenery, layout: Layout, side: int
         s += wide + float(rng.choice([0.0, 2.0, 12.0], p=[0.5, 0.3, 0.2]))
 
 
-def _poles(rng: np.random.Generator, result: Scenery, layout: Layout, side: int, edge: float, length: float) -> None:
-    city = layout.region.endswith("city")
+def _poles(
+    rng: np.random.Generator, result: Scenery, cross_section: CrossSection, side: int, edge: float, length: float
+) -> None:
+    city = cross_section.region.endswith("city")
     u = edge + side * float(rng.uniform(0.6, 1.8) if city else rng.uniform(1.5, 9))
-    ride = layout.widening.amount if side == 1 else 0.0
+    ride = cross_section.widening.amount if side == 1 else 0.0
     grey = float(rng.uniform(60, 150))
     kind = str(rng.choice(["lamp", "wire", "none"], p=[0.5, 0.2, 0.3] if city else [0.3, 0.2, 0.5]))
     step = float(rng.uniform(25, 50))

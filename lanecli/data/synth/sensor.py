@@ -19,19 +19,22 @@ _QUANTILES = 256
 
 @dataclass(frozen=True)
 class Sensor:
-    """How a dash camera renders what it sees.
+    """The properties of a dash camera, its lens, and what is in front of it.
 
     Attributes:
-        gain: exposure factor; gamma: exponent after it; black: lifted black level (0..255).
+        gain: exposure factor.
+        gamma: exponent applied after the gain.
+        black: raised black level, 0..255.
         balance: white balance (R, G, B).
-        saturation: 1 leaves colours alone.
-        vignette: share of light lost in the corners.
-        noise: standard deviation of the sensor's noise (0..255).
-        blur: defocus sigma at 960 pixels width; motion: length of vertical smear there.
+        saturation: saturation; 1 does not change colours.
+        vignette: share of the light that is lost in the corners.
+        noise: standard deviation of the sensor's noise, for values of 0..255.
+        blur: sigma of the defocus blur at a width of 960 pixels.
+        motion: length of the vertical motion blur at a width of 960 pixels.
         sharpen: strength of the camera's own sharpening.
-        quality: JPEG quality, 0 for none.
-        bonnet: height of the own bonnet or dashboard as share of the picture, 0 for none.
-        bonnet_shape: curvature, sideways shift, brightness, share of reflection.
+        quality: JPEG quality, or 0 for no compression.
+        bonnet: height of the own bonnet or dashboard as a share of the picture, or 0 for none.
+        bonnet_shape: curvature, sideways shift, brightness and share of reflection.
         veil: strength of the dashboard's reflection in the windscreen.
         drops: number of drops on the windscreen.
     """
@@ -54,7 +57,7 @@ class Sensor:
 
 
 def make_sensor(rng: np.random.Generator, light: Light, plain: bool = False) -> Sensor:
-    """Draw a camera's rendering; `plain` is a good camera with nothing in the way."""
+    """Choose a camera at random; `plain` gives a good camera with nothing in front of it."""
     bonnet = float(rng.uniform(0.05, 0.24)) if rng.random() < 0.42 and not plain else 0.0
     shape = (
         float(rng.uniform(0.0, 0.25)), float(rng.uniform(-0.15, 0.15)),
@@ -95,9 +98,9 @@ def make_sensor(rng: np.random.Generator, light: Light, plain: bool = False) -> 
 
 
 def draw_bonnet(
-    lit: NDArray[np.float32], mask: NDArray[np.uint8], sensor: Sensor, things: Nuisances | None = None
+    lit: NDArray[np.float32], mask: NDArray[np.uint8], sensor: Sensor, nuisances: Nuisances | None = None
 ) -> None:
-    """Cover the picture's lower end with the own car and what is seen on it, in the picture and in the mask."""
+    """Cover the lower end of the picture with the own car and the nuisances on it, and clear the mask there."""
     height, width = mask.shape
     curve, shift, tone, mirror = sensor.bonnet_shape
     x = np.linspace(-0.02, 1.02, 40)
@@ -118,14 +121,14 @@ def draw_bonnet(
     alpha = (cover[first:] * np.float32(1 / 255))[..., None]
     part += (own - part) * alpha
     mask[cover > 127] = 0
-    if things is not None:
-        draw_on_bonnet(lit, cover, things)
+    if nuisances is not None:
+        draw_on_bonnet(lit, cover, nuisances)
 
 
 def expose(
     lit: NDArray[np.float32], sensor: Sensor, light: Light, glare: tuple[float, float] | None, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Turn light (H, W, 3) float32 into the camera's picture, (H, W, 3) uint8. Changes `lit`."""
+    """Turn light (H, W, 3) float32 into the camera's picture, (H, W, 3) uint8. `lit` is modified."""
     height, width = lit.shape[:2]
     scale = width / 960
     y = (np.arange(height, dtype=np.float32) - height / 2)[:, None] / (width / 2)
@@ -184,7 +187,7 @@ def _soften(picture: NDArray[np.uint8], sensor: Sensor, scale: float) -> NDArray
 
 @cache
 def _bell() -> NDArray[np.float32]:
-    """Quantiles of a normal distribution at the middles of `_QUANTILES` equal shares."""
+    """Return the quantiles of a normal distribution at the middles of `_QUANTILES` equal shares."""
     bell = np.sort(noise(8, 0.0).ravel())
     step = bell.size // _QUANTILES
     return bell[step // 2 :: step]
@@ -193,7 +196,7 @@ def _bell() -> NDArray[np.float32]:
 def _add_noise(picture: NDArray[np.uint8], sigma: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     order = _bell() * sigma
     drawn = rng.integers(0, _QUANTILES, picture.size // 2 + 1, np.uint8)
-    # half the values are drawn, the rest are the same ones shifted: noise needs no more
+    # half of the values are random and the rest are the same ones shifted, which is enough for noise
     both = np.concatenate([drawn, np.roll(drawn, 12345)])[: picture.size].reshape(picture.shape)
     grain = np.round(order).astype(np.int16).take(both)
     grain += picture

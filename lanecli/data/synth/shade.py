@@ -1,4 +1,4 @@
-"""Cast shadows on the ground, and the shade under vehicles."""
+"""Draws cast shadows on the ground and the shade under vehicles."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lanecli.data.synth.textures import noise, sample_nearest
 from lanecli.data.synth.vehicles import Vehicle, shadow_outline
 
 _REACH = 130.0  # metres ahead up to which shadows are drawn
-_TRUNK = np.array([0.0, 0.2])  # half a trunk's shadow
+_TRUNK = np.array([0.0, 0.2])  # from the middle of a trunk's shadow to its edge
 _CROWN = np.linspace(0, 2 * np.pi, 18, endpoint=False)
 
 
 def shade_ground(
     view: RoadView, ground: GroundMap, light: Light, scenery: Scenery, traffic: list[tuple[Vehicle, float]]
 ) -> NDArray[np.float32]:
-    """Factor (h, W) on the ground's colour: 1 in full light."""
+    """Return the (h, W) brightness factor of the ground, 1 in full light."""
     width, height = view.camera.size
     factor = np.ones(ground.u.shape, np.float32)
     near = [(vehicle, s) for vehicle, s in traffic if s < view.s + _REACH * 0.8]
@@ -97,7 +97,7 @@ def _crowns(view: RoadView, light: Light, scenery: Scenery, layer: NDArray[np.ui
 
 
 def _dapple(ground: GroundMap, leafy: NDArray[np.uint8]) -> None:
-    """Let specks of sun through the leaves."""
+    """Add specks of sunlight that pass through the leaves."""
     rows = leafy[ground.top :]
     inside = np.flatnonzero(rows)
     u, s = ground.u.ravel()[inside], ground.s.ravel()[inside]

@@ -1,4 +1,4 @@
-"""Painting what stands beside and over the road, far to near."""
+"""Paints what stands beside and over the road, from far to near."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lanecli.data.synth.camera import NEAR
 from lanecli.data.synth.canvas import Canvas, Colour, Pyramid
-from lanecli.data.synth.layout import Layout
+from lanecli.data.synth.cross_section import CrossSection
 from lanecli.data.synth.light import Light
 from lanecli.data.synth.road import RoadView
 from lanecli.data.synth.scenery import Bridge, House, Pole, Scenery, Tree, Wall
@@ -20,7 +20,7 @@ from lanecli.data.synth.textures import facade, foliage, pyramid, surface, tree
 
 _UP = np.array([0.0, 1.0, 0.0])
 _WALL_REACH = 330.0
-_OVERLAP = 0.04  # metres neighbouring pieces overlap, so that no seam shows
+_OVERLAP = 0.04  # metres by which neighbouring pieces overlap, so that no seam is visible
 _TREE_REACH, _HOUSE_REACH, _POLE_REACH = 220.0, 300.0, 160.0
 
 
@@ -41,9 +41,10 @@ def _tiled(name: str, index: int, times: int) -> Pyramid:
 
 
 def painting_order(view: RoadView, scenery: Scenery, distance: float, u: float) -> float:
-    """How far back something at `distance` metres and `u` is painted: behind every wall between it and the car.
+    """Return the sort key for painting something at `distance` metres and `u`, before every wall nearer to the car.
 
-    A wall's piece is sorted by its middle, up to half its length from what stands beside it, hence the allowance.
+    Pieces of walls are sorted by their middle, which may be half a piece away from what stands beside them; the key
+    allows for that.
     """
     for wall in scenery.walls:
         if (wall.u - view.u) * (u - wall.u) > 0 and abs(u - wall.u) > 0.3:
@@ -51,10 +52,12 @@ def painting_order(view: RoadView, scenery: Scenery, distance: float, u: float) 
     return distance
 
 
-def steps(view: RoadView, scenery: Scenery, layout: Layout, light: Light) -> Iterator[tuple[float, object]]:
-    """Everything in sight as (place in the painting order, thing)."""
+def steps(
+    view: RoadView, scenery: Scenery, cross_section: CrossSection, light: Light
+) -> Iterator[tuple[float, object]]:
+    """Yield everything in sight as (sort key, object)."""
     for wall in scenery.walls:
-        for distance, panel in _wall_panels(view, wall, layout, light):
+        for distance, panel in _wall_panels(view, wall, cross_section, light):
             yield painting_order(view, scenery, distance, wall.u), panel
     for thing, panel in _tree_panels(view, scenery.trees, light):
         yield painting_order(view, scenery, thing.s - view.s, thing.u), panel
@@ -71,8 +74,8 @@ def steps(view: RoadView, scenery: Scenery, layout: Layout, light: Light) -> Ite
             yield bridge.s - view.s, bridge
 
 
-def draw(canvas: Canvas, view: RoadView, layout: Layout, light: Light, thing: object) -> None:
-    """Paint one thing from `steps`."""
+def draw(canvas: Canvas, view: RoadView, cross_section: CrossSection, light: Light, thing: object) -> None:
+    """Paint one object from `steps`."""
     if isinstance(thing, Panel):
         canvas.quad(thing.points, thing.texture, thing.shade)
     elif isinstance(thing, House):
@@ -80,11 +83,13 @@ def draw(canvas: Canvas, view: RoadView, layout: Layout, light: Light, thing: ob
     elif isinstance(thing, Pole):
         _draw_pole(canvas, view, thing, light)
     elif isinstance(thing, Bridge):
-        _draw_bridge(canvas, view, layout, thing, light)
+        _draw_bridge(canvas, view, cross_section, thing, light)
 
 
-def _wall_panels(view: RoadView, wall: Wall, layout: Layout, light: Light) -> Iterator[tuple[float, Panel]]:
-    """Pieces of a wall, one texture repeat long near the car and several far away, aligned to the world."""
+def _wall_panels(
+    view: RoadView, wall: Wall, cross_section: CrossSection, light: Light
+) -> Iterator[tuple[float, Panel]]:
+    """Yield the pieces of a wall, one texture repeat long near the car and several far away, aligned to the world."""
     first, last = view.s + 1.0, min(view.s + _WALL_REACH, view.reach - 2)
     cells, counts = [], []
     cell = int(np.floor(first / wall.repeat))
@@ -100,14 +105,14 @@ def _wall_panels(view: RoadView, wall: Wall, layout: Layout, light: Light) -> It
     stop = start + np.array(counts) * wall.repeat
     ends = np.stack([start, stop + _OVERLAP], axis=1)
     cut = np.maximum(ends[:, 0], first)
-    # a piece that begins beside or behind the camera is cut in front of it, and its texture with it
-    front = view.place(cut, wall.u)[:, 2]
+    # a piece that begins beside or behind the camera is clipped in front of it, together with its texture
+    front = view.to_world(cut, wall.u)[:, 2]
     cut += np.maximum(1.0 - front, 0.0)
     share = (cut - start) / (stop - start)
     s = np.stack([cut, ends[:, 1]], axis=1)
-    u = wall.u + wall.ride * layout.widening.at(s)
-    low = view.place(s.ravel(), u.ravel(), wall.low).reshape(-1, 2, 3)
-    high = view.place(s.ravel(), u.ravel() + wall.lean, wall.high).reshape(-1, 2, 3)
+    u = wall.u + wall.ride * cross_section.widening.at(s)
+    low = view.to_world(s.ravel(), u.ravel(), wall.low).reshape(-1, 2, 3)
+    high = view.to_world(s.ravel(), u.ravel() + wall.lean, wall.high).reshape(-1, 2, 3)
     side = -1.0 if wall.u > view.u else 1.0
     shade = _facing(light, side)
     if abs(wall.lean) > 1:
@@ -127,7 +132,7 @@ def _tree_panels(view: RoadView, trees: list[Tree], light: Light) -> Iterator[tu
     seen = [t for t in trees if view.s + 1 < t.s < limit]
     if not seen:
         return
-    feet = view.place(np.array([t.s for t in seen]), np.array([t.u for t in seen]))
+    feet = view.to_world(np.array([t.s for t in seen]), np.array([t.u for t in seen]))
     dim = 0.8 if light.shadow > 0.15 and light.sun[1] > 0 else 1.0
     for thing, foot in zip(seen, feet, strict=True):
         if foot[2] > max(2.0, 0.9 * thing.height - abs(foot[0])) and thing.height * view.camera.focal > 5 * foot[2]:
@@ -137,7 +142,7 @@ def _tree_panels(view: RoadView, trees: list[Tree], light: Light) -> Iterator[tu
 
 
 def _facing(light: Light, side: float) -> float:
-    """Brightness of an upright surface that looks to `side` (-1 left, +1 right, 0 back at the camera)."""
+    """Return the brightness of an upright surface that faces `side` (-1 left, +1 right, 0 towards the camera)."""
     if light.shadow < 0.15:
         return 0.92
     towards = light.sun[0] * side if side else -light.sun[1]
@@ -150,7 +155,7 @@ def _draw_house(canvas: Canvas, view: RoadView, thing: House, light: Light) -> N
     floors = max(int(thing.height / 3.2), 2)
     repeats = max(round(floors / 4), 1)
     s0 = max(thing.s, view.s - 5)
-    end = view.place(np.array([s0, s0]), np.array([thing.u, thing.u + thing.depth]))
+    end = view.to_world(np.array([s0, s0]), np.array([thing.u, thing.u + thing.depth]))
     if end[:, 2].min() > 1.0:
         top, low = end + _UP * thing.height, end
         order = (0, 1) if thing.depth > 0 else (1, 0)
@@ -164,7 +169,7 @@ def _draw_house(canvas: Canvas, view: RoadView, thing: House, light: Light) -> N
         a_cut = max(a, view.s + 1.0)
         if b - a_cut < 0.3:
             continue
-        ends = view.place(np.array([a_cut, b]), thing.u)
+        ends = view.to_world(np.array([a_cut, b]), thing.u)
         if ends[:, 2].min() < 0.8:
             continue
         part = texture
@@ -179,18 +184,18 @@ def _draw_house(canvas: Canvas, view: RoadView, thing: House, light: Light) -> N
 
 def _draw_pole(canvas: Canvas, view: RoadView, thing: Pole, light: Light) -> None:
     grey: Colour = (thing.grey, thing.grey, thing.grey * 1.02)
-    foot = view.place(thing.s, thing.u)[0]
+    foot = view.to_world(thing.s, thing.u)[0]
     if foot[2] < 2.5:
         return
     top = foot + _UP * thing.height
     canvas.line(np.stack([foot, top]), thing.width, grey)
     if thing.reach:
-        tip = view.place(thing.s, thing.u + thing.reach, thing.height + (0.4 if thing.kind == "lamp" else 0.0))[0]
+        tip = view.to_world(thing.s, thing.u + thing.reach, thing.height + (0.4 if thing.kind == "lamp" else 0.0))[0]
         canvas.line(np.stack([top, tip]), thing.width * 0.7, grey)
         if thing.kind == "lamp" and light.lamps > 0:
             canvas.light(tip, 0.22, light.lamp_tint)
     if thing.kind == "gantry":
-        end = view.place(thing.s, thing.u + thing.reach)[0]
+        end = view.to_world(thing.s, thing.u + thing.reach)[0]
         board = [np.array([t, h, 0.0]) for t, h in ((0.0, 7.9), (1.0, 7.9), (1.0, 5.4), (0.0, 5.4))]
         points = np.array([foot + (end - foot) * (0.25 + 0.75 * p[0]) + [0, p[1], 0] for p in board])
         canvas.polygon(points, (24, 92, 62))
@@ -204,19 +209,19 @@ def _draw_pole(canvas: Canvas, view: RoadView, thing: Pole, light: Light) -> Non
         canvas.polygon(top + (ring - top) * 0.7, (214, 214, 212))
 
 
-def _draw_bridge(canvas: Canvas, view: RoadView, layout: Layout, thing: Bridge, light: Light) -> None:
+def _draw_bridge(canvas: Canvas, view: RoadView, cross_section: CrossSection, thing: Bridge, light: Light) -> None:
     start = max(thing.s, view.s + 1.5)
     u = np.array([-45.0, 45.0])
 
     def edge(s: float, h: float) -> NDArray[np.float64]:
-        middle = view.place(s, 0.0, h)[0]
+        middle = view.to_world(s, 0.0, h)[0]
         return np.stack([middle + np.array([x, 0.0, 0.0]) for x in u])
 
     under = np.concatenate([edge(thing.stop, thing.low), edge(start, thing.low)[::-1]])
     canvas.polygon(under, (thing.grey * 0.3,) * 3)
-    opened = layout.widening.amount * np.array([layout.sign < 0, layout.sign > 0])
-    for at in (layout.left_edge - 1.2 - opened[0], layout.right_edge + 1.2 + opened[1], -32.0, 32.0):
-        foot = view.place(thing.stop - 2, at)[0]
+    widening = cross_section.widening.amount * np.array([cross_section.sign < 0, cross_section.sign > 0])
+    for at in (cross_section.left_edge - 1.2 - widening[0], cross_section.right_edge + 1.2 + widening[1], -32.0, 32.0):
+        foot = view.to_world(thing.stop - 2, at)[0]
         width = np.array([0.6, 0, 0])
         if foot[2] > 3:
             pillar = np.array(

@@ -1,4 +1,4 @@
-"""What the ground looks like: materials across the road, their texture, and how they vary along it."""
+"""The appearance of the ground: materials across the road, their textures, and their variation along it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lanecli.data.synth.layout import Layout
+from lanecli.data.synth.cross_section import CrossSection
 from lanecli.data.synth.lines import FOREVER
 from lanecli.data.synth.road import GroundMap
 from lanecli.data.synth.textures import noise, sample, sample_nearest
 
 _CELL = 0.025  # metres per entry of the cross-section table
 _HALF = 100.0  # metres to either side that the table covers
-_BLURS = (1, 9, 61)  # entries averaged in the table's coarser copies
-_FINE_REACH = 26.0  # metres ahead up to which single stones show
+_BLURS = (1, 9, 61)  # number of entries that are averaged at each level of the table
+_FINE_REACH = 26.0  # metres ahead up to which single stones are visible
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The looks of a world's ground.
+    """The appearance of the ground in a world.
 
     Attributes:
-        table: (levels, entries, 3) colour across the road at growing blur.
-        rough: (entries,) strength of the texture.
+        table: (levels, entries, 3) colours across the road, with increasing blur.
+        rough: (entries,) strength of the texture across the road.
         grain: strength of single stones on the road.
         mottle: strength of blotches.
-        joints: metres between transverse joints of a concrete road; 0 for none.
-        drift: slow change of brightness along the road.
-        seed: which part of the noise is used.
+        joints: metres between the transverse joints of a concrete road, or 0 for none.
+        drift: strength of the slow change of brightness along the road.
+        seed: selects the part of the noise that is used.
     """
 
     table: NDArray[np.float32]
@@ -42,9 +42,9 @@ class Ground:
     seed: int
 
 
-def make_ground(rng: np.random.Generator, layout: Layout) -> Ground:
-    """Draw the looks of the ground for a layout."""
-    concrete = layout.region == "us_highway" and rng.random() < 0.35
+def make_ground(rng: np.random.Generator, cross_section: CrossSection) -> Ground:
+    """Choose the appearance of the ground for a cross-section at random."""
+    concrete = cross_section.region == "us_highway" and rng.random() < 0.35
     grey = float(rng.uniform(138, 178) if concrete else np.exp(rng.uniform(np.log(58), np.log(132))))
     warm = float(rng.uniform(0.98, 1.07) if concrete else rng.uniform(0.95, 1.04))
     road = np.array([grey * warm, grey, grey * (2.03 - warm)], np.float32)
@@ -66,11 +66,11 @@ def make_ground(rng: np.random.Generator, layout: Layout) -> Ground:
     at = (np.arange(entries) + 0.5) * _CELL - _HALF
     table = np.tile(road, (entries, 1)).astype(np.float32)
     rough = np.ones(entries, np.float32)
-    for strip in layout.strips:
+    for strip in cross_section.strips:
         inside = (at >= strip.left) & (at < strip.right)
         colour, strength = colours[strip.material]
         table[inside], rough[inside] = colour, strength
-    _wheel_tracks(rng, layout, at, table, concrete)
+    _wheel_tracks(rng, cross_section, at, table, concrete)
     levels = np.stack([cv2.blur(table, (1, k), borderType=cv2.BORDER_REPLICATE) for k in _BLURS])
     return Ground(
         levels,
@@ -84,49 +84,53 @@ def make_ground(rng: np.random.Generator, layout: Layout) -> Ground:
 
 
 def _wheel_tracks(
-    rng: np.random.Generator, layout: Layout, at: NDArray[np.floating], table: NDArray[np.float32], concrete: bool
+    rng: np.random.Generator,
+    cross_section: CrossSection,
+    at: NDArray[np.floating],
+    table: NDArray[np.float32],
+    concrete: bool,
 ) -> None:
-    """Polished wheel tracks, oil between them, and the seams between paving runs."""
+    """Add polished wheel tracks, oil between them, and seams between strips of paving, to the table."""
     oil = float(rng.uniform(-0.16, 0.02) * (1.6 if concrete else 1.0))
     polish = float(rng.uniform(-0.08, 0.12))
     seam_strength = float(rng.uniform(-0.45, 0.2)) if rng.random() < (0.8 if concrete else 0.45) else 0.0
     seam_shift = float(rng.uniform(-0.35, 0.35)) if rng.random() < 0.6 else 0.0
     factor = np.ones(at.size)
-    for middle, _ in layout.lanes:
+    for middle, _ in cross_section.lanes:
         lane_tone = float(rng.normal(0, 0.035))
         x = at - middle
-        inside = np.abs(x) < layout.lane_width / 2
+        inside = np.abs(x) < cross_section.lane_width / 2
         track = polish * (np.exp(-(((np.abs(x) - 0.78) / 0.28) ** 2)) - 0.4)
         factor[inside] *= (1 + lane_tone + track + oil * np.exp(-((x / 0.4) ** 2)))[inside]
         if seam_strength:
-            edge = np.abs(x - layout.lane_width / 2 - seam_shift) < 0.02
+            edge = np.abs(x - cross_section.lane_width / 2 - seam_shift) < 0.02
             factor[edge] *= 1 + seam_strength
     table *= factor[:, None].astype(np.float32)
 
 
 def paint_ground(
-    ground: GroundMap, looks: Ground, layout: Layout, opened: NDArray[np.float32] | None, car_s: float
+    ground: GroundMap, looks: Ground, cross_section: CrossSection, widening: NDArray[np.float32] | None, car_s: float
 ) -> NDArray[np.float32]:
-    """Colour of every ground pixel, (h, W, 3) float32, lit evenly."""
+    """Return the colour of every ground pixel in even light, (h, W, 3) float32."""
     u, s = ground.u, ground.s
     across = u
-    if opened is not None:
-        inner = np.float32(layout.right_edge - 3 if layout.sign > 0 else layout.left_edge + 3)
-        if layout.sign > 0:
-            across = np.where(u > inner, np.maximum(inner, u - opened), u)
+    if widening is not None:
+        inner = np.float32(cross_section.right_edge - 3 if cross_section.sign > 0 else cross_section.left_edge + 3)
+        if cross_section.sign > 0:
+            across = np.where(u > inner, np.maximum(inner, u - widening), u)
         else:
-            across = np.where(u < inner, np.minimum(inner, u + opened), u)
+            across = np.where(u < inner, np.minimum(inner, u + widening), u)
     footprint = ground.u_across + ground.u_down
     slow_x, slow_y = u * np.float32(4.0), s * np.float32(2.2)
     slow_x += looks.seed
     blotch = sample(noise(1, 1.25), slow_x, slow_y)
-    ragged = across + blotch * np.float32(0.12) * (np.abs(across) > _paved_half(layout))
+    ragged = across + blotch * np.float32(0.12) * (np.abs(across) > _paved_half(cross_section))
     index = ((ragged + np.float32(_HALF)) * np.float32(1 / _CELL)).astype(np.int32)
     np.clip(index, 0, looks.rough.size - 1, out=index)
     rough = looks.rough.take(index)
-    if layout.crossing < FOREVER:
+    if cross_section.crossing < FOREVER:
         middle = looks.rough.size // 2
-        junction = (s > layout.crossing + 3.5) & (s < layout.crossing + 15)
+        junction = (s > cross_section.crossing + 3.5) & (s < cross_section.crossing + 15)
         index[junction], rough[junction] = middle + 30, 1.0
     level = (footprint > 0.12).astype(np.int32)
     level += footprint > 0.9
@@ -147,14 +151,14 @@ def paint_ground(
     return colour
 
 
-def _paved_half(layout: Layout) -> np.float32:
-    return np.float32(min(abs(layout.left_edge), abs(layout.right_edge)) + 0.6)
+def _paved_half(cross_section: CrossSection) -> np.float32:
+    return np.float32(min(abs(cross_section.left_edge), abs(cross_section.right_edge)) + 0.6)
 
 
 def _add_grain(
     tone: NDArray[np.float32], ground: GroundMap, looks: Ground, rough: NDArray[np.float32], car_s: float
 ) -> None:
-    """Add single stones where they are large enough to be seen."""
+    """Add single stones where they are large enough to be visible."""
     near = np.flatnonzero(((ground.z < _FINE_REACH) & ground.seen).any(axis=1))
     if near.size == 0:
         return
@@ -168,7 +172,7 @@ def _add_grain(
 
 
 def _joint(s: NDArray[np.float32], period: float, footprint: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Coverage of joints 3 cm wide across the road."""
+    """Return the coverage of each pixel by joints, which are 3 cm wide, across the road."""
     x = s * np.float32(1 / period)
     x -= np.floor(x)
     distance = np.minimum(x, 1 - x) * np.float32(period)

@@ -1,4 +1,4 @@
-"""Tiles of noise and small pictures that surfaces are covered with; made once from fixed seeds and kept."""
+"""Tiles of noise and textures for surfaces, generated once from fixed seeds and cached."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TILE = 512
 
 @cache
 def noise(kind: int, roughness: float, stretch: float = 1.0) -> NDArray[np.float32]:
-    """A seamless (512, 512) tile of noise, mean 0, standard deviation 1, clipped to +-3.
+    """Return a seamless (512, 512) tile of noise with mean 0 and standard deviation 1, clipped to ±3.
 
     Args:
-        kind: which one of the tiles of this roughness.
-        roughness: spectral exponent: 0 is white noise, 1.5 is cloud-like.
-        stretch: how many times longer features are along the rows' axis.
+        kind: number of the tile among those of the same roughness.
+        roughness: spectral exponent: 0 for white noise, 1.5 for clouds.
+        stretch: factor by which features are longer along the rows' axis.
     """
     rng = np.random.default_rng([kind, 77])
     spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE)))
@@ -32,12 +32,12 @@ def noise(kind: int, roughness: float, stretch: float = 1.0) -> NDArray[np.float
 
 
 def sample(tile: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Look the tile up at float coordinates (texels), wrapping round; bilinear."""
+    """Sample the tile at float coordinates in texels, bilinearly and periodically."""
     return cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 def sample_nearest(tile: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Look the tile up at the texel under float coordinates, wrapping round; quicker than `sample`."""
+    """Sample the tile at the texels under float coordinates, periodically; this is faster than `sample`."""
     index = y.astype(np.int32)
     index &= TILE - 1
     index *= TILE
@@ -48,9 +48,9 @@ def sample_nearest(tile: NDArray[np.float32], x: NDArray[np.float32], y: NDArray
 
 
 def pyramid(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
-    """The picture and its halvings down to about 4 pixels, for drawing it small without aliasing.
+    """Return the picture and its successive halvings down to about 4 pixels, for drawing it small without aliasing.
 
-    What is transparent takes the mean colour of the rest, so that no dark rim appears where the two are blended.
+    Transparent pixels take the mean colour of the others, so that blending does not give a dark rim.
     """
     clear = picture[..., 3] == 0
     if clear.any() and not clear.all():
@@ -70,7 +70,7 @@ def _opaque(colour: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 @cache
 def tree(index: int) -> tuple[NDArray[np.uint8], ...]:
-    """A tree standing on the picture's lower edge: RGBA pyramid, 256 pixels high. Kinds repeat every 12 indices."""
+    """Return a tree that stands on the lower edge: an RGBA pyramid, 256 pixels high. Kinds repeat every 12 indices."""
     rng = np.random.default_rng([index, 78])
     size = 512  # drawn twice as large and halved, for soft edges
     picture = np.zeros((size, size, 4), np.uint8)
@@ -98,7 +98,7 @@ def tree(index: int) -> tuple[NDArray[np.uint8], ...]:
     else:
         wide = {"round": 0.43, "tall": 0.2, "bush": 0.42}[kind]
         low, high = {"round": (0.22, 0.97), "tall": (0.12, 0.97), "bush": (-0.2, 0.62)}[kind]
-        # a crown of clumps, each a cloud of leaves
+        # the crown consists of clumps, each a cloud of leaves
         clump = rng.integers(0, 26, leaves)
         angle, radius = rng.uniform(0, 2 * np.pi, 26), 0.8 * np.sqrt(rng.random(26))
         spread = rng.uniform(0.10, 0.2, 26)[clump]
@@ -138,7 +138,7 @@ def _branch(
 
 @cache
 def foliage(index: int) -> tuple[NDArray[np.uint8], ...]:
-    """A stretch of hedge or wood seen from the side with a ragged top: RGBA pyramid, 256 x 128."""
+    """Return a piece of hedge or wood with a ragged top, seen from the side: an RGBA pyramid, 256 x 128."""
     rng = np.random.default_rng([index, 79])
     rough = noise(40 + index, 1.1)[:128, :256]
     fine = noise(50 + index, 0.5)[:128, :256]
@@ -154,7 +154,7 @@ def foliage(index: int) -> tuple[NDArray[np.uint8], ...]:
 
 @cache
 def facade(index: int) -> tuple[NDArray[np.uint8], ...]:
-    """A house front with windows, 4 floors on 192 x 192 pixels: RGBA pyramid."""
+    """Return the front of a house with windows on 4 floors: an RGBA pyramid, 192 x 192."""
     rng = np.random.default_rng([index, 80])
     walls = ((176, 164, 146), (142, 84, 66), (196, 192, 186), (120, 116, 112), (168, 140, 104), (100, 116, 130))
     wall = np.array(walls[index % len(walls)], np.float32) * rng.uniform(0.75, 1.1)
@@ -184,7 +184,10 @@ def facade(index: int) -> tuple[NDArray[np.uint8], ...]:
 
 @cache
 def surface(name: str) -> tuple[NDArray[np.uint8], ...]:
-    """A wall or bank texture by name: concrete, rail, fence, earth, grass, rock, parapet. RGBA pyramid, 256 x 128."""
+    """Return the texture of a wall or bank as an RGBA pyramid, 256 x 128.
+
+    Its names are concrete, rail, fence, earth, grass, rock and parapet.
+    """
     colours = {
         "concrete": (158, 152, 142),
         "parapet": (126, 122, 116),

@@ -1,4 +1,4 @@
-"""Vehicles as a few dozen flat faces, seen from behind, in front and the side."""
+"""Vehicles made of a few dozen flat faces, for views from behind, in front and the side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAINT_WEIGHTS = np.array([5, 3, 3, 3, 4, 2, 1.2, 0.8, 1.5, 0.6, 0.8, 0.15])
 
 @dataclass(frozen=True)
 class Kind:
-    """Proportions of a vehicle in metres: the cabin's lower and upper ends are given from the rear."""
+    """Proportions of a vehicle in metres; the lower and upper ends of the cabin are measured from the rear."""
 
     length: float
     width: float
@@ -47,9 +47,10 @@ _KIND_WEIGHTS = np.array([5, 3, 4, 1.2, 1.2, 1.4, 0.4])
 
 @dataclass(frozen=True)
 class Vehicle:
-    """One vehicle. `s` is its rear end (its front end if it comes towards the camera) at time 0.
+    """One vehicle.
 
-    `direction` is +1 if it drives the way the camera looks; `speed` in m/s along the road, signed.
+    `s` is the position of its rear end at time 0, or of its front end if it comes towards the camera. `direction` is +1
+    if it drives in the direction of the camera. `speed` is signed, in m/s along the road.
     """
 
     kind: str
@@ -61,14 +62,14 @@ class Vehicle:
     braking: bool
 
     def at(self, time: float) -> float:
-        """Distance along the road of the end that faces the camera after `time` seconds."""
+        """Return the distance along the road, after `time` seconds, of the end that faces the camera."""
         return self.s + self.speed * time
 
 
 def choose_vehicle(
     rng: np.random.Generator, s: float, u: float, direction: int, speed: float, small: bool = False
 ) -> Vehicle:
-    """Draw a vehicle's kind and colour; `small` leaves out lorries and buses."""
+    """Choose a vehicle's kind and colour at random; `small` excludes lorries and buses."""
     weights = _KIND_WEIGHTS.copy()
     if small:
         weights[5:] = 0
@@ -82,7 +83,7 @@ def choose_vehicle(
 
 
 def shadow_outline(vehicle: Vehicle, s: float, sun: tuple[float, float], cast: bool) -> NDArray[np.float64]:
-    """Outline (N, 2) of (u, s) of the shade below a vehicle, and of the cast shadow if the sun shines."""
+    """Return the outline (N, 2) of (u, s) of the shade under a vehicle, together with its shadow if `cast`."""
     kind = KINDS[vehicle.kind]
     half = kind.width / 2
     body = np.array([[-half, 0], [half, 0], [half, kind.length], [-half, kind.length]])
@@ -111,7 +112,7 @@ def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class _Painter:
-    """Places faces given in the vehicle's own coordinates: x right, y up, z away from the camera."""
+    """Collects and paints faces in the vehicle's own coordinates: x right, y up, z away from the camera."""
 
     def __init__(self, vehicle: Vehicle, detail: int) -> None:
         self.vehicle, self.detail = vehicle, detail
@@ -119,15 +120,15 @@ class _Painter:
         self._faces: list[tuple[int, Colour, bool]] = []
 
     def face(self, corners: list[tuple[float, float, float]], colour: Colour, solid: bool = False) -> None:
-        """Remember a face; those that are not solid are details and left out far away."""
+        """Add a face; those that are not solid are details, which are left out far away."""
         if solid or self.detail:
             self._corners += corners
             self._faces.append((len(corners), colour, solid))
 
     def paint(self, canvas: Canvas, view: RoadView, s: float) -> None:
-        """Paint the faces in the order they came."""
+        """Paint the faces in the order they were added."""
         p = np.array(self._corners)
-        points = view.place(s + p[:, 2], self.vehicle.u + p[:, 0], p[:, 1])
+        points = view.to_world(s + p[:, 2], self.vehicle.u + p[:, 0], p[:, 1])
         canvas.polygons(points, self._faces)
 
     def panel(self, x0: float, x1: float, y0: float, y1: float, z: float, colour: Colour, solid: bool = False) -> None:
@@ -141,7 +142,7 @@ def draw_vehicle(canvas: Canvas, view: RoadView, vehicle: Vehicle, s: float, lig
         return
     if s < view.s + 2.0 and abs(vehicle.u - view.u) < 1.6:
         return
-    near = view.place(s, vehicle.u)
+    near = view.to_world(s, vehicle.u)
     if near[0, 2] > 5 and not view.visible(near).all():
         return
     away = s - view.s
@@ -181,7 +182,7 @@ def _draw_car(brush: _Painter, kind: Kind, side: int, sunny: float, rear_lit: fl
     low_near, high_near, high_far, low_far = ends
     roof = half * 0.78
     body = _tone(paint, sunny)
-    # tyres seen below the body
+    # tyres below the body
     for sign in (-1, 1):
         brush.panel(sign * half * 0.95, sign * half * 0.66, 0.0, 0.45, 0.25, _TYRE, True)
     brush.panel(-half * 0.9, half * 0.9, 0.2, 0.5, 0.3, (14, 14, 15), True)
@@ -231,7 +232,7 @@ def _draw_car(brush: _Painter, kind: Kind, side: int, sunny: float, rear_lit: fl
 
 
 def _near_end(brush: _Painter, half: float, belt: float, paint: Colour, rear_lit: float, facing: bool) -> None:
-    """The boot lid or the bonnet's front with bumper, lights and number plate."""
+    """Add the boot lid or the front of the bonnet, with bumper, lights and number plate."""
     brush.face(
         [(-half * 0.93, 0.28, 0.0), (-half, 0.45, 0.0), (-half * 0.99, belt * 0.85, 0.0), (-half * 0.92, belt, 0.06),
          (half * 0.92, belt, 0.06), (half * 0.99, belt * 0.85, 0.0), (half, 0.45, 0.0), (half * 0.93, 0.28, 0.0)],
@@ -283,6 +284,6 @@ def _lamps(canvas: Canvas, view: RoadView, vehicle: Vehicle, kind: Kind, s: floa
     y = 0.75 if kind.box else kind.belt * 0.8
     red = (1.0, 0.10, 0.06) if vehicle.braking else (0.55, 0.05, 0.03)
     colour = red if facing else (1.0, 0.96, 0.86)
-    points = view.place(s, vehicle.u + np.array([-1, 1]) * kind.width * 0.41, y)
+    points = view.to_world(s, vehicle.u + np.array([-1, 1]) * kind.width * 0.41, y)
     for point in points:
         canvas.light(point, 0.10 if facing else 0.13, colour)

@@ -1,4 +1,4 @@
-"""Everything a scene consists of, drawn from one seed, in metres and independent of the picture's size."""
+"""Everything in a scene, derived from one seed, in metres and independent of the picture's size."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lanecli.data.synth.backdrop import Backdrop, make_backdrop
+from lanecli.data.synth.cross_section import CrossSection, choose_region, make_cross_section, mirrored
 from lanecli.data.synth.distractors import Distractors, make_distractors, mirrored_distractors
-from lanecli.data.synth.layout import Layout, choose_region, make_layout, mirrored
 from lanecli.data.synth.light import Light, make_light
 from lanecli.data.synth.markings import Paint
 from lanecli.data.synth.nuisances import Nuisances, make_nuisances
@@ -20,13 +20,13 @@ from lanecli.data.synth.surface import Ground, make_ground
 from lanecli.data.synth.vehicles import KINDS, Vehicle, choose_vehicle
 
 _STILL_LENGTH = 300.0
-_DAMAGE_REACH = 170.0  # metres of road surface described for a still picture
-_NOMINAL_ASPECT = 9 / 16  # the horizon's height is drawn for pictures of this shape
+_DAMAGE_REACH = 170.0  # metres of road with distractors in a still picture
+_NOMINAL_ASPECT = 9 / 16  # aspect ratio for which the horizon's height is chosen
 
 
 @dataclass(frozen=True)
 class Mount:
-    """How the camera sits in the car: lengths in picture widths or metres, angles in radians."""
+    """The camera's focal length in picture widths, and its mounting in the car in metres and radians."""
 
     focal: float
     height: float
@@ -39,10 +39,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class World:
-    """A road and all that is on it; `speed` is the own car's in m/s."""
+    """A road and everything on it; `speed` is that of the own car in m/s."""
 
     seed: int
-    layout: Layout
+    cross_section: CrossSection
     shape: RoadShape
     light: Light
     ground: Ground
@@ -58,34 +58,38 @@ class World:
 
 
 def stream(seed: int, name: str, *more: int) -> np.random.Generator:
-    """An independent random stream of a seed, by name."""
+    """Return the random stream of a seed with the given name, which is independent of all others."""
     return np.random.default_rng([seed, zlib.crc32(name.encode()), *more])
 
 
 def make_world(seed: int, length: float = _STILL_LENGTH, clip: bool = False) -> World:
-    """Draw a world of `length` metres; `clip` asks for a daylight road outside town and a good camera."""
+    """Make a world of `length` metres; for a `clip` it is a daylight road outside town with a good camera."""
     rng = stream(seed, "world")
     region = choose_region(rng)
     if clip:
         region = ("us_highway", "us_highway", "us_highway", "eu_motorway")[seed % 4]
-    layout = make_layout(stream(seed, "layout"), region, plain=clip)
+    cross_section = make_cross_section(stream(seed, "layout"), region, plain=clip)
     light = make_light(stream(seed, "light"), region, "clear" if clip else None)
     speed = float(rng.uniform(6, 16) if region.endswith("city") else rng.uniform(20, 31))
     if clip:
         speed = float(rng.uniform(25, 29))
     surface = length if clip else _DAMAGE_REACH
-    scenery = make_scenery(stream(seed, "scenery"), layout, length, plain=clip)
-    distractors = make_distractors(stream(seed, "distractors"), layout, surface, plain=clip)
-    if layout.sign < 0:
-        layout, scenery, distractors = mirrored(layout), mirrored_scenery(scenery), mirrored_distractors(distractors)
-    ground = make_ground(stream(seed, "ground"), layout)
+    scenery = make_scenery(stream(seed, "scenery"), cross_section, length, plain=clip)
+    distractors = make_distractors(stream(seed, "distractors"), cross_section, surface, plain=clip)
+    if cross_section.sign < 0:
+        cross_section, scenery, distractors = (
+            mirrored(cross_section),
+            mirrored_scenery(scenery),
+            mirrored_distractors(distractors),
+        )
+    ground = make_ground(stream(seed, "ground"), cross_section)
     paint = _paint(stream(seed, "paint"), light, clip)
-    nuisances = Nuisances() if clip else make_nuisances(stream(seed, "nuisances"), layout, scenery, light)
-    if ground.joints:  # concrete: old paint on it is hardly brighter than the road
+    nuisances = Nuisances() if clip else make_nuisances(stream(seed, "nuisances"), cross_section, scenery, light)
+    if ground.joints:  # old paint is hardly brighter than concrete
         paint = replace(paint, opacity=paint.opacity * nuisances.fade)
     return World(
         seed=seed,
-        layout=layout,
+        cross_section=cross_section,
         shape=_shape(stream(seed, "shape"), region, clip),
         light=light,
         ground=ground,
@@ -93,8 +97,8 @@ def make_world(seed: int, length: float = _STILL_LENGTH, clip: bool = False) -> 
         backdrop=make_backdrop(stream(seed, "backdrop"), region),
         scenery=scenery,
         distractors=distractors,
-        traffic=_traffic(stream(seed, "traffic"), layout, length, speed, clip),
-        mount=_mount(stream(seed, "mount"), layout, clip),
+        traffic=_traffic(stream(seed, "traffic"), cross_section, length, speed, clip),
+        mount=_mount(stream(seed, "mount"), cross_section, clip),
         sensor=make_sensor(stream(seed, "sensor"), light, plain=clip),
         speed=speed,
         nuisances=nuisances,
@@ -131,13 +135,13 @@ def _paint(rng: np.random.Generator, light: Light, clip: bool) -> Paint:
     return Paint(opacity, wear, missing, brightness, int(rng.integers(512)))
 
 
-def _mount(rng: np.random.Generator, layout: Layout, clip: bool) -> Mount:
+def _mount(rng: np.random.Generator, cross_section: CrossSection, clip: bool) -> Mount:
     focal = float(np.exp(rng.uniform(np.log(0.6), np.log(1.3))))
     height = float(np.clip(rng.normal(1.45, 0.2), 1.1, 2.4))
     horizon = float(np.clip(rng.normal(0.47, 0.07), 0.28, 0.64))
     side = float(np.clip(rng.normal(0, 0.35), -1, 1))
     if rng.random() < 0.08:
-        side = float(rng.uniform(-0.5, 0.5)) * layout.lane_width  # changing lanes
+        side = float(rng.uniform(-0.5, 0.5)) * cross_section.lane_width  # changing lanes
     yaw, roll = float(rng.normal(0, 0.028)), float(rng.normal(0, 0.012))
     bulge = float(rng.uniform(0, 0.07)) if rng.random() < 0.5 else 0.0
     if clip:
@@ -151,14 +155,16 @@ def _mount(rng: np.random.Generator, layout: Layout, clip: bool) -> Mount:
     return Mount(focal, height, pitch, roll, bulge, side, yaw)
 
 
-def _traffic(rng: np.random.Generator, layout: Layout, length: float, own: float, clip: bool) -> tuple[Vehicle, ...]:
+def _traffic(
+    rng: np.random.Generator, cross_section: CrossSection, length: float, own: float, clip: bool
+) -> tuple[Vehicle, ...]:
     vehicles: list[Vehicle] = []
-    city = layout.region.endswith("city")
+    city = cross_section.region.endswith("city")
     busy = float(rng.choice([0.25, 0.8, 2.0], p=[0.45, 0.4, 0.15]))
     if clip:
         busy = 0.9
     mean_gap = 45.0 / busy
-    for number, (u, direction) in enumerate(layout.lanes):
+    for number, (u, direction) in enumerate(cross_section.lanes):
         lane = rng.spawn(1)[0]
         ours = abs(u) < 0.5
         speed = direction * own * (1.0 if ours else float(lane.uniform(0.8, 1.25)))
@@ -173,7 +179,7 @@ def _traffic(rng: np.random.Generator, layout: Layout, length: float, own: float
             vehicles.append(vehicle)
             s += KINDS[vehicle.kind].length + 4.0 + float(lane.exponential(mean_gap)) * (1.0 if number else 1.3)
     if city:
-        for edge, side in ((layout.right_edge, 1), (layout.left_edge, -1)):
+        for edge, side in ((cross_section.right_edge, 1), (cross_section.left_edge, -1)):
             lane = rng.spawn(1)[0]
             if lane.random() < 0.45:
                 s = float(lane.uniform(2, 20))
@@ -181,6 +187,6 @@ def _traffic(rng: np.random.Generator, layout: Layout, length: float, own: float
                     u = edge - side * float(lane.normal(0.5, 0.15))
                     vehicles.append(choose_vehicle(lane, s, u, int(lane.choice([1, side])), 0.0, small=True))
                     s += 5.6 + float(lane.exponential(lane.choice([1.5, 12.0])))
-        crossing = layout.crossing
+        crossing = cross_section.crossing
         vehicles = [v for v in vehicles if not crossing - 5 < v.s < crossing + 16 or v.speed]
     return tuple(replace(v, braking=v.braking or busy > 2) for v in vehicles)

@@ -1,4 +1,4 @@
-"""The road's cross-section: lanes, painted lines, and what the ground beside them is made of."""
+"""The road's cross-section: lanes, painted lines, and the materials of the ground beside them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _WEIGHTS = (0.30, 0.13, 0.15, 0.16, 0.10, 0.16)
 
 @dataclass(frozen=True)
 class Widening:
-    """The road's right side moves outwards by `amount` metres over `length` metres from `start` on."""
+    """The road's right side moves outwards by `amount` metres over a length of `length` metres from `start` on."""
 
     start: float
     length: float
     amount: float
 
     def at(self, s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Metres of widening at the distances `s`."""
+        """Return the widening in metres at the distances `s`."""
         t = np.clip((s - self.start) / self.length, 0, 1)
         return self.amount * t * t * (3 - 2 * t)
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Ground from `left` to `right` (metres right of the centre line) of one material."""
+    """Ground of one material, from `left` to `right` (metres right of the centre line)."""
 
     left: float
     right: float
@@ -46,7 +46,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CrossSection:
     """A cross-section. The middle of the car's own lane is at 0; `lanes` holds (middle, direction +1 or -1)."""
 
     region: str
@@ -64,12 +64,12 @@ class Layout:
 
 
 def choose_region(rng: np.random.Generator) -> str:
-    """Draw a region."""
+    """Choose a region at random."""
     return str(rng.choice(REGIONS, p=_WEIGHTS))
 
 
-def make_layout(rng: np.random.Generator, region: str, plain: bool = False) -> Layout:
-    """Draw a cross-section for a region; `plain` leaves out junctions and widenings."""
+def make_cross_section(rng: np.random.Generator, region: str, plain: bool = False) -> CrossSection:
+    """Make a random cross-section for a region; `plain` leaves out junctions and widenings."""
     city = region.endswith("city")
     divided = region in ("us_highway", "eu_motorway") or (region == "cn_city" and rng.random() < 0.6)
     width = float(rng.uniform(2.9, 3.5) if city else rng.uniform(3.4, 3.8))
@@ -129,7 +129,7 @@ def make_layout(rng: np.random.Generator, region: str, plain: bool = False) -> L
     if crossing < FOREVER:
         lines = _interrupt(lines, crossing, crossing + float(rng.uniform(16, 26)))
     sign = -1 if region in ("uk_city",) or (region in ("eu_motorway", "rural") and rng.random() < 0.35) else 1
-    return Layout(
+    return CrossSection(
         region,
         width,
         tuple(lines),
@@ -150,7 +150,7 @@ def _two(city: bool) -> list[float]:
 
 
 def _border(rng: np.random.Generator, region: str) -> str:
-    """What stands at the road's outer edge."""
+    """Choose what stands at the road's outer edge."""
     choices = {
         "us_highway": (["verge", "rail", "barrier", "bank"], [0.34, 0.2, 0.24, 0.22]),
         "eu_motorway": (["verge", "rail", "barrier", "bank"], [0.3, 0.4, 0.15, 0.15]),
@@ -167,7 +167,7 @@ def _verge(rng: np.random.Generator) -> str:
 
 
 def _outside(rng: np.random.Generator, edge: float, shoulder: float, border: str, city: bool) -> list[Strip]:
-    """Ground to the right of the carriageway."""
+    """Return the strips of ground to the right of the carriageway."""
     at = edge + shoulder
     strips = [Strip(edge, at, "asphalt" if city else "shoulder")]
     if city:
@@ -190,7 +190,7 @@ def _outside(rng: np.random.Generator, edge: float, shoulder: float, border: str
 def _exit(
     rng: np.random.Generator, right: float, width: float, thick: float, lines: list[Line]
 ) -> tuple[Widening, list[Line]]:
-    """A lane that opens on the right: an added lane, or an exit that moves away behind a gore."""
+    """Make a lane that opens on the right: an added lane, or an exit that leaves the road behind a gore."""
     start = float(rng.uniform(-40, 60))
     length = float(rng.uniform(60, 160))
     leaves = rng.random() < 0.6
@@ -214,7 +214,7 @@ def _exit(
 
 
 def _interrupt(lines: list[Line], start: float, stop: float) -> list[Line]:
-    """Leave lines out where another road crosses."""
+    """Interrupt lines where another road crosses."""
     return [
         part
         for line in lines
@@ -223,24 +223,24 @@ def _interrupt(lines: list[Line], start: float, stop: float) -> list[Line]:
     ]
 
 
-def mirrored(layout: Layout) -> Layout:
-    """The same cross-section for traffic on the left."""
+def mirrored(cross_section: CrossSection) -> CrossSection:
+    """Return the same cross-section for traffic on the left."""
     lines = tuple(
         replace(
             line, offset=-line.offset, ride=-line.ride, stripes=tuple(replace(p, shift=-p.shift) for p in line.stripes)
         )
-        for line in layout.lines
+        for line in cross_section.lines
     )
-    strips = tuple(Strip(-strip.right, -strip.left, strip.material) for strip in layout.strips)
-    lanes = tuple((-u, direction) for u, direction in layout.lanes)
+    strips = tuple(Strip(-strip.right, -strip.left, strip.material) for strip in cross_section.strips)
+    lanes = tuple((-u, direction) for u, direction in cross_section.lanes)
     return replace(
-        layout,
+        cross_section,
         lines=lines,
         strips=strips,
         lanes=lanes,
-        left_edge=-layout.right_edge,
-        right_edge=-layout.left_edge,
-        left_border=layout.right_border,
-        right_border=layout.left_border,
+        left_edge=-cross_section.right_edge,
+        right_edge=-cross_section.left_edge,
+        left_border=cross_section.right_border,
+        right_border=cross_section.left_border,
         sign=-1,
     )
