@@ -314,7 +314,7 @@ def test_another_order_of_stages_is_another_configuration(scenes: Path, run: Pat
 
 def test_a_stages_fault_is_found_before_the_first_begins(scenes: Path, tmp_path: Path) -> None:
     for stage, says in (
-        ("{data: {split: nowhere, val_split: nowhere}}", "stage 2: .*no sample in split 'nowhere'"),
+        ("{data: {split: nowhere, val_split: nowhere}}", "stage 2: .*no sample is in split 'nowhere'"),
         ("{train: {batch: 99}}", "stage 2: .*lower train.batch"),
         ("{loss: dise}", "stage 2: .*unknown loss 'dise'"),
         ("{schedule: {name: cosin}}", "stage 2: .*unknown schedule 'cosin'"),
