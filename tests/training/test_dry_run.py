@@ -52,7 +52,7 @@ def test_a_missing_file_is_named(cli: Cli, scenes: Path, tmp_path: Path) -> None
     finally:
         aside.rename(mask)
     assert done.code == 2
-    assert f"{mask} is not there" in done.err
+    assert f"{mask} does not exist" in done.err
     assert len(done.err.strip().splitlines()) == 1
 
 
