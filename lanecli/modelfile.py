@@ -29,7 +29,11 @@ KEY = "lanecli"
 _MAX_HEADER = 16 << 20  # bytes: far above any real header, far below what is costly to allocate
 _MAX_PARTS = 10_000  # fields of a protobuf message: real files have dozens on the levels read here
 _MAX_NUMBER = 1_000_000  # largest argument: no real width, depth or stride comes near it
-_OUTPUT_SIZES = ("groups", "components", "step")  # what memory of an output hangs on; the rest, pixel counts, may be any
+_OUTPUT_SIZES = (
+    "groups",
+    "components",
+    "step",
+)  # what memory of an output hangs on; the rest, pixel counts, may be any
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading malformed JSON raises: wrong types, missing parts, infinities, endless nesting."""
 

@@ -6,6 +6,7 @@ import copy
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from lanecli.export.onnx import export_onnx, session_function
 from lanecli.export.parity import TOLERANCE, compare
 from lanecli.export.whole import WholeModel
 from lanecli.geometry import Geometry
+from lanecli.inference.backends import open_backend
 from lanecli.modelfile import ModelSpec, write_safetensors
 from lanecli.models.build import Network, build_network, load_weights, network_from_file
 from lanecli.models.dropout import dropout_sampling
@@ -64,6 +66,17 @@ def assert_same_model(one: Network, other: Network, pictures: torch.Tensor) -> N
         assert torch.equal(tensor, weights[key]), key
     with torch.inference_mode():
         torch.testing.assert_close(one.logits(pictures), other.logits(pictures))
+
+
+def assert_backends_agree(path: Path, network: Network) -> None:
+    """Every runtime that takes an exported file gives its network's logits."""
+    pictures = noise(2, 64, 64)
+    with torch.inference_mode():
+        expected = network.logits(pictures).numpy()
+    for name in ("openvino", "onnxruntime"):
+        backend = open_backend(str(path), backend=name, precision="fp32", outputs=("logits",), batch=2)
+        logits = backend.submit(pictures.numpy()).result()["logits"]
+        assert np.abs(logits - expected).max() <= TOLERANCE * np.abs(expected).max(), name
 
 
 @every_model
@@ -337,3 +350,11 @@ def test_exports_with_batch_and_size_open(name: str, tmp_path: Path) -> None:
     loaded, spec = network_from_file(tmp_path / "m.onnx")
     assert spec == spec_of(name)
     assert_same_model(loaded, network, noise(2, 64, 64))
+    assert_backends_agree(tmp_path / "m.onnx", network)
+
+
+@pytest.mark.slow
+def test_a_network_that_asks_for_the_batch_is_cut_out_of_its_file(tmp_path: Path) -> None:
+    network = build_small("pspnet").eval()  # its pooling takes the batch from the shape of what the user gives
+    export_onnx(network, spec_of("pspnet"), tmp_path / "m.onnx")
+    assert_backends_agree(tmp_path / "m.onnx", network)

@@ -116,6 +116,10 @@ def _network_input(model: ov.Model) -> ov.Node:
     levels = ops.convert(pictures, "f32")
     for target in preprocessed.get_target_inputs():
         target.replace_source_output(levels.output(0))
+    # some networks take the batch from the shape of what the user gives
+    for given in model.get_parameters():
+        for target in given.output(0).get_target_inputs():
+            target.replace_source_output(pictures.output(0))
     return pictures
 
 
