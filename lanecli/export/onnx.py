@@ -16,6 +16,7 @@ import torch
 
 from lanecli import atomic
 from lanecli.errors import LaneError
+from lanecli.export.fold import fold_cubic_resizes
 from lanecli.export.parity import Parity, compare
 from lanecli.export.whole import WholeModel
 from lanecli.inference.backends.base import FALLBACK_SIZE
@@ -136,6 +137,7 @@ def clean_graph(model: Any, whole: Any, static: bool) -> None:
         del node.metadata_props[:]
         node.doc_string = ""
     _cast_by_type(model)
+    fold_cubic_resizes(model)
     # the exporter's inner shapes use its own symbols and are wrong for halved weights; runtimes infer them
     del model.graph.value_info[:]
     if not static:
