@@ -23,7 +23,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from lanecli.errors import InputError, reading
 from lanecli.modelfile import ModelSpec, read_spec, read_weights
-from lanecli.models.architecture import Architecture, upsampled
+from lanecli.models.architecture import Architecture, enlarged
 from lanecli.models.dropout import check_rate
 from lanecli.models.norms import tolerate_single_values
 from lanecli.models.outputs import BASIC_OUTPUTS, OUTPUTS, Output
@@ -103,7 +103,7 @@ class Network(nn.Module):
             computed["logits"] = computed["logits"] / self.temperature
         for name in outputs:
             if name in self.extra:
-                computed[name] = upsampled(self.extra[name](computed)[:, None], prepared.shape[-2:])[:, 0]
+                computed[name] = enlarged(self.extra[name](computed), prepared.shape[-2:])
         return {name: self._cropped(name, computed[name], pictures) for name in outputs}
 
     def logits(self, pictures: torch.Tensor) -> torch.Tensor:

@@ -58,7 +58,16 @@ class OpenVinoBackend(Backend):
                 pictures = _network_input(model)
                 outputs = [self._output(model, name) for name in load.outputs]
                 model = ov.Model(outputs, [pictures], "lanes")
-                model.reshape([load.batch, self.size[1], self.size[0], 3])
+                try:
+                    model.reshape([load.batch, self.size[1], self.size[0], 3])
+                except RuntimeError as error:
+                    own = self.spec.geometry.size or FALLBACK_SIZE
+                    if self.size == own:
+                        raise
+                    raise InputError(
+                        f"{path}: this file's network takes pictures of {own[0]}x{own[1]} only; for "
+                        f"{self.size[0]}x{self.size[1]} give the .safetensors file it was exported from"
+                    ) from error
             else:
                 model.reshape([load.batch, self.size[1], self.size[0], 3])
                 outputs = [self._output(model, name) for name in load.outputs]
