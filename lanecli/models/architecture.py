@@ -119,11 +119,12 @@ def enlarged(planes: torch.Tensor, size: torch.Size) -> torch.Tensor:
     factor = size[0] // planes.shape[-2]
     if tuple(size) != tuple(factor * side for side in planes.shape[-2:]):
         return upsampled(planes[:, None], size)[:, 0]
-    aside = (torch.arange(factor, device=planes.device, dtype=planes.dtype) + 0.5) / factor - 0.5
-    taps = torch.stack([(-aside).clamp(min=0), 1 - aside.abs(), aside.clamp(min=0)], dim=1)
-    kernel = torch.einsum("iy,jx->ijyx", taps, taps).reshape(factor * factor, 1, 3, 3)
+    aside = [(place + 0.5) / factor - 0.5 for place in range(factor)]
+    taps = [(max(-shift, 0.0), 1 - abs(shift), max(shift, 0.0)) for shift in aside]
+    # numbers, not tensors: OpenVINO computes such constants wrongly when they come as torch's operations
+    kernel = [[[[y * x for x in column] for y in row]] for row in taps for column in taps]
     around = F.pad(planes[:, None], (1, 1, 1, 1), mode="replicate")
-    return F.pixel_shuffle(F.conv2d(around, kernel), factor)[:, 0]
+    return F.pixel_shuffle(F.conv2d(around, planes.new_tensor(kernel)), factor)[:, 0]
 
 
 def fcn_head(inputs: int, channels: int, classes: int, dropout: float = 0.0, kernel: int = 3) -> nn.Sequential:
