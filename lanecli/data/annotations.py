@@ -50,7 +50,7 @@ class Annotation:
         name: the picture's path below the folder of pictures, with forward slashes.
         size: (width, height).
         regions: the regions in the order they are drawn.
-        lines: the lines in the order they are drawn, on top of the regions.
+        lines: the lines in the order they are drawn, below the regions.
     """
 
     name: str
@@ -145,17 +145,17 @@ def _write_cvat(
         width, height = (str(side) for side in picture.size)
         image = SubElement(root, "image", id=str(number), name=picture.name, width=width, height=height)
         common = {"source": "auto", "occluded": "0"}
-        for order, region in enumerate(picture.regions):
+        for order, line in enumerate(picture.lines):
+            # CVAT's origin is the corner of the first pixel
+            points = ";".join(f"{x + 0.5:.2f},{y + 0.5:.2f}" for x, y in line.points)
+            SubElement(image, "polyline", {"label": line.label, **common, "points": points, "z_order": str(order)})
+        for order, region in enumerate(picture.regions, len(picture.lines)):
             rows, columns = region.patch.shape
             box = {"left": region.left, "top": region.top, "width": columns, "height": rows, "z_order": order}
             rle = ", ".join(map(str, runs(region.patch.ravel())))
             SubElement(
                 image, "mask", {"label": region.label, **common, "rle": rle} | {k: str(v) for k, v in box.items()}
             )
-        for order, line in enumerate(picture.lines, len(picture.regions)):
-            # CVAT's origin is the corner of the first pixel
-            points = ";".join(f"{x + 0.5:.2f},{y + 0.5:.2f}" for x, y in line.points)
-            SubElement(image, "polyline", {"label": line.label, **common, "points": points, "z_order": str(order)})
     indent(root)
     path = folder / "annotations.xml"
     atomic.write(path, tostring(root, encoding="utf-8", xml_declaration=True))
@@ -169,11 +169,11 @@ def _write_labelme(
     written = []
     for picture in pictures:
         path = folder / "images" / picture.name
-        shapes = [_labelme_region(region) for region in picture.regions]
-        shapes += [
+        shapes: list[dict[str, object]] = [
             {"label": line.label, "points": (line.points + 0.5).round(2).tolist(), "shape_type": "linestrip"}
             for line in picture.lines
         ]
+        shapes += [_labelme_region(region) for region in picture.regions]
         common: dict[str, Any] = {"group_id": None, "description": "", "flags": {}}
         document: dict[str, Any] = {
             "version": "5.5.0",

@@ -25,11 +25,15 @@ from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import Recipe
 from lanecli.inference.sinks.uncertainty import scale_of
 from lanecli.labels import LabelMap
+from lanecli.lanes import find_lanes
+from lanecli.lanes.classes import line_classes
 from lanecli.media import Frame, Source, open_video, prefetch, read_picture, write_picture
 from lanecli.uncertainty.maps import doubt, map_kind, uncertainty_maps
 from lanecli.uncertainty.selection import SCORES, SPREADS, choose_frames, describe_frame, frame_scores
 
 DOUBTFUL_LABEL, DOUBTFUL_COLOR = "doubtful", (255, 0, 200)
+CURVE_LABEL, CURVE_COLOR = "curve", (60, 130, 255)
+"""Label of lane lines as polylines. It does not speak of lanes: `prepare --classes lane` must not draw them as paint."""
 _SMALLEST = 20  # pixels: smaller regions are not worth a click
 _TILE, _COLUMNS = 480, 3
 _QUEUE = 4
@@ -231,16 +235,23 @@ def _write_pictures(folder: Path, chosen: Sequence[Candidate], every: int) -> li
 
 
 def label_list(label_map: LabelMap) -> tuple[list[str], list[tuple[int, int, int]]]:
-    """Return every label of the task and its colour: the classes without the background, and the doubtful regions."""
-    drawn = [c for i, c in enumerate(label_map.classes) if i != label_map.background]
-    return [*(c.name for c in drawn), DOUBTFUL_LABEL], [*(c.color for c in drawn), DOUBTFUL_COLOR]
+    """Return every label of the task and its colour: the classes without the background, doubtful regions, lane lines.
+
+    Lane lines are among them only if one of the classes is a lane line.
+    """
+    drawn = [(c.name, c.color) for i, c in enumerate(label_map.classes) if i != label_map.background]
+    drawn.append((DOUBTFUL_LABEL, DOUBTFUL_COLOR))
+    if line_classes(label_map):
+        drawn.append((CURVE_LABEL, CURVE_COLOR))
+    names, colors = zip(*drawn, strict=True)
+    return list(names), list(colors)
 
 
 def annotation_of(prediction: Prediction, name: str, ranges: dict[str, tuple[float, float]]) -> Annotation:
     """Return the model's own prediction as an annotation to correct.
 
-    Doubtful regions lie below everything else: what a person draws over them hides them. A doubtful region that nothing
-    covers is background when the annotation is read with classes that do not include it.
+    Lane lines and doubtful regions lie below the classes: what a person draws over them hides them. Where nothing
+    covers them they are background when the annotation is read with classes that do not include them.
 
     Args:
         prediction: the Prediction for the picture.
@@ -261,8 +272,9 @@ def annotation_of(prediction: Prediction, name: str, ranges: dict[str, tuple[flo
                 else prediction.labels >> train_id & 1 == 1
             )
             regions += regions_of(held, label.name, 1)
-    lines = tuple(Line(str(lane.label), np.asarray(lane.points)) for lane in prediction.lanes or ())
-    return Annotation(name, prediction.frame.size, tuple(regions), lines)
+    size = prediction.frame.size
+    lanes = find_lanes(prediction.class_map, label_map, size) if line_classes(label_map) else ()
+    return Annotation(name, size, tuple(regions), tuple(Line(CURVE_LABEL, lane.points) for lane in lanes))
 
 
 def _tile(prediction: Prediction, predictor: Predictor) -> np.ndarray:

@@ -14,7 +14,8 @@ from lanecli.data.manifest import read_dataset
 from lanecli.errors import InputError
 from lanecli.media import read_mask, write_picture
 
-LABELS, COLORS = ["lane marking", "doubtful"], [(0, 255, 0), (255, 0, 200)]
+LABELS = ["lane marking", "doubtful", "curve"]
+COLORS = [(0, 255, 0), (255, 0, 200), (60, 130, 255)]
 
 
 def blobs(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
@@ -58,7 +59,8 @@ def written(kind: str, folder: Path, masks: list[np.ndarray], doubtful: list[np.
         name = f"{number:04d}_größe.png"
         write_picture(folder / "images" / name, np.full((*mask.shape, 3), 90, np.uint8))
         regions = (*regions_of(region, "doubtful"), *regions_of(mask, "lane marking"))
-        annotations.append(Annotation(name, mask.shape[::-1], tuple(regions)))
+        curve = Line("curve", np.array([[3.0, 39.0], [30.0, 0.0]]))
+        annotations.append(Annotation(name, mask.shape[::-1], tuple(regions), (curve,)))
     return write_annotations(kind, folder, annotations, LABELS, COLORS)
 
 
@@ -101,7 +103,7 @@ def test_regions_that_do_not_touch_have_a_shape_each(tmp_path):
     written("cvat", tmp_path, [mask], [np.zeros_like(mask)])
     text = (tmp_path / "annotations.xml").read_text(encoding="utf-8")
     assert text.count("<mask ") == 2
-    assert text.count("<name>") == 2  # labels that are not used are listed too
+    assert text.count("<name>") == 3  # labels that are not used are listed too
 
 
 def test_unknown_format_is_refused(tmp_path):
