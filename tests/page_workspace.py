@@ -12,7 +12,7 @@ import torch
 from miniature_files import as_json, block, ids, picture, text
 from miniatures import camvid_tree, comma_tree, competition_tree, culane_tree, cvat_mask_export, tusimple_tree
 from plain_roads import plain_roads
-from samples import brightness_model, write_video
+from samples import write_video
 from walks import blocks
 
 from lanecli.data.synthesise import synthesise
@@ -139,8 +139,6 @@ def _write_models(root: Path) -> None:
     for name in ENSEMBLES:
         members = [os.path.relpath(root / member, (root / name).parent) for member in MEMBERS]
         as_json(root / name, {"members": members})
-    for name in ("a.onnx", "b.onnx"):
-        brightness_model(root / name, size=SIZE)
     for name in ("lanes.onnx", "mine.onnx"):
         shutil.copyfile(find_model("lane"), root / name)
 

@@ -65,6 +65,8 @@ FIRST = {
     "lanecli evaluate MODEL --data data/camvid --uncertainty density": "uncertainty fit runs/train --data data/camvid",
     "lanecli export onnx MODEL --uncertainty density,entropy,energy,neco": "uncertainty fit runs/train "
     "--data data/camvid",
+    "lanecli predict drive.mp4 --model runs/train --uncertainty density --save uncertainty": "uncertainty fit "
+    "runs/train --data data/camvid",
     "lanecli train tusimple data.unlabelled=roads/ teacher=answers --out runs/from-answers": "predict roads "
     "--model runs/a --save probabilities --out answers",
     "lanecli train configs/weights/distilled.yaml --out runs/distilled": "predict data/roads --model runs/a "
