@@ -33,7 +33,7 @@ from lanecli.uncertainty.selection import SCORES, SPREADS, choose_frames, descri
 
 DOUBTFUL_LABEL, DOUBTFUL_COLOR = "doubtful", (255, 0, 200)
 CURVE_LABEL, CURVE_COLOR = "curve", (60, 130, 255)
-"""Label of lane lines as polylines. It does not speak of lanes: `prepare --classes lane` must not draw them as paint."""
+"""Lane lines as polylines. The label does not speak of lanes: `prepare --classes lane` must not draw them as paint."""
 _SMALLEST = 20  # pixels: smaller regions are not worth a click
 _TILE, _COLUMNS = 480, 3
 _QUEUE = 4
