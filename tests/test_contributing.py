@@ -100,9 +100,10 @@ def test_a_dataset_format(added: Callable[[str], None], cli: Callable[..., Outco
         name = f"drive{number % 2}-{number}"
         write_picture(tmp_path / "in" / f"{name}.jpg", np.full((20, 30, 3), 90, np.uint8))
         write_mask(tmp_path / "in" / f"{name}.id.png", np.eye(20, 30, dtype=np.uint8))
-    done = cli("prepare", "twins", tmp_path / "in", "--out", tmp_path / "out", "--split", "train=0.5,val=0.5")
-    assert done.code == 0, done.err
-    assert len((tmp_path / "out" / "manifest.csv").read_text().splitlines()) == 5
+    for out, named in (("out", ()), ("named", ("--classes", "lane"))):
+        done = cli("prepare", "twins", tmp_path / "in", "--out", tmp_path / out, "--split", "train=0.5,val=0.5", *named)
+        assert done.code == 0, done.err
+        assert len((tmp_path / out / "manifest.csv").read_text().splitlines()) == 5
 
 
 def test_a_combination_rule(added: Callable[[str], None]) -> None:

@@ -11,10 +11,10 @@ import pytest
 from samples import Outcome
 
 from lanecli.inference.prediction import Prediction
-from lanecli.inference.sinks import SINKS, SinkJob, SinkSettings
+from lanecli.inference.sinks import SINKS, SinkJob, SinkSettings, output_path
 from lanecli.labelmaps import label_map
 from lanecli.labels import LabelClass, LabelMap
-from lanecli.media import Frame, read_mask, read_picture
+from lanecli.media import Frame, Source, read_mask, read_picture
 
 Cli = Callable[..., Outcome]
 PICTURE_SINKS = ("overlay", "masks", "probabilities")
@@ -90,3 +90,32 @@ def test_an_interrupted_folder_keeps_the_frames_done(tmp_path: Path) -> None:
         assert not path.exists()  # unfinished until it is done
         sink.close(interrupted=True)
         assert path.exists() == stays
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_every_output_has_its_name_and_is_not_replaced_unasked(
+    kind: str, cli: Cli, bright: Path, stripe_picture: Path, tmp_path: Path
+) -> None:
+    source, out = Source("image", str(stripe_picture), Path(), "stripe"), tmp_path / "o"
+    asked = ("predict", stripe_picture, "--model", bright, "--save", kind, "--out", out)
+    done = cli(*asked)
+    assert done.code == 0, done.err
+    path = output_path(kind, source, out)
+    assert path.is_file()
+    before = path.read_bytes()
+    done = cli(*asked)
+    assert (done.code, "exists already" in done.err) == (2, True), "atomic.prepare_target refuses what exists"
+    assert path.read_bytes() == before
+    done = cli(*asked, "--overwrite")
+    assert done.code == 0, done.err
+    assert not [p for p in out.iterdir() if "partial" in p.name]
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_no_output_is_left_where_no_frame_was_done(kind: str, tmp_path: Path) -> None:
+    source = Source("image", "a.png", Path(), "a")
+    path = output_path(kind, source, tmp_path / "o")
+    sink = SINKS.get(kind)(SinkJob(path, label_map("lane"), SinkSettings(), source, map_names=("entropy",)))
+    sink.close(interrupted=True)
+    assert not path.exists()
+    assert not list(path.parent.iterdir())

@@ -50,8 +50,8 @@ def weights(count: int) -> st.SearchStrategy[list[float] | None]:
     )
 
 
-def arguments(name: str, mode: str, classes: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Arguments of a loss; any may be left out."""
+def ranges(name: str, mode: str, classes: int) -> dict[str, st.SearchStrategy[Any]]:
+    """The values that each argument of a loss is tried with; `cases` adds `absent`."""
     entries = 2 if mode == "binary" else classes
     every: dict[str, st.SearchStrategy[Any]] = {}
     if name in REGION:
@@ -75,7 +75,7 @@ def arguments(name: str, mode: str, classes: int) -> st.SearchStrategy[dict[str,
             "class_weights": weights(entries),
         },
         "tversky": {"beta": st.floats(0.1, 1), "alpha": st.none() | st.floats(0.1, 2)},
-        "focal_tversky": {"gamma": st.floats(0.5, 3), "alpha": st.floats(0, 1)},
+        "focal_tversky": {"gamma": st.floats(0.5, 3), "alpha": st.floats(0, 1), "beta": st.floats(0.1, 1)},
         "kl": {"temperature": st.floats(0.5, 8)},
         "ohem": {
             "threshold": st.floats(0.05, 1),
@@ -88,7 +88,7 @@ def arguments(name: str, mode: str, classes: int) -> st.SearchStrategy[dict[str,
             "class_weights": weights(entries),
         },
     }
-    return st.fixed_dictionaries({}, optional=every | own.get(name, {}))
+    return every | own.get(name, {})
 
 
 @st.composite
@@ -105,7 +105,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
     target[rng.random(plane) < draw(st.sampled_from([0.0, 0.0, 0.3, 1.0]))] = ignore_id
     scale = draw(st.sampled_from([0.3, 2.0, 6.0]))
     logits, teacher = rng.normal(0, scale, full), rng.normal(0, 2, full)
-    args = draw(arguments(name, mode, classes))
+    args = draw(st.fixed_dictionaries({}, optional=ranges(name, mode, classes)))  # any may be left out
     if args.get("smooth") and draw(st.booleans()):
         args["absent"] = "count"
     if name == "tversky" and "beta" not in args and (args.get("alpha") or 0) > 1:

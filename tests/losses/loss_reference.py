@@ -259,7 +259,9 @@ def tversky(case: Case, power: float = 1.0) -> float:
     def ratio(p: np.ndarray, t: np.ndarray) -> float:
         tp, fp, fn = (p * t).sum(), (p * (1 - t)).sum(), ((1 - p) * t).sum()
         index = (tp + s) / (tp + alpha * fp + beta * fn + s)
-        return 1 - max(1 - index, 0) ** power
+        miss = max(1 - index, 0)
+        # Near 0, where the slope of a root is infinite, the package takes a straight line
+        return 1 - (miss * 1e-7 ** (power - 1) if miss <= 1e-7 else miss**power)
 
     return overlap(case, ratio)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from loss_cases import NAMES, Term, make
+from loss_cases import MODES, NAMES, Term, make, ranges
 
 from lanecli.errors import InputError
 from lanecli.losses import LOSSES, build_loss
@@ -29,6 +29,13 @@ def test_entry_is_described(name: str) -> None:
     assert entry.summary
     assert entry.facts["paper"]
     assert 1950 < entry.facts["year"] < 2030
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_is_tried(name: str) -> None:
+    tried = {argument for mode in MODES for argument in ranges(name, mode, 2)} | {"absent", "teacher"}
+    missing = set(arguments(LOSSES.get(name))) - tried
+    assert not missing, f"give the values of {missing} in ranges() of loss_cases.py, or no test ever sets them"
 
 
 def test_listing_imports_no_torch() -> None:
