@@ -144,12 +144,13 @@ def write(target: str | Path, data: bytes | str) -> None:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def prepare_target(path: str | Path, *, overwrite: bool = True) -> Path:
+def prepare_target(path: str | Path, *, overwrite: bool = True, folder: bool = False) -> Path:
     """Check that `path` can be written before any work is done; create its folder and remove leftovers from it.
 
     Args:
         path: the file to write.
         overwrite: whether an existing file may be replaced.
+        folder: whether a folder of that name is to be written instead.
 
     Returns:
         The path.
@@ -160,7 +161,7 @@ def prepare_target(path: str | Path, *, overwrite: bool = True) -> Path:
     """
     target = Path(path)
     try:
-        if target.is_dir():
+        if target.is_dir() and not folder:
             raise InputError(f"{target}: is a folder, not a file to write")
         if target.exists() and not overwrite:
             raise InputError(f"{target}: exists already; add --overwrite to replace it")

@@ -55,6 +55,7 @@ def select(
     device: DeviceOption = "auto",
 ) -> None:
     """Choose the frames most worth labelling next: uncertain, and not too similar."""
+    from lanecli import atomic
     from lanecli.data.annotations import FORMATS
     from lanecli.errors import InputError, did_you_mean, printable_name
     from lanecli.inference.select import select as choose
@@ -62,8 +63,7 @@ def select(
 
     if export is not None and export not in FORMATS:
         raise InputError(f"--export takes {', '.join(FORMATS)}, not '{export}'{did_you_mean(export, FORMATS)}")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out}: exists already; add --overwrite to replace it")
+    atomic.prepare_target(out, overwrite=overwrite, folder=True)
     sources = expand_sources(source, exclude=out)
     recipe = recipe_of(
         model,

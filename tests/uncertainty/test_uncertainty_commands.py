@@ -219,7 +219,7 @@ def test_exported_maps_are_torchs(folder, tmp_path):
 
 
 def test_select_writes_frames_a_sheet_and_annotations_that_come_back(folder, cli, tmp_path):
-    out = tmp_path / "chosen"
+    out = tmp_path / "new" / "chosen"
     done = cli("select", folder / "data" / "images", "--model", folder / "plain.safetensors", "--top", 3, "--out", out,
                "--export", "cvat", "--precision", "fp32", "--json")  # fmt: skip
     assert done.code == 0, done.err
