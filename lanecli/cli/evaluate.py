@@ -28,7 +28,7 @@ from lanecli.cli.output import JsonOption, emit, progress_bar
 EXAMPLES = """
 lanecli evaluate --data data/camvid      scores the shipped model
 lanecli evaluate runs/train --data data/camvid --split test --out scores
-lanecli evaluate a.onnx b.onnx --data data/camvid --combine vote --json
+lanecli evaluate lane runs/train --data data/camvid --combine vote --json
 """
 
 

@@ -26,7 +26,13 @@ FORMATS = ("cvat", "labelme", "coco")
 
 @dataclass(frozen=True)
 class Region:
-    """One connected region: its label, the left and top of its bounding box, and (h, w) bool of the pixels in it."""
+    """One connected region.
+
+    Attributes:
+        label: the label of the region.
+        left, top: the corner of its bounding box, in pixels.
+        patch: (h, w) bool, the pixels of the region in its bounding box.
+    """
 
     label: str
     left: int
@@ -36,7 +42,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Line:
-    """A line with a label; `points` are (N, 2) x, y in pixel-centre coordinates."""
+    """A polyline with a label; `points` are (N, 2) x, y, with the centre of the top left pixel at (0, 0)."""
 
     label: str
     points: np.ndarray
@@ -205,7 +211,7 @@ def _labelme_region(region: Region) -> dict[str, object]:
 def _write_coco(
     folder: Path, pictures: Sequence[Annotation], labels: Sequence[str], colors: Sequence[tuple[int, int, int]]
 ) -> list[Path]:
-    """Write ``annotations/instances_default.json`` with run lengths, without the lines, which COCO does not have."""
+    """Write ``annotations/instances_default.json`` with run lengths; lines are omitted because COCO has none."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, picture in enumerate(pictures, 1):

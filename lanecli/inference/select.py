@@ -33,7 +33,7 @@ from lanecli.uncertainty.selection import SCORES, SPREADS, choose_frames, descri
 
 DOUBTFUL_LABEL, DOUBTFUL_COLOR = "doubtful", (255, 0, 200)
 CURVE_LABEL, CURVE_COLOR = "curve", (60, 130, 255)
-"""Lane lines as polylines. The label does not speak of lanes: `prepare --classes lane` must not draw them as paint."""
+"""Lane lines as polylines; the label lacks the word "lane", so `prepare --classes lane` does not draw them as paint."""
 _SMALLEST = 20  # pixels: smaller regions are not worth a click
 _TILE, _COLUMNS = 480, 3
 _QUEUE = 4
@@ -41,7 +41,15 @@ _QUEUE = 4
 
 @dataclass(frozen=True)
 class Candidate:
-    """A frame that could be labelled: its source, its index in it, its time in seconds, and how doubtful it is."""
+    """A frame that could be labelled.
+
+    Attributes:
+        source: the picture or video.
+        index: index of the frame among those taken from the source.
+        time: time of the frame in seconds, or None.
+        scores: the uncertainty of the frame by each of the scores.
+        description: the vector that describes its features.
+    """
 
     source: Source
     index: int
@@ -51,7 +59,7 @@ class Candidate:
 
 
 class FrameFeatures:
-    """A measure without a map: it keeps a description of each frame's features.
+    """A measure without a map, which keeps a description of the features of each frame.
 
     Attributes:
         descriptions: the descriptions of the frames so far.
@@ -169,9 +177,9 @@ def select(
     Raises:
         InputError: a name is unknown, or no frame could be read.
     """
-    for word, known, option in ((score, SCORES, "--score"), (spread, SPREADS, "--spread")):
-        if word not in known:
-            raise InputError(f"{option} takes {', '.join(known)}, not '{word}'")
+    for value, known, option in ((score, SCORES, "--score"), (spread, SPREADS, "--spread")):
+        if value not in known:
+            raise InputError(f"{option} takes {', '.join(known)}, not '{value}'")
     features = FrameFeatures()
     predictor = recipe.open({"uncertainty"}, extra_measures=[features])
     candidates = find_candidates(predictor, features, sources, every, begin, progress, failed)
@@ -216,13 +224,13 @@ def _write_pictures(folder: Path, chosen: Sequence[Candidate], every: int) -> li
     folder.mkdir()
     names: dict[int, str] = {}
     for source in {id(c.source): c.source for c in chosen}.values():
-        own = [(rank, c) for rank, c in enumerate(chosen) if c.source is source]
+        of_source = [(rank, c) for rank, c in enumerate(chosen) if c.source is source]
         if source.kind == "image":
-            for rank, _ in own:
+            for rank, _ in of_source:
                 names[rank] = f"{rank + 1:04d}_{Path(source.path).stem}{Path(source.path).suffix}"
                 shutil.copyfile(source.path, folder / names[rank])
             continue
-        wanted = {candidate.index: rank for rank, candidate in own}
+        wanted = {candidate.index: rank for rank, candidate in of_source}
         with open_video(source, every=every) as reader:
             for number, frame in enumerate(reader):
                 if number in wanted:
@@ -250,13 +258,13 @@ def label_list(label_map: LabelMap) -> tuple[list[str], list[tuple[int, int, int
 def annotation_of(prediction: Prediction, name: str, ranges: dict[str, tuple[float, float]]) -> Annotation:
     """Return the model's own prediction as an annotation to correct.
 
-    Lane lines and doubtful regions lie below the classes: what a person draws over them hides them. Where nothing
-    covers them they are background when the annotation is read with classes that do not include them.
+    Lane lines and doubtful regions lie below the classes, so what a person draws covers them. Where nothing covers
+    them, they are read as background, unless their labels are among the classes.
 
     Args:
-        prediction: the Prediction for the picture.
-        name: name of the picture's file.
-        ranges: ranges of the predictor: a pixel beyond the middle of the map's scale is doubtful.
+        prediction: the prediction for the picture.
+        name: file name of the picture.
+        ranges: the ranges of the predictor's maps; a pixel beyond the middle of the range is doubtful.
     """
     label_map = prediction.label_map
     measure = uncertainty_maps(prediction.maps)[0]
@@ -266,12 +274,12 @@ def annotation_of(prediction: Prediction, name: str, ranges: dict[str, tuple[flo
     regions: list[Region] = regions_of(region, DOUBTFUL_LABEL, _SMALLEST)
     for train_id, label in enumerate(label_map.classes):
         if train_id != label_map.background:
-            held = (
+            mask = (
                 prediction.class_map == train_id
                 if prediction.labels is None
                 else prediction.labels >> train_id & 1 == 1
             )
-            regions += regions_of(held, label.name, 1)
+            regions += regions_of(mask, label.name, 1)
     size = prediction.frame.size
     lanes = find_lanes(prediction.class_map, label_map, size) if line_classes(label_map) else ()
     return Annotation(name, size, tuple(regions), tuple(Line(CURVE_LABEL, lane.points) for lane in lanes))

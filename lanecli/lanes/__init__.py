@@ -1,4 +1,4 @@
-"""Lane lines: the Lane object, from masks to lines, over the frames of a video, and lane files."""
+"""Lane lines: finding them in a frame, tracking them through a video, and reading and writing lane files."""
 
 from lanecli.lanes.find import find_lanes
 from lanecli.lanes.lane import Lane

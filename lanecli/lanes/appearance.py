@@ -1,4 +1,4 @@
-"""How a line's paint looks: its class, solid or dashed or double, white or yellow."""
+"""The appearance of a line: its class, its style (solid, dashed or double) and its colour (white or yellow)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
-_THROUGH_GAPS = ("tusimple-binary",)  # labels drawn through the gaps between dashes do not show the style
-_SOLID = 2.6  # an unbroken stretch whose far end is so many times as far as its near one is no dash
-_WHOLE, _LONG = 0.75, 1.7  # nor one whose paint fills such a share of its rows, if it reaches so far
-_DOUBLE = 0.3  # share of rows with two stripes
-_SAMPLES = 24  # of a line's colour
-_YELLOW = 5.0  # levels of Cb below the road beside it
-_YELLOW_SHARE = 0.12  # of the paint's contrast in luma on top of that
+_DRAWN_THROUGH_GAPS = ("tusimple-binary",)  # labels drawn through the gaps between dashes hide the style
+_SOLID = 2.6  # a dash is shorter: ratio of the distances from the car of the far and the near end of a stretch
+_WHOLE, _LONG = 0.75, 1.7  # nor has a dashed line both this share of painted rows and a stretch of this ratio
+_DOUBLE = 0.3  # the share of rows with two stripes above which a line is double
+_SAMPLES = 24  # points at which the colour of a line is sampled
+_YELLOW = 5.0  # yellow paint has so much less Cb than the road beside it
+_YELLOW_SHARE = 0.12  # and this share of its contrast in luma on top of that
 
 
 def class_names(
@@ -36,17 +36,30 @@ def class_names(
     planes: np.ndarray | None,
     classes: tuple[int, ...],
     label_map: LabelMap,
-    seen: Observations,
+    observations: Observations,
     evidence: Evidence,
     lines: Sequence[int],
 ) -> dict[int, str]:
-    """For each of `lines` the name of the class that most of its paint has."""
+    """Return the name of the class that most of a line's paint has, for each line.
+
+    Args:
+        scores: (h, w) uint8 train ids or (C, h, w) float probabilities.
+        planes: the probabilities, or None if `scores` is a class map.
+        classes: train ids of the lane lines.
+        label_map: the classes of `scores`.
+        observations: the observations of all lines.
+        evidence: the evidence of all lines.
+        lines: indices of the lines to name.
+
+    Returns:
+        A class name for each index in `lines`.
+    """
     if len(classes) == 1:
         return dict.fromkeys(lines, label_map.names[classes[0]])
     names = {}
     for line in lines:
         part = slice(evidence.first[line], evidence.first[line] + evidence.count[line])
-        y, x = seen.y[part].astype(np.intp), np.rint(seen.x[part]).astype(np.intp)
+        y, x = observations.y[part].astype(np.intp), np.rint(observations.x[part]).astype(np.intp)
         x = np.clip(x, 0, scores.shape[-1] - 1)
         if planes is None:
             votes = np.bincount(scores[y, x], minlength=256)[list(classes)]
@@ -57,14 +70,20 @@ def class_names(
 
 
 def styles(evidence: Evidence, label_map: LabelMap, names: dict[int, str]) -> dict[int, Style | None]:
-    """For each line of `names` its style; None where labels are drawn through gaps."""
-    if is_slot_coded(label_map) or label_map.name in _THROUGH_GAPS:
+    """Return the style of each line in `names`; None for all of them if the labels are drawn through gaps.
+
+    Args:
+        evidence: the evidence of all lines.
+        label_map: the label map of the classes.
+        names: a class name for each line, from :func:`class_names`.
+    """
+    if is_slot_coded(label_map) or label_map.name in _DRAWN_THROUGH_GAPS:
         return dict.fromkeys(names)
     found: dict[int, Style | None] = {}
     for line, name in names.items():
-        if evidence.double[line] > _DOUBLE or _says(r"\bdouble\b|^(ds|sb|db)_", name):
+        if evidence.double[line] > _DOUBLE or _match_in_name(r"\bdouble\b|^(ds|sb|db)_", name):
             found[line] = "double"
-        elif _is_unbroken(evidence, line) or _says(r"\bsolid\b|^s_", name):
+        elif _is_unbroken(evidence, line) or _match_in_name(r"\bsolid\b|^s_", name):
             found[line] = "solid"
         else:
             found[line] = "dashed"
@@ -72,13 +91,13 @@ def styles(evidence: Evidence, label_map: LabelMap, names: dict[int, str]) -> di
 
 
 @lru_cache(maxsize=256)
-def _says(pattern: str, name: str) -> re.Match[str] | None:
-    """What of a class's name matches; a film has the same few names in every frame."""
+def _match_in_name(pattern: str, name: str) -> re.Match[str] | None:
+    """Search a class name for a pattern; cached because all frames of a video have the same few names."""
     return re.search(pattern, name)
 
 
 def _is_unbroken(evidence: Evidence, line: int) -> bool:
-    """Whether a line shows more paint in one stretch than a dash does, or hardly any gap."""
+    """Return whether a line has a stretch of paint longer than a dash, or hardly any gaps."""
     span = evidence.near[line] - evidence.far[line] + 1
     whole = evidence.painted[line] > _WHOLE * span and evidence.longest[line] > _LONG
     return bool(whole or evidence.longest[line] > _SOLID)
@@ -86,42 +105,54 @@ def _is_unbroken(evidence: Evidence, line: int) -> bool:
 
 def colors(
     picture: Frame | None,
-    seen: Observations,
+    observations: Observations,
     evidence: Evidence,
     lines: Sequence[int],
     mask_size: Size,
     names: dict[int, str],
 ) -> dict[int, Color | None]:
-    """For each of `lines` its colour: what its class says, else that of the picture's pixels, else None.
+    """Return the colour of each line: from the name of its class, else from the picture's pixels, else None.
 
-    Paint is yellow where it has clearly less blue than the road beside it; the road stands for the light's own tint.
+    Paint is yellow if it has clearly less blue than the road beside it, which shows the tint of the light.
+
+    Args:
+        picture: the frame, or None.
+        observations: the observations of all lines.
+        evidence: the evidence of all lines.
+        lines: indices of the lines.
+        mask_size: (width, height) of the mask that `observations` lie in.
+        names: a class name for each line.
     """
     found: dict[int, Color | None] = {}
     for line in lines:
-        said = _says(r"\b(white|yellow)\b|_(w|y)_", names[line])
-        if said:
-            found[line] = "yellow" if (said[1] or said[2]).startswith("y") else "white"
+        match = _match_in_name(r"\b(white|yellow)\b|_(w|y)_", names[line])
+        if match:
+            found[line] = "yellow" if (match[1] or match[2]).startswith("y") else "white"
         else:
             found[line] = None
-    asked = [line for line in lines if found[line] is None]
-    if picture is None or not asked:
+    undecided = [line for line in lines if found[line] is None]
+    if picture is None or not undecided:
         return found
     chosen = []
-    for line in asked:  # the nearest rows show the paint best: half of them, evenly taken
+    for line in undecided:  # the nearer rows show the paint best
         count = max(1, int(evidence.count[line] * 0.6))
         chosen.append(evidence.first[line] + np.linspace(0, count - 1, min(_SAMPLES, count)).astype(np.intp))
-    at = np.concatenate(chosen)
+    sampled = np.concatenate(chosen)
     scale = np.array(picture.size) / mask_size
-    y = (seen.y[at] + 0.5) * scale[1] - 0.5
-    half = seen.width[at] * 0.5 * scale[0]
-    aside = 2.2 * half + 3.0
-    middle = (seen.x[at] + 0.5) * scale[0] - 0.5
-    within = np.where(seen.stripe[at], -0.6 * half, 0.0)  # between two stripes is no paint
-    luma, blue = _sample(picture, np.stack([middle + within, middle - within, middle - aside, middle + aside]), y)
+    y = (observations.y[sampled] + 0.5) * scale[1] - 0.5
+    half = observations.width[sampled] * 0.5 * scale[0]
+    road_offset = 2.2 * half + 3.0
+    middle = (observations.x[sampled] + 0.5) * scale[0] - 0.5
+    stripe_offset = np.where(observations.stripe[sampled], -0.6 * half, 0.0)  # the gap between two stripes has no paint
+    luma, blue = _sample(
+        picture,
+        np.stack([middle + stripe_offset, middle - stripe_offset, middle - road_offset, middle + road_offset]),
+        y,
+    )
     contrast = luma[:2].max(0) - luma[2:].mean(0)
     yellow = blue[2:].mean(0) - blue[:2].min(0)
     start = 0
-    for line, part in zip(asked, chosen, strict=True):
+    for line, part in zip(undecided, chosen, strict=True):
         own = slice(start, start + len(part))
         start += len(part)
         limit = _YELLOW + _YELLOW_SHARE * max(0.0, float(np.median(contrast[own])))
@@ -130,7 +161,7 @@ def colors(
 
 
 def _sample(picture: Frame, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Luma and Cb, both 0..255, of the picture at x (K, N) in the rows y (N,)."""
+    """Return luma and Cb, both 0..255 and (K, N), of the picture at x (K, N) in the rows y (N,)."""
     width, height = picture.size
     columns = np.clip(np.rint(x), 0, width - 1).astype(np.intp)
     rows = np.clip(np.rint(y), 0, height - 1).astype(np.intp)

@@ -1,4 +1,4 @@
-"""Which classes of a label map are lane lines, and whether they are slots: one class a lane."""
+"""Which classes of a label map are lane lines, and whether each class is one lane (a slot)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINES = re.compile(
 )
 _APOLLOSCAPE = re.compile(
     r"^(s|ds|sb|b|db) [wy] (d[no]?|g)$"
-)  # its codes: single or double, colour, dividing or guiding
+)  # ApolloScape's codes: single or double, colour, dividing or guiding
 _OTHER = re.compile(
     r"\b(stop\w*|cross\w*|zebra|arrows?|areas?|drivable|words?|text|parking|background|not|curbs?|kerbs?|across|"
     r"road|direct|alternative)\b"
@@ -22,16 +22,21 @@ _OTHER = re.compile(
 
 
 def is_slot_coded(label_map: LabelMap) -> bool:
-    """Whether every class but the background is one lane: mirroring a picture then swaps all classes end for end."""
+    """Return whether every class but the background is one lane; mirroring a picture then reverses their order."""
     ids = [i for i in range(len(label_map.classes)) if i != label_map.background]
     swapped = {i for pair in label_map.swaps for i in pair}
     return len(ids) > 1 and not label_map.multilabel and len(ids) - len(swapped & set(ids)) <= len(ids) % 2
 
 
 def line_classes(label_map: LabelMap) -> tuple[int, ...]:
-    """Train ids of the classes that are painted lines along the road, told by their names; () where there are none.
+    """Return the train ids of the classes that are painted lines along the road, judged by their names.
 
-    Stop lines, crossings, arrows, kerbs and areas are not.
+    Stop lines, crossings, arrows, kerbs and areas are excluded. The result is () if no class is a lane line.
+
+    Example:
+        >>> from lanecli.labelmaps import label_map
+        >>> line_classes(label_map("lane"))
+        (1,)
     """
     ids = [i for i in range(len(label_map.classes)) if i != label_map.background]
     if is_slot_coded(label_map):
@@ -51,5 +56,5 @@ def _table(ids: tuple[int, ...]) -> np.ndarray:
 
 
 def line_table(ids: tuple[int, ...]) -> np.ndarray:
-    """(256,) uint8: 1 for each of `ids`."""
+    """Return a lookup table, (256,) uint8: 1 for each of `ids`, 0 for all others."""
     return _table(ids)

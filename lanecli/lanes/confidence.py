@@ -1,9 +1,9 @@
-"""Confidence: the expected IoU of a line with the true one.
+"""Confidence: the expected IoU of a line with the true line.
 
-The IoU is that of both polylines drawn 30 pixels wide in a picture 1640 pixels wide, as CULane's score draws them, or
-in proportion; a line that is none has an IoU near zero. The expectation is a logistic formula of what the fit knows
-of a line. Its coefficients were fitted by cross-entropy on lines found in procedural scenes with exact, damaged and
-predicted masks; docs/lanes.md says how, and how well it holds on other scenes.
+The IoU is that of both polylines, drawn 30 pixels wide in a picture 1640 pixels wide (or in proportion), as CULane's
+score draws them. A false line has an IoU near zero. A logistic regression predicts the IoU from features of the line
+and of its fit. Its coefficients were fitted by cross-entropy on lines found in procedural scenes with exact, damaged
+and predicted masks. docs/lanes.md describes the fit, and how well it holds on other scenes.
 """
 
 from __future__ import annotations
@@ -54,11 +54,21 @@ COEFFICIENTS = np.array(
 
 
 def features(evidence: Evidence, curves: Curves, size: Size, kept: NDArray[np.bool_]) -> Floats:
-    """(L, F) of what a line's IoU depends on, in the order of `NAMES`; numbers of some one or two."""
+    """Return the features from which the IoU of each line is predicted, scaled to numbers of about 1.
+
+    Args:
+        evidence: the evidence of the L lines.
+        curves: the curves of the L lines.
+        size: (width, height) of the mask.
+        kept: (L,) which lines are not clutter.
+
+    Returns:
+        (L, F) in the order of `NAMES`.
+    """
     height = size[1]
     view = curves.view
     bottom = _deviation(curves, np.full(len(evidence.near), height - 1.0))
-    down_near, down_far = view.down(evidence.near), view.down(evidence.far)
+    down_near, down_far = view.rows_below_horizon(evidence.near), view.rows_below_horizon(evidence.far)
     width = np.log(np.maximum(evidence.width, 0.005) / 0.1)
     ones = np.ones(len(evidence.near))
     return np.stack(
@@ -83,18 +93,18 @@ def features(evidence: Evidence, curves: Curves, size: Size, kept: NDArray[np.bo
 
 
 def _crowded(offset: Floats, kept: NDArray[np.bool_]) -> Floats:
-    """(L,) near 1 where another line lies closer than lanes do, near 0 where none does."""
+    """Return (L,) values near 1 where another line is closer than lanes can be, and near 0 elsewhere."""
     apart = np.abs(offset[:, None] - offset) + 10.0 * ~kept
     np.fill_diagonal(apart, 10.0)
     return np.exp(-apart.min(axis=1))
 
 
 def _deviation(curves: Curves, rows: Floats) -> Floats:
-    """How sure the fit is of each line's x in one row each, pixels."""
+    """Return the standard deviation of the x of each line in its row of `rows`, (L,) pixels."""
     basis = curves.basis(rows)
     return np.sqrt(np.einsum("li,lij,lj->l", basis, curves.uncertainty, basis))
 
 
 def confidences(evidence: Evidence, curves: Curves, size: Size, kept: NDArray[np.bool_]) -> Floats:
-    """(L,) in 0..1."""
+    """Return the confidence of each line, (L,) in 0..1; the arguments are those of :func:`features`."""
     return 1 / (1 + np.exp(-features(evidence, curves, size, kept) @ COEFFICIENTS))

@@ -1,8 +1,8 @@
-"""Robust low-order curves x(y) through what is seen of each line, all lines at once.
+"""Fits robust low-order curves x(y) to the observations of all lines at once.
 
-A line is the road's own curve (`Perspective`), its offset u, and small deviations of its own: a shift, a bend in the
-distance and one near by. The deviations are held to a few pixels by ridge terms, so that a line of two dashes runs as
-the road does while a long one follows its paint.
+A line is the sum of the curve of the road (`Perspective`), the offset u of the line, and small deviations: a shift, a
+bend far away and a bend near the car. Ridge terms keep the deviations to a few pixels, so that a line of two dashes
+follows the road, and a long line follows its paint.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.grouping import Observations
 from lanecli.lanes.perspective import Perspective
-from lanecli.lanes.runs import first_of, sizes_of
+from lanecli.lanes.runs import group_sizes, group_starts
 
 Floats = NDArray[np.floating]
 
-_ROUNDS = 3
-_CORRELATED = 0.25  # weight of a row: neighbouring rows err alike
-_BEND_AT = 0.12  # of the way from the horizon to the bottom: where the term for far bends is worth its coefficient
+_ITERATIONS = 3
+_CORRELATED = 0.25  # weight of a row, below 1 because the errors of neighbouring rows are correlated
+_BEND_AT = 0.12  # share of the way from the horizon to the bottom at which the term for far bends is about 1
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Curves:
     """Curves of L lines.
 
     Attributes:
-        view: the perspective they are relative to.
-        scale: rows from the horizon to the bottom of the picture.
-        coefficients: (L, 4).
-        residual: (L,) robust mean of how far rows lie from the curve, pixels.
+        view: the perspective that the coefficients are relative to.
+        scale: number of rows from the horizon to the bottom of the picture.
+        coefficients: (L, 4) pixels, in the order of :func:`_basis`.
+        residual: (L,) robust mean distance of the observations from the curve, in pixels.
         uncertainty: (L, 4, 4) covariance of the coefficients.
     """
 
@@ -42,52 +42,57 @@ class Curves:
     uncertainty: Floats
 
     def xs(self, lines: NDArray[np.intp], y: Floats) -> Floats:
-        """(N, M) x of M of the lines in the N rows `y`; rows above the horizon are taken for the horizon's."""
-        down = self.view.down(y)
+        """Return x of M of the lines in N rows, (N, M) pixels.
+
+        Args:
+            lines: (M,) indices of the lines.
+            y: (N,) rows; rows above the horizon are treated as rows just below it.
+        """
+        down = self.view.rows_below_horizon(y)
         shared = self.view.vx + self.view.bend / down
         return shared[:, None] + _basis(down, self.scale) @ self.coefficients[lines].T
 
     def basis(self, y: Floats) -> Floats:
-        """(N, 4): what each coefficient counts for in the rows `y`, pixels."""
-        return _basis(self.view.down(y), self.scale)
+        """Return the shift in x per unit of each coefficient in the rows `y`, (N, 4)."""
+        return _basis(self.view.rows_below_horizon(y), self.scale)
 
     @property
     def offset(self) -> Floats:
-        """(L,) how far right of the camera each line lies near the car, in camera heights."""
+        """Distance of each line to the right of the camera, near the car, (L,) in camera heights."""
         return (self.coefficients[:, 0] + self.coefficients[:, 3] + self.coefficients[:, 1]) / self.scale
 
 
 def _basis(down: Floats, scale: float) -> Floats:
-    """(N, 4): the offset, a shift, a bend far away, a bend near by; each in pixels."""
+    """Return the four basis functions, (N, 4): the offset, a shift, a bend far away, and a bend near the car."""
     near = down / scale
     basis = np.empty((*near.shape, 4))
     basis[..., 0], basis[..., 1], basis[..., 2], basis[..., 3] = near, 1.0, _BEND_AT / (near + 0.05), near * near
     return basis
 
 
-def fit_curves(seen: Observations, view: Perspective, height: int) -> Curves:
-    """Fit every chain of `seen`, in a picture `height` pixels high; chains have at least two rows."""
+def fit_curves(observations: Observations, view: Perspective, height: int) -> Curves:
+
     scale = max(height - 1 - view.vy, 0.1 * height)
-    down = view.down(seen.y)
+    down = view.rows_below_horizon(observations.y)
     basis = _basis(down, scale)
-    target = view.straighten(seen.x, down)
-    lines = seen.count
+    target = view.straighten(observations.x, down)
+    lines = observations.count
     size = height / 360
-    loose = np.array([1e4, 5.0 * size, 5.0 * size, 14.0 * size])
-    ridge = np.diag(loose**-2.0)
-    spread = 0.6 + 0.05 * seen.width
-    first = first_of(seen.chain)
+    freedom = np.array([1e4, 5.0 * size, 5.0 * size, 14.0 * size])
+    ridge = np.diag(freedom**-2.0)
+    spread = 0.6 + 0.05 * observations.width
+    first = group_starts(observations.chain)
     base = weight = _CORRELATED / spread**2
-    # A product with these sums over each chain, at a fraction of what summing groups costs.
-    members = (seen.chain == np.arange(lines)[:, None]).astype(float)
+    # A matrix product with this sums over each chain, much faster than summing group by group.
+    members = (observations.chain == np.arange(lines)[:, None]).astype(float)
     columns = np.concatenate([(basis[:, :, None] * basis[:, None, :]).reshape(-1, 16), basis * target[:, None]], axis=1)
-    for _ in range(_ROUNDS):
+    for _ in range(_ITERATIONS):
         sums = (members * weight) @ columns
         uncertainty = np.linalg.inv(sums[:, :16].reshape(lines, 4, 4) + ridge)
         coefficients = (uncertainty @ sums[:, 16:, None])[..., 0]
-        error = target - np.einsum("ni,ni->n", basis, coefficients[seen.chain])
+        error = target - np.einsum("ni,ni->n", basis, coefficients[observations.chain])
         relative = error / (2.5 * spread)
         weight = base / (1 + relative * relative)
-    count = sizes_of(first, len(seen.y))
+    count = group_sizes(first, len(observations.y))
     residual = np.sqrt(np.add.reduceat(np.minimum(error * error, 100.0), first) / count)
     return Curves(view, scale, coefficients, residual, uncertainty)

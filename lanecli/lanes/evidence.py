@@ -1,4 +1,4 @@
-"""What is seen of each line, in one row of numbers: how much paint, where, how wide, with what gaps."""
+"""Summarises the observations of each line: how much paint it has, where, how wide, and with which gaps."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 
 from lanecli.lanes.curves import Curves
 from lanecli.lanes.grouping import Observations
-from lanecli.lanes.runs import first_of, sizes_of
+from lanecli.lanes.runs import group_sizes, group_starts
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
-_BROKEN = 2.5  # looked-at rows without paint make a gap
+_GAP_ROWS = 2.5  # distance from one row with paint to the next that makes a gap, in units of the step
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of L lines; arrays of length L.
+    """A summary of the paint of L lines, in arrays of length L.
 
     Attributes:
-        first, count: where a line's observations begin, and how many there are.
-        near, far: the lowest and the highest row with paint.
-        painted: rows of the mask with paint.
-        gaps: stretches without paint between `near` and `far`.
-        longest: of the unbroken stretches, the largest ratio of the distances of its ends from the car.
-        double: share of rows that show two stripes, of those in which two could be told apart.
-        width: mean of the paint's width, in camera heights.
-        support: mean probability of the paint, 1 where only a mask is known.
+        first, count: index of the first observation of a line, and the number of its observations.
+        near, far: the row with paint nearest to the car (the largest y), and the farthest one.
+        painted: number of rows of the mask with paint.
+        gaps: number of stretches without paint between `near` and `far`.
+        longest: the largest ratio of the distances from the car of the far and the near end of an unbroken stretch.
+        double: share of the rows that belong to a pair of stripes.
+        width: mean width of the paint, in camera heights.
+        support: mean probability of the paint; 1 if only a mask is known.
     """
 
     first: Ints
@@ -44,35 +44,37 @@ class Evidence:
     support: Floats
 
 
-def weigh(seen: Observations, curves: Curves, step: int, support: Floats | None = None) -> Evidence:
-    """Gather the evidence of every chain of `seen`.
+def gather_evidence(observations: Observations, curves: Curves, step: int, support: Floats | None = None) -> Evidence:
+    """Summarise the observations of every chain.
 
     Args:
-        seen: the observations.
-        curves: fitted to them.
-        step: rows of the mask between two that were looked at.
-        support: probability at each observation, where it is known.
+        observations: the observations of all lines.
+        curves: the curves fitted to them.
+        step: distance between two rows of the mask that were examined.
+        support: the probability at each observation, or None if only a mask is known.
     """
-    first = first_of(seen.chain)
-    count = sizes_of(first, len(seen.y))
-    down = curves.view.down(seen.y)
-    starts = np.empty(len(seen.y), bool)
-    np.greater(seen.y[:-1] - seen.y[1:], _BROKEN * step, out=starts[1:])
+    first = group_starts(observations.chain)
+    count = group_sizes(first, len(observations.y))
+    down = curves.view.rows_below_horizon(observations.y)
+    starts = np.empty(len(observations.y), bool)
+    np.greater(observations.y[:-1] - observations.y[1:], _GAP_ROWS * step, out=starts[1:])
     starts[first] = True
     stretch = np.flatnonzero(starts)
-    ends = np.append(stretch[1:], len(seen.y)) - 1
+    ends = np.append(stretch[1:], len(observations.y)) - 1
     ratio = down[stretch] / down[ends]
     of_line = np.searchsorted(stretch, first)
     sums = np.add.reduceat(
-        np.stack([seen.stripe, seen.width / down, np.ones_like(down) if support is None else support]), first, axis=1
+        np.stack([observations.stripe, observations.width / down, np.ones_like(down) if support is None else support]),
+        first,
+        axis=1,
     )
     return Evidence(
         first,
         count,
-        seen.y[first],
-        seen.y[first + count - 1],
+        observations.y[first],
+        observations.y[first + count - 1],
         count * float(step),
-        sizes_of(of_line, len(stretch)) - 1,
+        group_sizes(of_line, len(stretch)) - 1,
         np.maximum.reduceat(ratio, of_line),
         sums[0] / count,
         sums[1] / count,

@@ -1,4 +1,4 @@
-"""Which lines bound the lane the camera drives in."""
+"""Decides which lines bound the lane the camera drives in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from lanecli.lanes.perspective import Perspective
 
 Floats = NDArray[np.floating]
 
-NEXT = 3.4
-"""Camera heights, some 4.5 m: a line farther to the side does not bound the lane that the camera is in."""
+FARTHEST_BOUND = 3.4
+"""Camera heights (about 4.5 m): a line farther to the side does not bound the lane that the camera is in."""
 
 
-def foot(points: Floats, height: int) -> float:
-    """Where a line, or its straight continuation from its nearest points, meets the bottom row of the frame."""
+def x_at_bottom(points: Floats, height: int) -> float:
+    """Return x where a line, or its straight continuation from its nearest points, meets the bottom row of the frame.
+
+    Args:
+        points: (N, 2) x, y from near to far, in pixels of the frame.
+        height: height of the frame in pixels.
+
+    Example:
+        >>> x_at_bottom(np.array([[100.0, 80.0], [110.0, 60.0]]), 101)
+        90.0
+    """
     x, y = points[0].tolist()
     far_x, far_y = points[min(len(points), max(2, len(points) // 4)) - 1].tolist()
     if y >= height - 2 or len(points) < 2:
@@ -26,25 +35,25 @@ def foot(points: Floats, height: int) -> float:
     return float(x + (x - far_x) / max(y - far_y, 1e-6) * (height - 1 - y))
 
 
-def roles(lines: Sequence[Floats], offsets: Sequence[float], view: Perspective, size: Size) -> list[Role | None]:
-    """A role for each line.
+def find_roles(lines: Sequence[Floats], offsets: Sequence[float], view: Perspective, size: Size) -> list[Role | None]:
+    """Return the role of each line.
 
-    A line is left or right by where it meets the bottom row, as the field counts lanes; of each side the one nearest
-    to the middle bounds the own lane, if it is near enough.
+    The point where a line meets the bottom row decides whether it is left or right, as is usual for lanes. On each
+    side, the line nearest to the middle bounds the own lane, if it is near enough.
 
     Args:
-        lines: points (N, 2) in pixels of the frame, near to far.
-        offsets: how far right of the camera each lies, in camera heights; counts where `view` is certain.
+        lines: the points of each line, (N, 2) in pixels of the frame, from near to far.
+        offsets: distance of each line to the right of the camera, in camera heights; used only if `view` is certain.
         view: the perspective.
-        size: width and height of the frame.
+        size: (width, height) of the frame.
     """
     middle = (size[0] - 1) / 2
-    feet = np.array([foot(points, size[1]) for points in lines])
-    found: list[Role | None] = ["left" if x < middle else "right" for x in feet]
+    bottom_xs = np.array([x_at_bottom(points, size[1]) for points in lines])
+    assigned: list[Role | None] = ["left" if x < middle else "right" for x in bottom_xs]
     for side, role in (("left", "ego-left"), ("right", "ego-right")):
-        beside = [i for i, word in enumerate(found) if word == side]
+        beside = [i for i, given in enumerate(assigned) if given == side]
         if beside:
-            nearest = min(beside, key=lambda i: abs(feet[i] - middle))
-            if not view.certain or abs(offsets[nearest]) < NEXT:
-                found[nearest] = role  # type: ignore[call-overload]
-    return found
+            nearest = min(beside, key=lambda i: abs(bottom_xs[i] - middle))
+            if not view.certain or abs(offsets[nearest]) < FARTHEST_BOUND:
+                assigned[nearest] = role  # type: ignore[call-overload]
+    return assigned

@@ -1,4 +1,4 @@
-"""Lines as their x in the rows of a grid, from the bottom of the frame up: how the tracker holds them."""
+"""Lines sampled at fixed rows, from the bottom of the frame up, which is the representation of the tracker."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from lanecli.lanes.perspective import Perspective
 Floats = NDArray[np.floating]
 
 
-def down_of(rows: Floats, size: Size, view: Perspective | None) -> Floats:
-    """Rows below the horizon, which stand for a camera height's width there; a usual view where none is known."""
+def rows_below_horizon(rows: Floats, size: Size, view: Perspective | None) -> Floats:
+    """Return the distance of rows below the horizon, in pixels; this is also the width of a camera height in the row.
+
+    Args:
+        rows: (R,) rows of the frame.
+        size: (width, height) of the frame.
+        view: the perspective in pixels of the frame; a typical horizon is assumed if it is None or uncertain.
+    """
     horizon = view.vy if view is not None and view.certain else 0.45 * size[1]
     return np.maximum(rows - horizon, 0.02 * size[1])
 
 
-def sampled_in(lane: Lane, rows: Floats) -> Floats:
-    """x in `rows`, NaN above its far end; below its near end, beside the frame, as its nearest part points."""
+def sample_lane(lane: Lane, rows: Floats) -> Floats:
+    """Return x of a lane in `rows`; it is NaN above the far end, and extended straight below the near end."""
     x = lane.x_at(rows)
     near = lane.points[: max(2, len(lane.points) // 4)]
     rise = near[0, 1] - near[-1, 1]
@@ -31,17 +37,36 @@ def sampled_in(lane: Lane, rows: Floats) -> Floats:
     return x
 
 
-def distances(one: Floats, other: Floats, down: Floats) -> Floats:
-    """(N, M) how far each of N lines lies from each of M, camera heights: the median over rows that both have."""
-    apart = np.abs(one[:, None] - other) / down  # NaN sorts last
+def distances(first: Floats, second: Floats, down: Floats) -> Floats:
+    """Return the distances between lines: the median over the rows that both have.
+
+    Args:
+        first: (N, R) x of lines in R rows, NaN where they are absent.
+        second: (M, R) x of other lines in the same rows.
+        down: (R,) distance of the rows below the horizon.
+
+    Returns:
+        (N, M) in camera heights; infinite if two lines share no row.
+    """
+    apart = np.abs(first[:, None] - second) / down  # NaN sorts last
     apart.sort(axis=-1)
     common = np.maximum(len(down) - np.isnan(apart).sum(-1), 1)
     middle = np.take_along_axis(apart, ((common - 1) // 2)[..., None], axis=-1)[..., 0]
     return np.where(np.isnan(middle), np.inf, middle)
 
 
-def points_of(x: Floats, far: float, rows: Floats, size: Size) -> Floats:
-    """The part of a line, `x` in `rows` up to the row `far`, that lies in the frame, near to far."""
+def visible_points(x: Floats, far: float, rows: Floats, size: Size) -> Floats:
+    """Return the longest part of a line that lies in the frame.
+
+    Args:
+        x: (R,) x of the line in `rows`.
+        far: row of the far end.
+        rows: (R,) rows from the bottom up.
+        size: (width, height) of the frame.
+
+    Returns:
+        (N, 2) x, y from near to far; it may be empty.
+    """
     with np.errstate(invalid="ignore"):
         inside = (x >= -0.5) & (x <= size[0] - 0.5) & (rows > far + 0.5)
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
@@ -54,7 +79,7 @@ def points_of(x: Floats, far: float, rows: Floats, size: Size) -> Floats:
     start, stop = longest
     points = np.empty((stop - start + 1, 2))
     points[:-1, 0], points[:-1, 1] = x[start:stop], rows[start:stop]
-    if 0 < stop < len(x) and rows[stop] <= far + 0.5 and x[stop] == x[stop]:  # it ends between two rows
+    if 0 < stop < len(x) and rows[stop] <= far + 0.5 and x[stop] == x[stop]:  # the line ends between two rows
         share = (rows[stop - 1] - far) / (rows[stop - 1] - rows[stop])
         end = x[stop - 1] + share * (x[stop] - x[stop - 1])
         if -0.5 <= end <= size[0] - 0.5:

@@ -78,14 +78,14 @@ class Architecture(nn.Module):
         """
         features, maps = self.extract_features(pictures)
         size = pictures.shape[-2:]
-        found: dict[str, Any] = {}
+        computed: dict[str, Any] = {}
         if "features" in outputs:
-            found["features"] = features
+            computed["features"] = features
         if "logits" in outputs:
-            found["logits"] = self.classify(features, maps, size)
+            computed["logits"] = self.classify(features, maps, size)
         if "auxiliary" in outputs:
-            found["auxiliary"] = self.auxiliary_logits(maps, size) if self.auxiliary_weight else []
-        return found
+            computed["auxiliary"] = self.auxiliary_logits(maps, size) if self.auxiliary_weight else []
+        return computed
 
     def encoders(self) -> list[nn.Module]:
         """Return the modules to which spectral normalisation and gradient checkpointing apply."""
@@ -109,22 +109,26 @@ def upsampled(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:
 
 
 def enlarged(planes: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Upsample maps (N, h, w) to (N, H, W) as :func:`upsampled` does.
+    """Upsample (N, h, w) planes to (N, H, W), bilinearly with half-pixel centres, as :func:`upsampled` does.
 
-    By a whole factor, a convolution gives each cell's pixels from the three by three cells around: OpenVINO takes 2 ms
-    to interpolate a single plane to 512x256, and a tenth of that for this.
+    If the factor is a whole number, a convolution computes the pixels of each cell from the 3 x 3 cells around it.
+    OpenVINO takes 2 ms to interpolate a single plane to 512x256, and a tenth of that for the convolution.
+
+    Args:
+        planes: (N, h, w) float.
+        size: (H, W).
     """
     if planes.shape[-2:] == size:
         return planes
     factor = size[0] // planes.shape[-2]
     if tuple(size) != tuple(factor * side for side in planes.shape[-2:]):
         return upsampled(planes[:, None], size)[:, 0]
-    aside = [(place + 0.5) / factor - 0.5 for place in range(factor)]
-    taps = [(max(-shift, 0.0), 1 - abs(shift), max(shift, 0.0)) for shift in aside]
-    # numbers, not tensors: OpenVINO computes such constants wrongly when they come as torch's operations
+    shifts = [(position + 0.5) / factor - 0.5 for position in range(factor)]
+    taps = [(max(-shift, 0.0), 1 - abs(shift), max(shift, 0.0)) for shift in shifts]
+    # Python numbers, not tensors: OpenVINO computes the kernel wrongly if torch operations compute it in the graph
     kernel = [[[[y * x for x in column] for y in row]] for row in taps for column in taps]
-    around = F.pad(planes[:, None], (1, 1, 1, 1), mode="replicate")
-    return F.pixel_shuffle(F.conv2d(around, planes.new_tensor(kernel)), factor)[:, 0]
+    padded = F.pad(planes[:, None], (1, 1, 1, 1), mode="replicate")
+    return F.pixel_shuffle(F.conv2d(padded, planes.new_tensor(kernel)), factor)[:, 0]
 
 
 def fcn_head(inputs: int, channels: int, classes: int, dropout: float = 0.0, kernel: int = 3) -> nn.Sequential:

@@ -119,7 +119,7 @@ def found_lines(case: Case) -> Iterator[Found]:
     """Every line of every mask of a case."""
     truth = [line.points for line in case.lines]
     for kind, mask in case.masks.items():
-        traced, _ = find.trace(mask, None, (1,), LANE)
+        traced, _ = find.trace_lines(mask, None, (1,), LANE)
         if traced is None:
             continue
         rows = features(traced.evidence, traced.curves, case.size, traced.kept)

@@ -14,7 +14,7 @@ from lanes.flat_roads import Line, Road, error
 from lanecli.errors import LaneError
 from lanecli.labelmaps import label_map
 from lanecli.lanes import find_lanes
-from lanecli.lanes.find import survey
+from lanecli.lanes.find import find_lanes_and_view
 from lanecli.media import Frame
 
 LANE = label_map("lane")
@@ -66,11 +66,14 @@ def test_any_camera(horizon: float, middle: float, bend: float, lane: float, pla
         lines=(Line(left - lane), Line(left, **DASHED, phase=phase), Line(right)),
     )
     found = {lane.role: lane for lane in find_lanes(road.mask(), LANE) if lane.role}
-    feet = [road.x(line.u, np.array(351.0)) for line in road.lines]
-    for line, foot, other in ((road.lines[1], feet[1], feet[2]), (road.lines[2], feet[2], feet[1])):
-        if abs(foot - 319.5) < 40 or abs(other - 319.5) < 10 or (foot < 319.5) == (other < 319.5):
+    bottom_xs = [road.x(line.u, np.array(351.0)) for line in road.lines]
+    for line, x_at_bottom, other in (
+        (road.lines[1], bottom_xs[1], bottom_xs[2]),
+        (road.lines[2], bottom_xs[2], bottom_xs[1]),
+    ):
+        if abs(x_at_bottom - 319.5) < 40 or abs(other - 319.5) < 10 or (x_at_bottom < 319.5) == (other < 319.5):
             continue  # one of them is too near to the middle to have a side
-        role = "ego-left" if foot < 319.5 else "ego-right"
+        role = "ego-left" if x_at_bottom < 319.5 else "ego-right"
         truth = road.truth(line)
         if len(truth) > 60:
             assert role in found
@@ -223,7 +226,7 @@ def test_slots_are_lanes_of_their_own(name: str, kind: str) -> None:
 
 
 def test_the_perspective_is_found() -> None:
-    view = survey(HIGHWAY.mask(), LANE).view
+    view = find_lanes_and_view(HIGHWAY.mask(), LANE).view
     assert view is not None
     assert view.certain
     assert abs(view.vx - HIGHWAY.vx) < 4

@@ -11,7 +11,7 @@ from lanes.flat_roads import Line, Road, error
 
 from lanecli.labelmaps import label_map
 from lanecli.lanes import Lane, LaneTracker, tracking
-from lanecli.lanes.find import survey
+from lanecli.lanes.find import find_lanes_and_view
 from lanecli.media import Frame
 
 LANE = label_map("lane")
@@ -83,7 +83,9 @@ def test_fast_films_are_searched_some_twenty_times_a_second(
     rate: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched = []
-    monkeypatch.setattr(tracking, "survey", lambda *args, **rest: searched.append(1) or survey(*args, **rest))
+    monkeypatch.setattr(
+        tracking, "find_lanes_and_view", lambda *args, **rest: searched.append(1) or find_lanes_and_view(*args, **rest)
+    )
     tracker, frames = LaneTracker(rate), 3 * rate
     for number in range(frames):
         shift = 2.4 * number / frames  # a lane change in three seconds
