@@ -146,8 +146,8 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     if not separator or not key.strip():
         raise InputError(f"'{override}' does not have the form KEY=VALUE, such as train.epochs=20")
     keys, value = key.strip().split("."), _parse(text, override)
-    named = len(keys) == 1 and keys[0] in NAMED_SECTIONS and isinstance(value, str)
-    if named:  # the arguments in the file belong to another name
+    sets_name = len(keys) == 1 and keys[0] in NAMED_SECTIONS and isinstance(value, str)
+    if sets_name:  # the arguments in the file belong to another name
         keys.append("name")
     stages = tree.get("stages")
     trees = [tree]
@@ -155,7 +155,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
         trees += [stage for stage in stages if isinstance(stage, dict)]
     for number, each in enumerate(trees):
         each.update(expanded(each))
-        if named and isinstance(each.get(keys[0]), dict):
+        if sets_name and isinstance(each.get(keys[0]), dict):
             each[keys[0]].pop("args", None)
         if number:
             _remove_from_stage(each, keys, value, override, number)

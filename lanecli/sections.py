@@ -23,7 +23,7 @@ class ModelConfig(Section):
     encoder_weights: str | None = None
     """Weights of the encoder: a file, or a name whose weights are downloaded; None starts from random weights."""
     weights: str | None = None
-    """A model file or shipped model from which training starts; with other classes the head starts anew."""
+    """A model file or shipped model from which training starts; with other classes the head is not taken from it."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Dropout rate, in training and for Monte-Carlo dropout; None takes the default of the architecture."""
     spectral_norm: bool = False

@@ -77,9 +77,9 @@ def build(words: Sequence[str] | None = None) -> typer.Typer:
         words: the arguments that were typed, of which the first without a dash names the subcommand to import. None
             imports every subcommand, for completion.
     """
-    named = None if words is None else next((word for word in words if not word.startswith("-")), "")
-    before = words[: words.index(named)] if words and named else []
-    for_root = named not in COMMANDS or bool({"-h", "--help"} & set(before))
+    typed = None if words is None else next((word for word in words if not word.startswith("-")), "")
+    before = words[: words.index(typed)] if words and typed else []
+    for_root = typed not in COMMANDS or bool({"-h", "--help"} & set(before))
     app = typer.Typer(
         name="lanecli",
         cls=Root,
@@ -95,7 +95,7 @@ def build(words: Sequence[str] | None = None) -> typer.Typer:
         _root
     )
     for name, command in COMMANDS.items():
-        if named is not None and name != named:
+        if typed is not None and name != typed:
             app.command(name, short_help=command.summary)(_not_imported)
             continue
         module_name, attribute = command.target.split(":")

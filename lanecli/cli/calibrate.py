@@ -47,14 +47,14 @@ def calibrate(
 
     with progress_bar() as bar:
         task = bar.add_task("logits")
-        found = fit(
+        fitted = fit(
             source,
             data,
             target,
             split=split,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    figures = found.figures
+    figures = fitted.figures
     lines = [
         f"{target}  (temperature {figures['temperature']:.4g}, before {figures['temperature_before']:.4g})",
         f"negative log-likelihood {figures['nll_at_1']:.5f} at temperature 1, {figures['nll']:.5f} now "

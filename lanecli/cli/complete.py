@@ -91,8 +91,8 @@ def _typed(ctx: Any, name: str) -> Sequence[str]:
 
 
 def _words(typed: Sequence[str], incomplete: str, kind: str) -> list[str]:
-    named = [] if typed else _configs(incomplete, kind)
-    return [*named, *_settings(typed, incomplete)]
+    config_names = [] if typed else _configs(incomplete, kind)
+    return [*config_names, *_settings(typed, incomplete)]
 
 
 def _configs(incomplete: str, kind: str) -> list[str]:

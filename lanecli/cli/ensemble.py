@@ -105,7 +105,7 @@ def fit(
         if learnt:
             from lanecli.training.stacking import fit_stack
 
-            found = fit_stack(
+            result = fit_stack(
                 model,
                 data,
                 out,
@@ -121,12 +121,12 @@ def fit(
         else:
             from lanecli.inference.ensemble_fit import fit_weights
 
-            found = fit_weights(
+            result = fit_weights(
                 model, data, out, split=split, criterion=criterion, seed=seed, device=device, progress=progress
             )
-    for line in found.notes:
+    for line in result.notes:
         note(f"note: {line}")
-    figures = found.figures
+    figures = result.figures
     if learnt:
         mean = f", of the mean {figures['nll_mean']:.5f}" if "nll_mean" in figures else ""
         lines = [
@@ -181,7 +181,7 @@ def soup(
 
     with progress_bar() as bar:
         task = bar.add_task("statistics")
-        found = make_soup(
+        result = make_soup(
             model,
             data,
             out,
@@ -190,9 +190,9 @@ def soup(
             device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    for line in found.notes:
+    for line in result.notes:
         note(f"note: {line}")
-    figures = found.figures
+    figures = result.figures
     lines = [
         f"{out}  (mean of {figures['models']} models)",
         f"statistics of {figures['norm_layers']} layers computed again on {figures['pictures']} pictures",

@@ -67,9 +67,9 @@ def tusimple(
     from lanecli.metrics.tusimple import score_files
 
     with _progress() as progress:
-        found = score_files(truth, prediction, progress)
-    lines = [f"{name:8}  {_shown(found[name])}" for name in ("accuracy", "fp", "fn")]
-    _finish(found, [*lines, f"{found['pictures']} pictures"], json)
+        result = score_files(truth, prediction, progress)
+    lines = [f"{name:8}  {_shown(result[name])}" for name in ("accuracy", "fp", "fn")]
+    _finish(result, [*lines, f"{result['pictures']} pictures"], json)
 
 
 @app.command(cls=Command, epilog="lanecli score culane CULane/ predictions/ --list list/test_split")
@@ -95,8 +95,8 @@ def culane(
     check_folder(truth)
     chosen = read_lists(lists) if lists else [list_of_files(truth, ".lines.txt")]
     with _progress() as progress:
-        found = score_lists(truth, prediction, chosen, settings, workers, progress)
-    _finish({"width": width, "iou": iou, "size": list(settings.size), **found}, _lane_table(found), json)
+        result = score_lists(truth, prediction, chosen, settings, workers, progress)
+    _finish({"width": width, "iou": iou, "size": list(settings.size), **result}, _lane_table(result), json)
 
 
 @app.command(cls=Command, epilog="lanecli score openlane lane3d_1000/validation/ predictions/")
@@ -126,9 +126,9 @@ def openlane(
     check_folder(truth)
     chosen = read_lists(lists) if lists else [list_of_files(truth, ".json")]
     with _progress() as progress:
-        found = score_lists(truth, prediction, chosen, settings, workers, progress)
+        result = score_lists(truth, prediction, chosen, settings, workers, progress)
     given = {"width": width, "iou": iou, "size": list(settings.size), "categories": categories}
-    _finish({**given, **found}, _lane_table(found), json)
+    _finish({**given, **result}, _lane_table(result), json)
 
 
 @app.command(cls=Command, epilog="lanecli score llamas llamas/labels/valid predictions/")
@@ -149,23 +149,23 @@ def llamas(
     from lanecli.metrics.llamas_pixels import score_segmentation
 
     if not prediction.is_dir():
-        found = scores.score_regression(labels, prediction)
-        lines = [f"{name:4}  {_shown(found[name])} px" for name in ("mean", "l1", "l0", "r0", "r1")]
-        pictures = len(found["per_image"])
+        result = scores.score_regression(labels, prediction)
+        lines = [f"{name:4}  {_shown(result[name])} px" for name in ("mean", "l1", "l0", "r0", "r1")]
+        pictures = len(result["per_image"])
     elif next(prediction.rglob("*.json_1.png"), None):
         with _progress() as progress:
-            found = score_segmentation(labels, prediction, workers, progress)
+            result = score_segmentation(labels, prediction, workers, progress)
         lines = [
             "  ".join([f"class {name}", *(f"{key} {_shown(value)}" for key, value in values.items())])
-            for name, values in found["multi"].items()
+            for name, values in result["multi"].items()
         ]
-        pictures = len(found["per_image_multi"])
+        pictures = len(result["per_image_multi"])
     else:
         with _progress() as progress:
-            found = scores.score_lines(labels, prediction, _checked_width(width), workers, progress)
-        lines = [f"{name:9}  {_shown(found[name])}" for name in ("TP", "FP", "FN", "Precision", "Recall", "F1")]
-        pictures = len(found["per_image"])
-    _finish(found, [*lines, f"{pictures} pictures"], json)
+            result = scores.score_lines(labels, prediction, _checked_width(width), workers, progress)
+        lines = [f"{name:9}  {_shown(result[name])}" for name in ("TP", "FP", "FN", "Precision", "Recall", "F1")]
+        pictures = len(result["per_image"])
+    _finish(result, [*lines, f"{pictures} pictures"], json)
 
 
 @app.command(cls=Command, epilog="lanecli score bdd100k labels/lane/masks/val predictions/ --task lane")
@@ -187,9 +187,9 @@ def bdd100k(
     chosen = scores.task_of(truth) if task == "auto" else task
     with _progress() as progress:
         count = scores.score_lanes if chosen == "lane" else scores.score_drivable
-        found = count(truth, prediction, workers, progress)
-    lines = [f"{name:18}  {_shown(value)} %" for name, value in found["summary"].items()]
-    _finish({"task": chosen, **found}, [f"task: {chosen}", *lines], json)
+        result = count(truth, prediction, workers, progress)
+    lines = [f"{name:18}  {_shown(value)} %" for name, value in result["summary"].items()]
+    _finish({"task": chosen, **result}, [f"task: {chosen}", *lines], json)
 
 
 @app.command(cls=Command, epilog="lanecli score apolloscape labels/ predictions/")
@@ -203,12 +203,12 @@ def apolloscape(
     from lanecli.metrics.apolloscape import score_folders
 
     with _progress() as progress:
-        found = score_folders(truth, prediction, workers, progress)
-    present = {name: value for name, value in found["iou_class"].items() if value is not None}
+        result = score_folders(truth, prediction, workers, progress)
+    present = {name: value for name, value in result["iou_class"].items() if value is not None}
     lines = [f"{name:9}  {_shown(value)}" for name, value in present.items()]
-    lines.append(f"mean      {_shown(found['mean_iou_classes'])} over {len(present)} classes, void included")
-    lines.append(f"mean      {_shown(found['mean_iou_categories'])} over categories")
-    _finish(found, lines, json)
+    lines.append(f"mean      {_shown(result['mean_iou_classes'])} over {len(present)} classes, void included")
+    lines.append(f"mean      {_shown(result['mean_iou_categories'])} over categories")
+    _finish(result, lines, json)
 
 
 @app.command(cls=Command, epilog="lanecli score masks labels/ predictions/ --classes camvid-11")
@@ -234,9 +234,9 @@ def masks(
 
     label_map = resolve_label_map(classes)
     with _progress() as progress:
-        found = score_folders(truth, prediction, label_map, workers, progress)
-    lines = [*class_table(found), f"{found['n_images']} pictures"]
-    _finish({"classes": label_map.name, **found}, lines, json)
+        result = score_folders(truth, prediction, label_map, workers, progress)
+    lines = [*class_table(result), f"{result['n_images']} pictures"]
+    _finish({"classes": label_map.name, **result}, lines, json)
 
 
 @contextmanager
@@ -271,11 +271,11 @@ def _shown(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.6g}"
 
 
-def _lane_table(found: dict[str, Any]) -> list[str]:
+def _lane_table(result: dict[str, Any]) -> list[str]:
     """Return a row for each list and one for all; a score without a denominator has the official value beside it."""
     from lanecli.cli.table import Column, table
 
-    rows = {**found["lists"], "all": found} if len(found["lists"]) > 1 else found["lists"]
+    rows = {**result["lists"], "all": result} if len(result["lists"]) > 1 else result["lists"]
 
     def cells(name: str) -> list[str]:
         return [
@@ -289,4 +289,4 @@ def _lane_table(found: dict[str, Any]) -> list[str]:
     lines = table(columns)
     if any(row["not_defined"] for row in rows.values()):
         lines.append("In brackets: what the official program prints. Without true lanes, only FP are meaningful.")
-    return [*lines, f"{found['pictures']} entries"]
+    return [*lines, f"{result['pictures']} entries"]

@@ -160,8 +160,8 @@ def _settings(words: list[str], data: list[Path], known: Sequence[str] = ()) -> 
         names = [each.stem for each in ready_configs()]
         hint = did_you_mean(files[0], names) or f"; there are: {', '.join(names)} (lanecli list configs)"
         raise InputError(f"no such configuration file: {files[0]}{hint}")
-    named = {w.partition("=")[0].strip() for w in overrides}
-    if not files and named & {"model.name", "model"} and "model.encoder" not in named:
+    keys = {w.partition("=")[0].strip() for w in overrides}
+    if not files and keys & {"model.name", "model"} and "model.encoder" not in keys:
         overrides.append("model.encoder=null")  # the encoder in the default file is that of its own model
     if data:
         overrides.append(f"data.root={json_module.dumps([str(folder) for folder in data], ensure_ascii=False)}")

@@ -65,7 +65,7 @@ def fit(
 
     with progress_bar() as bar:
         task = bar.add_task("features")
-        found = fit_density(
+        statistics = fit_density(
             source,
             data,
             target,
@@ -73,12 +73,12 @@ def fit(
             components=components,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    figures = found.figures
+    figures = statistics.figures
     counted = zip(figures["classes"], figures["pixels"], strict=False)
     lines = [
         f"{target}  (density of {figures['components']} features, {figures['groups']} classes)",
         "pixels: " + ", ".join(f"{name} {count}" for name, count in counted),
-        *(f"note: {note}" for note in found.notes),
+        *(f"note: {note}" for note in statistics.notes),
         f"next:   lanecli predict VIDEO --model {model if out is None else target} --uncertainty density "
         "--save overlay,uncertainty",
     ]

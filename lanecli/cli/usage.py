@@ -43,10 +43,10 @@ def _usage_as_input_error() -> Iterator[None]:
 def usage_message(error: Any) -> str:
     """Return one line for a usage error of typer's: the nearest name for an unknown one, else what to type."""
     kind, context = type(error).__name__, error.ctx
-    said = str(error.format_message()).rstrip(".")
-    said = said[:1].lower() + said[1:]
+    message = str(error.format_message()).rstrip(".")
+    message = message[:1].lower() + message[1:]
     if context is None:
-        return said
+        return message
     command, help_page = context.command_path, f"'{context.command_path} --help'"
     if kind == "NoSuchOption":
         known = [word for parameter in context.command.get_params(context) for word in parameter.opts]
@@ -59,7 +59,7 @@ def usage_message(error: Any) -> str:
         option = parameter_name(error.param).split()[0]
         what = error.message.partition(",")[0].rstrip(".")
         return f"{option} {what.removeprefix('Input ')}" if what.startswith("Input ") else f"{option}: {what}"
-    if unknown := re.match(r"no such command '(.*?)'", said):
+    if unknown := re.match(r"no such command '(.*?)'", message):
         names = list(context.command.commands)
         return f"no such command: {unknown[1]}{did_you_mean(unknown[1], names) or '; there are: ' + ', '.join(names)}"
-    return f"{said}; {help_page} shows how it is used"
+    return f"{message}; {help_page} shows how it is used"

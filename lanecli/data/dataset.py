@@ -146,7 +146,7 @@ class EvaluationSet:
 
 
 class TrainingSet:
-    """Samples of several collections, shuffled and augmented anew in each epoch.
+    """Samples of several collections, shuffled and augmented differently in each epoch.
 
     Item ``epoch * len(self) + position`` is the sample at `position` of `epoch`.
 

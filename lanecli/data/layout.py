@@ -91,7 +91,7 @@ class Layout:
         guessed: whether groups are guessed from file names.
         splitting: where official splits come from, in words for the user.
         alternative: reads the same files in another way, for when this layout turns out to be wrong.
-        doubt: takes the pixel counts (256,) of every pair and returns a question to the user if the reading is
+        question: takes the pixel counts (256,) of every pair and returns a question to the user if the reading is
             doubtful, else None.
     """
 
@@ -110,7 +110,7 @@ class Layout:
     guessed: bool = False
     splitting: str = "the layout's own"
     alternative: Callable[[], Layout] | None = None
-    doubt: Callable[[Sequence[np.ndarray]], str | None] | None = None
+    question: Callable[[Sequence[np.ndarray]], str | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def process_pairs(
     """Call `work` for every pair, in threads.
 
     Args:
-        work: the function; for a broken pair it raises InputError, and the other pairs are processed all the same.
+        work: the function; for a broken pair it raises InputError, and the other pairs are still processed.
         pairs: the pairs.
         workers: number of threads; None for one per core.
         advance: called after each pair.

@@ -59,19 +59,19 @@ def _check_out(out: Path, source: Path) -> None:
 def _claim_work_folder(out: Path, settings: str, overwrite: bool) -> Path:
     """Return the folder for the unfinished dataset: a new one, or the existing one if it has the same settings."""
     work = out / UNFINISHED
-    begun = work / SETTINGS
-    finished, resumes = (out / DESCRIPTION).is_file(), begun.is_file() and read_text(begun) == settings
+    settings_file = work / SETTINGS
+    finished, resumes = (out / DESCRIPTION).is_file(), settings_file.is_file() and read_text(settings_file) == settings
     if resumes and not overwrite:
         return work
     if finished and not overwrite:
         raise InputError(f"--out {out}: holds a dataset already; add --overwrite to replace it")
-    if not finished and not begun.is_file() and not all(map(is_lock, out.iterdir())):
+    if not finished and not settings_file.is_file() and not all(map(is_lock, out.iterdir())):
         raise InputError(f"--out {out}: holds other files; choose a new or empty folder")
     if (work / "masks").is_dir() and not overwrite:
         raise InputError(f"--out {out}: holds an unfinished dataset with other settings; add --overwrite to replace it")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    atomic.write(begun, settings.encode())
+    atomic.write(settings_file, settings.encode())
     return work
 
 
@@ -129,7 +129,7 @@ def check_dataset(
         for line in plan.notes:
             note(line)
         if not problems:
-            problems += _doubts(plan, counts)
+            problems += _questions(plan, counts)
             info = _describe(plan, job, job.request(Path(scratch)), counts)
             problems += [line for line in nothing_to_learn(info) if "nothing to learn" in line]
             for line in warnings_about(info, plan):
@@ -177,8 +177,8 @@ def _prepare(job: Job, request: Request, work: Path, begin: Begin, note: Note) -
         plan, counts, broken = _plan_and_process(layout, job, work, _prepare_or_resume, begin)
         if broken:
             raise BrokenPairsError(broken, len(plan.pairs))
-        for doubt in _doubts(plan, counts):
-            raise InputError(doubt)
+        for question in _questions(plan, counts):
+            raise InputError(question)
     except InputError:
         if not (work / "masks").is_dir():
             shutil.rmtree(work, ignore_errors=True)
@@ -211,9 +211,9 @@ def _plan_and_process(
     return _plan_and_process(layout.alternative(), job, folder, step, begin)
 
 
-def _doubts(plan: Plan, counts: Sequence[np.ndarray]) -> list[str]:
-    doubt = plan.layout.doubt(counts) if plan.layout.doubt is not None else None
-    return [] if doubt is None else [doubt]
+def _questions(plan: Plan, counts: Sequence[np.ndarray]) -> list[str]:
+    question = plan.layout.question(counts) if plan.layout.question is not None else None
+    return [] if question is None else [question]
 
 
 def _describe(plan: Plan, job: Job, request: Request, counts: Sequence[np.ndarray]) -> DatasetInfo:

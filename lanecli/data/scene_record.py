@@ -50,7 +50,7 @@ class SceneRecord:
             self.scenes.append(scene)
 
     def begin(self) -> None:
-        """Write the record of the scenes on disk anew."""
+        """Rewrite the record of the scenes on disk."""
         atomic.write(self._path, "".join(f"{json.dumps(line)}\n" for line in (self._head, *self.scenes)))
 
     def add(self, scene: SceneEntry) -> None:

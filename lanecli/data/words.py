@@ -98,5 +98,5 @@ def split_of(word: str) -> str | None:
         >>> split_of("instances_train2017"), split_of("valid"), split_of("trainees")
         ('train', 'val', None)
     """
-    found = _SPLIT_WORD.search(word.lower())
-    return _SPLITS[found[1]] if found else None
+    match = _SPLIT_WORD.search(word.lower())
+    return _SPLITS[match[1]] if match else None

@@ -124,9 +124,9 @@ class _ColourBar(Legend):
         shape = ImageDraw.Draw(cover)
         shape.rounded_rectangle((0, 0, width - 1, height - 1), radius=pad // 2, fill=158)
         bar = np.repeat(self._ramp[None, np.linspace(0, 255, inner).astype(int)], row * 2 // 3, 0)
-        place = (pad, pad + row + row // 6)
-        picture.paste(Image.fromarray(bar), place)
-        cover.paste(255, (*place, place[0] + inner, place[1] + bar.shape[0]))
+        corner = (pad, pad + row + row // 6)
+        picture.paste(Image.fromarray(bar), corner)
+        cover.paste(255, (*corner, corner[0] + inner, corner[1] + bar.shape[0]))
         for layer, fill in ((ImageDraw.Draw(picture), (240, 240, 240)), (shape, 255)):
             layer.text((pad, pad + row // 2), self._title, fill, font, anchor="lm")
             layer.text((pad, pad + 2 * row + row // 2), ends[0], fill, font, anchor="lm")

@@ -82,7 +82,7 @@ class Legend:
             box = (pad, middle - swatch // 2, pad + swatch, middle + swatch // 2)
             for layer, fill in ((draw, tuple(int(c) for c in colour)), (shape, 255)):
                 layer.rounded_rectangle(box, radius=max(1, swatch // 5), fill=fill)
-            place = (2 * pad + swatch, middle)
-            draw.text(place, name, _TEXT, font, anchor="lm")
-            shape.text(place, name, 255, font, anchor="lm")
+            anchor_point = (2 * pad + swatch, middle)
+            draw.text(anchor_point, name, _TEXT, font, anchor="lm")
+            shape.text(anchor_point, name, 255, font, anchor="lm")
         return np.asarray(picture), np.asarray(cover) / 255

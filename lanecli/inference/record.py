@@ -50,7 +50,7 @@ class JobRecord:
 
     @property
     def has_begun(self) -> bool:
-        """Whether any source has been begun."""
+        """Whether work on any source has begun."""
         return bool(self._begun)
 
     def earlier_report(self, source: Source) -> dict[str, Any] | None:

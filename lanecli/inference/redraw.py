@@ -102,14 +102,18 @@ class Redraw:
         missing = [f"{without} of {frames} frames have no mask and are left as they are"] if without else []
         return frames, [*missing, *sink.warnings]
 
-    def _lane_lines(self, places: Iterable[Path]) -> Lines:
-        """Size and lane lines by frame, from the first of `places` that is there. Raises InputError for a bad file."""
-        found = next((place for place in places if place.is_file()), None) if self.lanes else None
-        if found is None:
+    def _lane_lines(self, paths: Iterable[Path]) -> Lines:
+        """Return the frame size and the lane lines of each frame, from the first of `paths` that exists.
+
+        Raises:
+            InputError: the file is invalid.
+        """
+        lane_file = next((path for path in paths if path.is_file()), None) if self.lanes else None
+        if lane_file is None:
             return {}
         from lanecli.lanes.files import read_lanes
 
-        return {frame: (size, lanes) for frame, size, lanes in read_lanes(found)}
+        return {frame: (size, lanes) for frame, size, lanes in read_lanes(lane_file)}
 
     def _job(self, source: Source, target: Path, reader: object, lines: Lines) -> SinkJob:
         atomic.prepare_target(target, overwrite=self.overwrite)

@@ -114,7 +114,7 @@ def find_candidates(
         every: take only each N-th frame of a video.
         begin: called with each source and its estimated frame count.
         progress: called with the number of finished frames of the source.
-        failed: called with the message of a source that cannot be read; the others are read all the same.
+        failed: called with the message of a source that cannot be read; the others are still read.
     """
     candidates = []
     for source in sources:

@@ -79,15 +79,15 @@ def styles(evidence: Evidence, label_map: LabelMap, names: dict[int, str]) -> di
     """
     if is_slot_coded(label_map) or label_map.name in _DRAWN_THROUGH_GAPS:
         return dict.fromkeys(names)
-    found: dict[int, Style | None] = {}
+    result: dict[int, Style | None] = {}
     for line, name in names.items():
         if evidence.double[line] > _DOUBLE or _match_in_name(r"\bdouble\b|^(ds|sb|db)_", name):
-            found[line] = "double"
+            result[line] = "double"
         elif _is_unbroken(evidence, line) or _match_in_name(r"\bsolid\b|^s_", name):
-            found[line] = "solid"
+            result[line] = "solid"
         else:
-            found[line] = "dashed"
-    return found
+            result[line] = "dashed"
+    return result
 
 
 @lru_cache(maxsize=256)
@@ -123,16 +123,16 @@ def colors(
         mask_size: (width, height) of the mask that `observations` lie in.
         names: a class name for each line.
     """
-    found: dict[int, Color | None] = {}
+    result: dict[int, Color | None] = {}
     for line in lines:
         match = _match_in_name(r"\b(white|yellow)\b|_(w|y)_", names[line])
         if match:
-            found[line] = "yellow" if (match[1] or match[2]).startswith("y") else "white"
+            result[line] = "yellow" if (match[1] or match[2]).startswith("y") else "white"
         else:
-            found[line] = None
-    undecided = [line for line in lines if found[line] is None]
+            result[line] = None
+    undecided = [line for line in lines if result[line] is None]
     if picture is None or not undecided:
-        return found
+        return result
     chosen = []
     for line in undecided:  # the nearer rows show the paint best
         count = max(1, int(evidence.count[line] * 0.6))
@@ -156,8 +156,8 @@ def colors(
         own = slice(start, start + len(part))
         start += len(part)
         limit = _YELLOW + _YELLOW_SHARE * max(0.0, float(np.median(contrast[own])))
-        found[line] = "yellow" if float(np.median(yellow[own])) > limit else "white"
-    return found
+        result[line] = "yellow" if float(np.median(yellow[own])) > limit else "white"
+    return result
 
 
 def _sample(picture: Frame, x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -134,7 +134,7 @@ def _pieces(runs: Runs, height: int) -> _Pieces:
 def _search_horizon(
     pieces: _Pieces, size: tuple[int, int], start: Perspective, tolerance: tuple[float, float]
 ) -> Perspective:
-    """Search the horizon by robust regression of slopes for many horizons at once, coarsely and then finely.
+    """Find the horizon by robust regression of slopes for many horizons at once, coarsely and then finely.
 
     The slope of a piece should be (x - vx - 2k/s) / s, which is linear in vx and k for a given horizon.
     """

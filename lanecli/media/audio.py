@@ -58,8 +58,8 @@ class AudioCopier:
     @property
     def warnings(self) -> list[str]:
         """One line for each stream or stretch that was left out or changed."""
-        found = [*self._messages, *(line for track in self._tracks.values() for line in track.warnings())]
-        return list(dict.fromkeys(found))
+        lines = [*self._messages, *(line for track in self._tracks.values() for line in track.warnings())]
+        return list(dict.fromkeys(lines))
 
     def _add(self, stream: AudioStream, mp4: bool) -> None:
         if stream.codec_context is None:

@@ -122,11 +122,11 @@ def _is_harmless(message: str, data: bytes) -> bool:
     """Return whether a warning leaves the pixels good, such as one about zeros with which cameras pad a scan."""
     if message.startswith(_HARMLESS) or any(words in message for words in _HARMLESS):
         return True
-    found = _PADDING.search(message)
-    if found is None:
+    match = _PADDING.search(message)
+    if match is None:
         return False
     end = data.rfind(b"\xff\xd9")
-    padding = data[end - int(found[1]) : end]
+    padding = data[end - int(match[1]) : end]
     return len(set(padding)) == 1
 
 

@@ -236,11 +236,11 @@ def score_drivable(
     counted = total[:classes].sum()
     weighted = float((iou * true[:classes]).sum() / counted * 100) if counted else None
     pixels = float(hits[:classes].sum() / counted * 100) if counted else None
-    named = [dict(zip(DRIVABLE, (values * 100).tolist(), strict=True)) for values in (iou, accuracy)]
+    by_class = [dict(zip(DRIVABLE, (values * 100).tolist(), strict=True)) for values in (iou, accuracy)]
     return {
         "summary": {"mIoU": means[0], "mAcc": means[1], "fIoU": weighted, "pAcc": pixels},
-        "IoU": [named[0], {"AVERAGE": means[0]}],
-        "Acc": [named[1], {"AVERAGE": means[1]}],
+        "IoU": [by_class[0], {"AVERAGE": means[0]}],
+        "Acc": [by_class[1], {"AVERAGE": means[1]}],
         "warnings": warnings.lines(),
     }
 

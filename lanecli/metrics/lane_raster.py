@@ -130,9 +130,9 @@ class Pen:
         rows = min(lowest, height + reach - 1) + reach + 1 - top
         near = points[(points[:, 1] >= -reach) & (points[:, 1] < height + reach)]
         low, high = np.full(rows + 2 * reach, _NOWHERE), np.full(rows + 2 * reach, -_NOWHERE)
-        places = near[:, 1] - top + reach
-        np.minimum.at(low, places, near[:, 0])
-        np.maximum.at(high, places, near[:, 0])
+        indices = near[:, 1] - top + reach
+        np.minimum.at(low, indices, near[:, 0])
+        np.maximum.at(high, indices, near[:, 0])
         low = (sliding_window_view(low, 2 * reach + 1) - self._half).min(1)
         high = (sliding_window_view(high, 2 * reach + 1) + self._half).max(1)
         # then what the rectangles between them add
@@ -144,11 +144,11 @@ class Pen:
                 np.maximum.at(high, mine[:, 1] + (row - top), mine[:, 0] + column)
         for x, y, stamp in others:
             if len(stamp.left[0]):
-                place = stamp.left[0] + (y - top)
-                low[place] = np.minimum(low[place], stamp.left[1] + x)
+                index = stamp.left[0] + (y - top)
+                low[index] = np.minimum(low[index], stamp.left[1] + x)
             if len(stamp.right[0]):
-                place = stamp.right[0] + (y - top)
-                high[place] = np.maximum(high[place], stamp.right[1] + x)
+                index = stamp.right[0] + (y - top)
+                high[index] = np.maximum(high[index], stamp.right[1] + x)
         inside = slice(max(-top, 0), min(height - top, rows))
         low, high = np.maximum(low[inside], 0), np.minimum(high[inside], width - 1)
         area = int(np.maximum(high - low + 1, 0).sum())
@@ -169,9 +169,9 @@ class Pen:
         rows, first, last = rows[seen], first[seen], last[seen]
         top, left = int(rows.min()), int(first.min())
         height, width = int(rows.max()) - top + 1, int(last.max()) - left + 2
-        places = (rows - top) * width - left
-        starts = np.bincount(places + first, minlength=height * width)
-        stops = np.bincount(places + last + 1, minlength=height * width)
+        indices = (rows - top) * width - left
+        starts = np.bincount(indices + first, minlength=height * width)
+        stops = np.bincount(indices + last + 1, minlength=height * width)
         pixels = np.cumsum((starts - stops).reshape(height, width), axis=1) > 0
         edges = np.diff(pixels, axis=1, prepend=False)
         row, column = np.nonzero(edges)
@@ -195,8 +195,8 @@ class Pen:
                 border.
         """
         stamps = []
-        places = np.where(free, _NOWHERE, starts)
-        for (x, y), (dx, dy), (at_x, at_y) in zip(starts.tolist(), steps.tolist(), places.tolist(), strict=True):
+        indices = np.where(free, _NOWHERE, starts)
+        for (x, y), (dx, dy), (at_x, at_y) in zip(starts.tolist(), steps.tolist(), indices.tolist(), strict=True):
             if not (-_LONGEST <= dx <= _LONGEST and -_LONGEST <= dy <= _LONGEST):
                 stamps.append((x, y, self._make_stamp(x, y, dx, dy, self.size)))
                 continue

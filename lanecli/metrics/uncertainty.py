@@ -105,19 +105,19 @@ class UncertaintyCounts:
         """
         if not uncertainty.shape == predicted.shape == target.shape:
             raise ValueError(f"shapes differ: {uncertainty.shape}, {predicted.shape}, {target.shape}")
-        doubt = uncertainty if self._sign > 0 else -uncertainty
+        uncertainty = uncertainty if self._sign > 0 else -uncertainty
         counted = target != IGNORE_ID
         right = (predicted == target) & counted
         background = 0 if self._label_map.multilabel else self._label_map.background
         foreground = counted if background is None else counted & ((target != background) | (predicted != background))
         for number, side in enumerate(self.windows):
             for subset, pixels in enumerate((counted, foreground)):
-                values, accurate = _windows(doubt, right, pixels, side)
+                values, accurate = _windows(uncertainty, right, pixels, side)
                 self.counts["windows"][number, subset] += histogram(values, accurate, 2)
-        self._count_coverage(doubt[counted], predicted[counted], target[counted])
+        self._count_coverage(uncertainty[counted], predicted[counted], target[counted])
 
-    def _count_coverage(self, doubt: np.ndarray, predicted: np.ndarray, target: np.ndarray) -> None:
-        index = bins_of(doubt) // _COARSE
+    def _count_coverage(self, uncertainty: np.ndarray, predicted: np.ndarray, target: np.ndarray) -> None:
+        index = bins_of(uncertainty) // _COARSE
         for train_id, counts in enumerate(self.counts["coverage"]):
             if self._label_map.multilabel:
                 own, true = predicted >> train_id & 1 == 1, target >> train_id & 1 == 1
@@ -278,8 +278,8 @@ class OutOfDistributionCounts:
 
     def update(self, uncertainty: np.ndarray, *, strange: bool) -> None:
         """Count the pixels (…) of one picture."""
-        doubt = self._sign * uncertainty.ravel()
-        self.counts[int(strange)] += histogram(doubt, np.zeros(doubt.size, np.int32), 1)[0]
+        uncertainty = self._sign * uncertainty.ravel()
+        self.counts[int(strange)] += histogram(uncertainty, np.zeros(uncertainty.size, np.int32), 1)[0]
 
     def merge(self, other: OutOfDistributionCounts) -> None:
         """Add the counts of `other`."""
@@ -295,11 +295,13 @@ class OutOfDistributionCounts:
         }
 
 
-def _windows(doubt: np.ndarray, right: np.ndarray, pixels: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+def _windows(
+    uncertainty: np.ndarray, right: np.ndarray, pixels: np.ndarray, side: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean uncertainty (n,) of each window's counted pixels, and whether at least half of them are right."""
     if side == 1:
-        return doubt[pixels], right[pixels]
-    rows, columns = np.arange(0, doubt.shape[0], side), np.arange(0, doubt.shape[1], side)
+        return uncertainty[pixels], right[pixels]
+    rows, columns = np.arange(0, uncertainty.shape[0], side), np.arange(0, uncertainty.shape[1], side)
 
     def total(values: np.ndarray, dtype: type) -> np.ndarray:
         return np.add.reduceat(np.add.reduceat(values, columns, axis=1, dtype=dtype), rows, axis=0)
@@ -307,7 +309,7 @@ def _windows(doubt: np.ndarray, right: np.ndarray, pixels: np.ndarray, side: int
     count = total(pixels, np.int32)
     full = count > 0
     count = count[full]
-    mean = total(np.where(pixels, doubt, 0), np.float64)[full] / count
+    mean = total(np.where(pixels, uncertainty, 0), np.float64)[full] / count
     return mean, 2 * total(right & pixels, np.int32)[full] >= count
 
 

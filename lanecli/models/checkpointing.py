@@ -49,10 +49,10 @@ def checkpoint_blocks(encoder: nn.Module) -> int:
     stages = getattr(encoder, "checkpoint_stages", None)
     if stages is not None:
         return int(stages())
-    found = _blocks(encoder)
-    for block in found:
+    blocks = _blocks(encoder)
+    for block in blocks:
         checkpoint_module(block)
-    return len(found)
+    return len(blocks)
 
 
 def checkpoint_module(module: nn.Module) -> None:
@@ -74,14 +74,14 @@ def _checkpointed_class(kind: type) -> type:
 
 
 def _blocks(module: nn.Module) -> list[nn.Module]:
-    found: list[nn.Module] = []
+    blocks: list[nn.Module] = []
     for child in module.children():
         deeper = _blocks(child)
         if deeper:
-            found += deeper
+            blocks += deeper
         elif isinstance(module, _CONTAINERS) and _is_block(child):
-            found.append(child)
-    return found
+            blocks.append(child)
+    return blocks
 
 
 def _is_block(module: nn.Module) -> bool:

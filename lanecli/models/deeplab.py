@@ -169,9 +169,11 @@ def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float,
     names = smp.encoders.get_encoder_names()
     if not encoder.startswith("tu-") and encoder not in names:
         raise InputError(f"unknown encoder '{encoder}'{did_you_mean(encoder, names)}")
-    named = published_weights(encoder, encoder_weights)
+    weights_name = published_weights(encoder, encoder_weights)
     with encoder_errors(model, encoder, encoder_weights):
-        built: nn.Module = smp.encoders.get_encoder(encoder, depth=5, weights=named, output_stride=stride, **arguments)
+        built: nn.Module = smp.encoders.get_encoder(
+            encoder, depth=5, weights=weights_name, output_stride=stride, **arguments
+        )
     if is_weight_file(encoder_weights):
         load_encoder_weights(built, Path(str(encoder_weights)).expanduser())
     return built

@@ -62,19 +62,19 @@ def published_at(encoder: str, name: str) -> str | None:
         encoder: an encoder of smp or timm (``tu-NAME``), or torchvision's VGG16.
         name: the name that smp, timm or torchvision give to the weights.
     """
-    place: dict[str, Any] = _settings(encoder).get(name, {})
+    origin: dict[str, Any] = _settings(encoder).get(name, {})
     if encoder.startswith("tu-"):
         import timm
 
         known = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
-        place = {"repo_id": known.hf_hub_id, "url": known.url} if known is not None else {}
-    elif not place and encoder in ("vgg16", "vgg16_bn"):
+        origin = {"repo_id": known.hf_hub_id, "url": known.url} if known is not None else {}
+    elif not origin and encoder in ("vgg16", "vgg16_bn"):
         import torchvision
 
-        place = {"url": torchvision.models.get_model_weights(encoder)[name].url}
-    if place.get("repo_id"):
-        return f"model.safetensors of {place['repo_id']} on the Hugging Face Hub"
-    return place.get("url")
+        origin = {"url": torchvision.models.get_model_weights(encoder)[name].url}
+    if origin.get("repo_id"):
+        return f"model.safetensors of {origin['repo_id']} on the Hugging Face Hub"
+    return origin.get("url")
 
 
 def _settings(encoder: str) -> dict[str, Any]:

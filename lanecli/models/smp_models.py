@@ -170,13 +170,15 @@ def _build(
     known = [p for p in inspect.signature(constructor.__init__).parameters if p not in _OWN]
     refuse_unknown(architecture, arguments, [*known, "dropout", *(["auxiliary"] if architecture in _AUXILIARY else [])])
     auxiliary = arguments.pop("auxiliary", architecture in _AUXILIARY)
-    named, usual = _DROPOUTS.get(architecture, ("", 0.0))
-    if "dropout" in arguments and named in arguments:
-        raise InputError(f"model.dropout and model.args.{named} set the same value of '{architecture}': give only one")
-    dropout = arguments.pop("dropout", arguments.pop(named, usual))
+    dropout_name, usual = _DROPOUTS.get(architecture, ("", 0.0))
+    if "dropout" in arguments and dropout_name in arguments:
+        raise InputError(
+            f"model.dropout and model.args.{dropout_name} set the same value of '{architecture}': give only one"
+        )
+    dropout = arguments.pop("dropout", arguments.pop(dropout_name, usual))
     stride = _STRIDES.get(architecture, 32)
-    if named:
-        arguments[named] = dropout
+    if dropout_name:
+        arguments[dropout_name] = dropout
     if architecture == "dpt":
         arguments |= {"dynamic_img_size": True, "num_classes": 0}
     if architecture == "pspnet":
@@ -193,7 +195,7 @@ def _build(
         return dpt
     if architecture == "pspnet":
         model.decoder.psp.blocks = nn.ModuleList(_PyramidBranch(block) for block in model.decoder.psp.blocks)
-    network = SmpArchitecture(model, stride, _MINIMA.get(architecture, 0), 0.0 if named else dropout)
+    network = SmpArchitecture(model, stride, _MINIMA.get(architecture, 0), 0.0 if dropout_name else dropout)
     if auxiliary:
         add_stage4_head(network, classes, dropout)
     return network

@@ -62,7 +62,7 @@ class Run:
             config: the configuration of the run.
             folder: the folder to write to.
             device: auto, cpu, cuda or cuda:N.
-            resume: continue from the state in `folder`/last, or start anew where none was saved.
+            resume: continue from the state in `folder`/last, or start from the beginning if none was saved.
             writes: whether to keep a log.
 
         Raises:

@@ -155,12 +155,12 @@ def rate_shares(config: OptimConfig, network: Network) -> dict[nn.Parameter, flo
 
 def _layers(encoder: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """Return the weights of the encoder, each with its layer. A norm on its own joins the previous layer."""
-    named = [(_layer(name), parameter) for name, parameter in encoder.named_parameters()]
-    whole = {layer for layer, parameter in named if parameter.ndim > 1}
+    weights = [(_layer(name), parameter) for name, parameter in encoder.named_parameters()]
+    whole = {layer for layer, parameter in weights if parameter.ndim > 1}
     layers: list[tuple[str, nn.Parameter]] = []
-    for layer, parameter in named:
-        before = layers[-1][0] if layers else layer
-        layers.append((layer if layer in whole else before, parameter))
+    for layer, parameter in weights:
+        previous = layers[-1][0] if layers else layer
+        layers.append((layer if layer in whole else previous, parameter))
     return layers
 
 

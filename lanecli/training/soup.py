@@ -87,10 +87,10 @@ def make_soup(
     plain = replace(specs[0], temperature=1.0, outputs={}, unknown={})
     network = build_network(plain)
     network.load_state_dict(mean_weights(files, network.state_dict()))
-    place = pick_device(device)
-    network.to(place)
+    torch_device = pick_device(device)
+    network.to(torch_device)
     items = EvaluationSet(PreparedPictures(samples, dataset.label_map), geometry_on(dataset, plain.geometry))
-    read = (pictures.to(place) for pictures, _ in batches(items, batch, 0))
+    read = (pictures.to(torch_device) for pictures, _ in batches(items, batch, 0))
     layers = renew_statistics(network, read, lambda done: progress(done, len(samples)))
     statistics = [fingerprint(samples)] if layers else []
     seen = join_fingerprints([*(spec.provenance.get("trained_on") for spec in specs), *statistics])
@@ -137,13 +137,13 @@ def mean_weights(files: Sequence[Path], wanted: dict[str, torch.Tensor]) -> dict
         for name, tensor in wanted.items():
             if name not in state or state[name].shape != tensor.shape:
                 raise InputError(f"{file}: weight '{name}' is missing, or its shape does not fit the header")
-            found = state[name]
+            weight = state[name]
             if not tensor.is_floating_point():
-                total.setdefault(name, found)
+                total.setdefault(name, weight)
             elif name in total:
-                total[name] += found.double()
+                total[name] += weight.double()
             else:
-                total[name] = found.double()
+                total[name] = weight.double()
     return {
         name: (total[name] / len(files) if tensor.is_floating_point() else total[name]).to(tensor.dtype)
         for name, tensor in wanted.items()

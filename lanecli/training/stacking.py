@@ -248,13 +248,13 @@ def _descend(
         total.backward()
         return total
 
-    best, value, since = [weight.detach().clone() for weight in weights], float("inf"), 0
+    best, best_loss, since = [weight.detach().clone() for weight in weights], float("inf"), 0
     for _ in range(_ROUNDS):
         steps.step(closure)
         with torch.no_grad():
-            found = float(_loss(late_x, late_target, weights, label_map))
-        if found < value - 1e-7:
-            best, value, since = [weight.detach().clone() for weight in weights], found, 0
-        elif (since := since + 1) >= _PATIENCE or not np.isfinite(found):
+            late_loss = float(_loss(late_x, late_target, weights, label_map))
+        if late_loss < best_loss - 1e-7:
+            best, best_loss, since = [weight.detach().clone() for weight in weights], late_loss, 0
+        elif (since := since + 1) >= _PATIENCE or not np.isfinite(late_loss):
             break
     return best

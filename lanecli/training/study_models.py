@@ -61,9 +61,9 @@ def train_models(
             if name in files and "log_density" not in read_spec(files[name]).outputs:
                 say(f"{name}: fitting the statistics of its features")
                 _fit(sweep, name, files[name], progress)
-    named = {name: str(file) for name, file in files.items()}
-    methods = (replace(m, models=tuple(named.get(model, model) for model in m.models)) for m in study.methods)
-    places = None if study.places is None else named.get(study.places, study.places)
+    file_of_model = {name: str(file) for name, file in files.items()}
+    methods = (replace(m, models=tuple(file_of_model.get(model, model) for model in m.models)) for m in study.methods)
+    places = None if study.places is None else file_of_model.get(study.places, study.places)
     return replace(study, methods=tuple(methods), places=places)
 
 

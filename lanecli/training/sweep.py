@@ -198,19 +198,19 @@ def _time_all(
 
 def _milliseconds(folder: Path, config: Config, device: str) -> float:
     """Return the median time of one picture through the trained network, in milliseconds."""
-    place = pick_device(device)
+    torch_device = pick_device(device)
     network, _ = network_from_file(folder / "model.safetensors")
-    network = network.to(place).to(memory_format=torch.channels_last).eval()
+    network = network.to(torch_device).to(memory_format=torch.channels_last).eval()
     width, height = config.data.geometry.size
-    picture = torch.zeros((1, height, width, 3), dtype=torch.uint8, device=place)
+    picture = torch.zeros((1, height, width, 3), dtype=torch.uint8, device=torch_device)
     times: list[float] = []
     with torch.inference_mode():
         network.logits(picture)  # warms up
         while len(times) < 5 or sum(times) < _TIMED:
             started = time.perf_counter()
             network.logits(picture)
-            if place.type == "cuda":
-                torch.cuda.synchronize(place)
+            if torch_device.type == "cuda":
+                torch.cuda.synchronize(torch_device)
             times.append(time.perf_counter() - started)
     return round(1000 * statistics.median(times), 2)
 

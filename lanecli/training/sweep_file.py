@@ -113,9 +113,9 @@ def _checked(tree: Any, path: Path) -> SweepFile:
         return SweepFile.model_validate(tree)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        hint = did_you_mean(place, SweepFile.model_fields) if fault["type"] == "extra_forbidden" else ""
-        raise InputError(f"{path}: {place}: {fault['msg']}{hint}") from error
+        key = ".".join(map(str, fault["loc"]))
+        hint = did_you_mean(key, SweepFile.model_fields) if fault["type"] == "extra_forbidden" else ""
+        raise InputError(f"{path}: {key}: {fault['msg']}{hint}") from error
 
 
 def _combined(file: SweepFile, path: Path) -> list[tuple[str, list[str]]]:

@@ -1,4 +1,4 @@
-"""The entropy of probabilities, and what the probabilities of several members tell beyond their mean.
+"""The entropy of probabilities, and what the probabilities of several members show beyond their mean.
 
 *Planes* are probabilities in one of two forms. *Bernoulli* planes, (K, H, W), are K independent yes-or-no
 probabilities: one plane for two exclusive classes (the probability of class 1), or one per label of a multi-label map.

@@ -10,17 +10,17 @@ TAIL = 0.05
 """Share of a frame's pixels, the most doubtful ones, that the score ``tail`` averages over."""
 
 
-def frame_scores(doubt: np.ndarray) -> dict[str, float]:
+def frame_scores(uncertainty: np.ndarray) -> dict[str, float]:
     """Return how doubtful a frame is, by each of :data:`SCORES`.
 
     Args:
-        doubt: (H, W) float, high where uncertain.
+        uncertainty: (H, W) float, high where uncertain.
 
     Returns:
         ``mean`` over all pixels; ``tail`` over the most doubtful twentieth, so that the background cannot hide a small
         object; ``peak``, the 99.9th percentile.
     """
-    flat = doubt.ravel()
+    flat = uncertainty.ravel()
     count = max(1, round(TAIL * flat.size))
     tail = np.partition(flat, flat.size - count)[flat.size - count :]
     return {
@@ -50,10 +50,10 @@ def choose_frames(scores: np.ndarray, descriptions: np.ndarray, count: int, spre
         scores: (n,) how doubtful each frame is.
         descriptions: (n, d) a description of each frame's features; every dimension has the same weight.
         count: how many to choose; all frames if there are fewer.
-        spread: ``greedy`` takes the most doubtful frame, then again and again the one with the largest product of doubt
-            (its rank, 0 to 1) and distance to the nearest chosen one (k-center greedy of Sener and Savarese, arXiv
-            1708.00489, weighted by doubt); ``clusters`` divides the frames into `count` clusters and takes the most
-            doubtful frame of each; ``none`` takes the most doubtful frames, however alike they are.
+        spread: ``greedy`` takes the most doubtful frame, then again and again the one with the largest product of
+            uncertainty (its rank, 0 to 1) and distance to the nearest chosen one (k-center greedy of Sener and
+            Savarese, arXiv 1708.00489, weighted by uncertainty); ``clusters`` divides the frames into `count` clusters
+            and takes the most doubtful frame of each; ``none`` takes the most doubtful frames, however alike they are.
 
     Raises:
         ValueError: there is no such rule.

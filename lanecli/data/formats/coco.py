@@ -121,9 +121,9 @@ def _read_file(
         tally.left_out["annotations of pictures the file does not name"] += sum(map(len, by_image.values()))
 
 
-def _stem(image: Path, base: Path, named: str, where: str) -> str:
+def _stem(image: Path, base: Path, file_name: str, where: str) -> str:
     """Return a picture's name without suffix: the path in the file, or its path in the dataset if that differs."""
-    name = portable(named, where)
+    name = portable(file_name, where)
     if not image.as_posix().endswith(f"/{name.as_posix()}"):
         name = PurePosixPath(image.relative_to(base).as_posix())
     return name.with_suffix("").as_posix()

@@ -39,11 +39,11 @@ def read(request: Request) -> Layout:
     ]
     entries = [e for split, path in lists for e in _listed(path, split, finder)] if lists else list(_walked(root))
     pairs, missing, drawn = [], [], 0
-    for split, image, label, named in entries:
+    for split, image, label, listed_path in entries:
         lines = lines_file(image) if image is not None else None
         label = label or (_mask_of(root, image) if image is not None else None) or lines
         if image is None or label is None:
-            missing.append(named)
+            missing.append(listed_path)
             continue
         drawn += label == lines
         name = image.relative_to(root).with_suffix("")

@@ -74,7 +74,7 @@ def read(request: Request) -> Layout:
     pairs = tuple(_pair(*item) for item in found)
     if request.classes not in (None, "lane"):
         return _layout(pairs, "folder", notes)
-    ids = _layout(pairs, "folder", notes, doubt=_doubt)
+    ids = _layout(pairs, "folder", notes, question=_question_if_mixed)
     return _black_and_white(pairs, notes, ids) if _is_binary([pair.label for pair in pairs]) else ids
 
 
@@ -92,16 +92,16 @@ def _black_and_white(pairs: tuple[Pair, ...], notes: tuple[str, ...], ids: Layou
             raise MisreadError(f"{pair.label}: holds more than 0 and 255")
         return mask
 
-    def doubt(counts: Sequence[np.ndarray]) -> str | None:
+    def question(counts: Sequence[np.ndarray]) -> str | None:
         if any(pixels[0] for pixels in counts):
             return None
         return f"{pairs[0].label}: every pixel of every mask is 255; {_QUESTION}"
 
     note = "masks hold only 0 and 255: 255 is read as lane marking, not as ignored"
-    return _layout(pairs, "binary", (*notes, note), load=load, doubt=doubt, alternative=lambda: ids)
+    return _layout(pairs, "binary", (*notes, note), load=load, question=question, alternative=lambda: ids)
 
 
-def _doubt(counts: Sequence[np.ndarray]) -> str | None:
+def _question_if_mixed(counts: Sequence[np.ndarray]) -> str | None:
     """Return the question to the user if some masks have 0 and 255 and others 0 and 1: two conventions in one set."""
     lanes = [bool(pixels[1]) for pixels in counts]
     ignored = [bool(pixels[IGNORE_ID]) for pixels in counts]

@@ -52,7 +52,7 @@ def read(request: Request) -> Layout:
             extracted = _extract_picture(data, path, root, finder, request)
             found.append((path, {**data, "imageData": extracted}))  # all embedded pictures might not fit in memory
     pairs: list[Pair] = []
-    images = finder.find_all([_named(data, path, root, finder) for path, data in found])
+    images = finder.find_all([_picture_reference(data, path, root, finder) for path, data in found])
     for (path, data), beside in zip(found, images, strict=True):
         image = beside or data["imageData"]
         if image is None:
@@ -78,26 +78,26 @@ def read(request: Request) -> Layout:
     return layout_from_drawings("labelme", pairs, request, words, {}, notes, left_out=tally.left_out, guessed=True)
 
 
-def _named(data: dict[str, Any], path: Path, root: Path, finder: Finder) -> FileReference:
+def _picture_reference(data: dict[str, Any], path: Path, root: Path, finder: Finder) -> FileReference:
     """Return a reference to the picture of a JSON file: its `imagePath`, or else a picture with the file's name."""
-    folder, where, named = relative_to_root(path, root), f"{path}: imagePath", data.get("imagePath")
-    if isinstance(named, str) and PureWindowsPath(named).suffix.lower() in PICTURE_SUFFIXES:
-        last = PureWindowsPath(named).name
-        for candidate in (named, last):
+    folder, where, image_path = relative_to_root(path, root), f"{path}: imagePath", data.get("imagePath")
+    if isinstance(image_path, str) and PureWindowsPath(image_path).suffix.lower() in PICTURE_SUFFIXES:
+        last = PureWindowsPath(image_path).name
+        for candidate in (image_path, last):
             if finder.find(candidate, where, folder) is not None:
                 return FileReference(candidate, where, folder)
     else:
-        named = None
+        image_path = None
     own = (f"{path.stem}{suffix}" for suffix in sorted(PICTURE_SUFFIXES))
     beside = next((name for name in own if finder.find(name, where, folder) is not None), None)
-    return FileReference(beside or named or f"{path.stem}.jpg", where, folder)
+    return FileReference(beside or image_path or f"{path.stem}.jpg", where, folder)
 
 
 def _extract_picture(data: dict[str, Any], path: Path, root: Path, finder: Finder, request: Request) -> Path | None:
     """Write the picture that `imageData` holds to a file and return it; None if there is none or it is not needed."""
     if not isinstance(data.get("imageData"), str) or not data["imageData"] or request.unpack_to is None:
         return None
-    if finder.find(*_named(data, path, root, finder)) is not None:
+    if finder.find(*_picture_reference(data, path, root, finder)) is not None:
         return None
     try:
         content = base64.b64decode(data["imageData"])

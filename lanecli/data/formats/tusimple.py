@@ -104,7 +104,7 @@ def _read_lines(path: Path, request: Request) -> tuple[list[Pair], list[str]]:
     pairs, missing = [], []
     for where, label, text in _labels(path):
         try:
-            named = str(label["raw_file"])
+            raw_file = str(label["raw_file"])
             if any(len(lane) != len(label["h_samples"]) for lane in label["lanes"]):
                 raise InputError(f"{where}: a lane does not have as many points as h_samples")
             if not all(are_points(np.array(row, float)) for row in (*label["lanes"], label["h_samples"])):
@@ -113,10 +113,10 @@ def _read_lines(path: Path, request: Request) -> tuple[list[Pair], list[str]]:
         except (AttributeError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise InputError(f"{where}: not a TuSimple label ({type(error).__name__}: {error})") from error
         if image is None:
-            missing.append(named)
+            missing.append(raw_file)
             continue
-        name = portable(named, where).with_suffix("")
-        if named != (plain := name.with_suffix(image.suffix).as_posix()):
+        name = portable(raw_file, where).with_suffix("")
+        if raw_file != (plain := name.with_suffix(image.suffix).as_posix()):
             text = json.dumps({**label, "raw_file": plain})  # the official program compares these names
         pairs.append(Pair(image, name.as_posix(), name.parent.as_posix(), label, split, text))
     return pairs, missing

@@ -70,7 +70,7 @@ class Uncertainty(Sink):
 
 
 def scale_of(name: str, values: np.ndarray) -> tuple[float, float]:
-    """Return the certain and the doubtful end of a map's scale from one frame: its 1st and 99th percentile of doubt.
+    """Return the certain and the doubtful end of a map's scale from one frame: the 1st and the 99th percentile.
 
     Args:
         name: name of the map.
