@@ -23,8 +23,8 @@ def calibrate(
         typer.Argument(metavar="MODEL", help="A model file, run folder or shipped model.", rich_help_panel=MODEL),
     ],
     data: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="A dataset the model was not trained on.", rich_help_panel=INPUT),
+        list[Path],
+        typer.Option(metavar="DIR", help="A dataset the model was not trained on; repeatable.", rich_help_panel=INPUT),
     ],
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Split of the dataset to fit on.", rich_help_panel=INPUT)
@@ -60,6 +60,6 @@ def calibrate(
         f"negative log-likelihood {figures['nll_at_1']:.5f} at temperature 1, {figures['nll']:.5f} now "
         f"({figures['pixels']} of {figures['pixels_seen']} pixels)",
         f"expected calibration error {figures['ece_at_1']:.4f} at temperature 1, {figures['ece']:.4f} now",
-        f"next:   lanecli evaluate {model if out is None else target} --data {data} --split {split}",
+        f"next:   lanecli evaluate {model if out is None else target} --data {data[0]} --split {split}",
     ]
     emit({"file": str(target), **figures}, lines, json)

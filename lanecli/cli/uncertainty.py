@@ -32,8 +32,8 @@ def fit(
         typer.Argument(metavar="MODEL", help="A model file, run folder or shipped model.", rich_help_panel=MODEL),
     ],
     data: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="The dataset the model was trained on.", rich_help_panel=INPUT),
+        list[Path],
+        typer.Option(metavar="DIR", help="A dataset the model was trained on; repeatable.", rich_help_panel=INPUT),
     ],
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Split of the dataset to fit on.", rich_help_panel=INPUT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +32,7 @@ MACS = 96 * 1024
 """Most multiplications that whitening may take per 4-pixel cell, an eighth of DeepLabV3+'s time in OpenVINO."""
 _RANGE_PICTURES = 64
 Progress = Callable[[int, int], None]
+_Samples = list[tuple[DatasetInfo, Sample]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Fitted:
 
 def fit_density(
     model: Path,
-    root: Path,
+    roots: Path | Sequence[Path],
     out: Path,
     *,
     split: str = "train",
@@ -66,9 +67,9 @@ def fit_density(
 
     Args:
         model: a model file.
-        root: a prepared dataset of the same classes: the one the model was trained on.
+        roots: prepared datasets of the same classes: those the model was trained on.
         out: the .safetensors file to write; may be `model`.
-        split: name of a split in its manifest.
+        split: name of a split in their manifests.
         components: number of principal components that features are reduced to; None for the largest affordable number.
         progress: called with the number of finished pictures and their total.
 
@@ -76,11 +77,10 @@ def fit_density(
         InputError: the classes differ, there are too few pixels, or `out` is not a .safetensors file.
     """
     network, spec = _open_model(model, out)
-    dataset = _open_dataset(root, spec)
-    samples = dataset.of_split(split)
+    samples = _samples_of(roots, spec, split)
     step = max(1, CELL // network.feature_stride)
     statistics = FeatureStatistics(spec.label_map, network.feature_channels)
-    for number, (cells, mask) in enumerate(_cells(network, spec, dataset, samples, step)):
+    for number, (cells, mask) in enumerate(_cells(network, spec, samples, step)):
         statistics.update(cells, mask)
         progress(number + 1, len(samples))
     present = sum(group.count > 0 for group in statistics.groups)
@@ -106,7 +106,7 @@ def fit_density(
     density.fill(gaussians)
     neco.fill(space)
     some = samples[:: -(-len(samples) // _RANGE_PICTURES)]
-    for name, ends in _ranges(fitted, spec, dataset, some, step).items():
+    for name, ends in _ranges(fitted, spec, some, step).items():
         outputs[name]["range"] = list(ends)
     spec = replace(spec, outputs={**spec.outputs, **outputs})
     write_safetensors(out, fitted.state_dict(), spec)
@@ -117,9 +117,8 @@ def fit_density(
 def dataset_features(model: Path, root: Path, split: str) -> Iterator[tuple[LabelMap, np.ndarray, np.ndarray]]:
     """Yield, for each picture of a split, the label map, features of cells (D, h, w), and the mask (H, W) below."""
     network, spec = network_from_file(model)
-    dataset = _open_dataset(root, spec)
     step = max(1, CELL // network.feature_stride)
-    for cells, mask in _cells(network, spec, dataset, dataset.of_split(split), step):
+    for cells, mask in _cells(network, spec, _samples_of(root, spec, split), step):
         yield spec.label_map, cells, mask
 
 
@@ -140,25 +139,29 @@ def affordable_components(network: Network, groups: int, step: int) -> int | Non
 
 
 def calibrate(
-    model: Path, root: Path, out: Path, *, split: str = "val", progress: Progress = lambda _done, _total: None
+    model: Path,
+    roots: Path | Sequence[Path],
+    out: Path,
+    *,
+    split: str = "val",
+    progress: Progress = lambda _done, _total: None,
 ) -> Fitted:
     """Find the temperature that calibrates a model's probabilities on held-out pictures, and write it to a model file.
 
     Args:
         model: a model file; a temperature it already has is replaced.
-        root: a prepared dataset of the same classes that the model was not trained on.
+        roots: prepared datasets of the same classes that the model was not trained on.
         out: the .safetensors file to write; may be `model`.
-        split: name of a split in its manifest.
+        split: name of a split in their manifests.
         progress: called with the number of finished pictures and their total.
 
     Raises:
         InputError: the classes differ, no pixel is labelled, or `out` is not a .safetensors file.
     """
     network, spec = _open_model(model, out)
-    dataset = _open_dataset(root, spec)
-    samples = dataset.of_split(split)
+    samples = _samples_of(roots, spec, split)
     sample = LogitSample(spec.label_map)
-    for number, (picture, mask) in enumerate(_pictures(spec, dataset, samples)):
+    for number, (picture, mask) in enumerate(_pictures(spec, samples)):
         with torch.inference_mode():
             logits = network.logits(torch.from_numpy(picture[None]))[0].float().numpy() * spec.temperature
         sample.update(logits, mask)
@@ -231,22 +234,24 @@ def _open_model(model: Path, out: Path) -> tuple[Network, ModelSpec]:
     return network_from_file(model)
 
 
-def _open_dataset(root: Path, spec: ModelSpec) -> DatasetInfo:
-    dataset = read_dataset(root)
-    if not spec.label_map.same_classes(dataset.label_map):
-        raise InputError(
-            f"{root} has the classes {', '.join(dataset.label_map.names)}; "
-            f"the model has {', '.join(spec.label_map.names)}"
-        )
-    return dataset
+def _samples_of(roots: Path | Sequence[Path], spec: ModelSpec, split: str) -> _Samples:
+    """Return the samples of a split of one or several datasets, each with its dataset."""
+    samples: _Samples = []
+    for root in [roots] if isinstance(roots, Path) else roots:
+        dataset = read_dataset(root)
+        if not spec.label_map.same_classes(dataset.label_map):
+            raise InputError(
+                f"{root} has the classes {', '.join(dataset.label_map.names)}; "
+                f"the model has {', '.join(spec.label_map.names)}"
+            )
+        samples += [(dataset, sample) for sample in dataset.of_split(split)]
+    return samples
 
 
-def _pictures(
-    spec: ModelSpec, dataset: DatasetInfo, samples: tuple[Sample, ...]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pictures(spec: ModelSpec, samples: _Samples) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield pictures and masks as the network sees them."""
-    geometry = geometry_on(dataset, spec.geometry)
-    for sample in samples:
+    for dataset, sample in samples:
+        geometry = geometry_on(dataset, spec.geometry)
         picture, mask = read_picture(sample.image), read_mask(sample.mask)
         if picture.shape[:2] != mask.shape:
             raise InputError(
@@ -256,13 +261,11 @@ def _pictures(
         yield np.ascontiguousarray(placement.picture(picture)), placement.mask(mask)
 
 
-def _cells(
-    network: Network, spec: ModelSpec, dataset: DatasetInfo, samples: tuple[Sample, ...], step: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _cells(network: Network, spec: ModelSpec, samples: _Samples, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield features of whole cells (D, h, w), and the mask (H, W) they cover, with `IGNORE_ID` beyond the picture."""
     side = step * network.feature_stride
     shrink = Cells(network.feature_channels, step)
-    for picture, mask in _pictures(spec, dataset, samples):
+    for picture, mask in _pictures(spec, samples):
         with torch.inference_mode():
             features = network(torch.from_numpy(picture[None]), ("features",))["features"].float()
             rows, columns = (size // step * step for size in features.shape[2:])
@@ -274,12 +277,10 @@ def _cells(
         yield cells, covered
 
 
-def _ranges(
-    network: Network, spec: ModelSpec, dataset: DatasetInfo, samples: tuple[Sample, ...], step: int
-) -> dict[str, tuple[float, float]]:
+def _ranges(network: Network, spec: ModelSpec, samples: _Samples, step: int) -> dict[str, tuple[float, float]]:
     """Return the certain and the doubtful end of each fitted map, from training pictures."""
     counts = {name: np.zeros(BINS, np.int64) for name in ("log_density", "neco")}
-    for cells, _ in _cells(network, spec, dataset, samples, step):
+    for cells, _ in _cells(network, spec, samples, step):
         for name, total in counts.items():
             with torch.inference_mode():
                 fitted = cast(Any, network.extra[name]).of_cells(torch.from_numpy(cells[None]))

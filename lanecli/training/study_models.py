@@ -69,8 +69,7 @@ def train_models(
 
 def _fit(sweep: Sweep, name: str, model: Path, progress: Callable[[str, int, int], None]) -> None:
     data = sweep.variants[name].configs[0].each_stage[-1].data
-    if len(data.root) != 1:
-        raise InputError(f"'{name}' learns from {len(data.root)} datasets; statistics need exactly one")
-    fit_density(
-        model, Path(data.root[0]), model, split=data.split, progress=lambda done, total: progress(name, done, total)
-    )
+    if not data.root:
+        raise InputError(f"'{name}' learns from rendered scenes; statistics need a dataset")
+    roots = [Path(root) for root in data.root]
+    fit_density(model, roots, model, split=data.split, progress=lambda done, total: progress(name, done, total))

@@ -17,7 +17,7 @@ from lanecli.inference.fitting import affordable_components, calibrate, fit_dens
 from lanecli.inference.recipe import Recipe
 from lanecli.labelmaps import label_map
 from lanecli.media import Frame, read_mask, read_picture
-from lanecli.modelfile import ModelSpec, read_spec, write_safetensors
+from lanecli.modelfile import ModelSpec, read_spec, read_weights, write_safetensors
 from lanecli.models.build import build_network, network_from_file
 from lanecli.uncertainty.density import fit_gaussians
 from lanecli.uncertainty.statistics import FeatureStatistics
@@ -216,6 +216,23 @@ def test_exported_maps_are_torchs(folder, tmp_path):
         for name, plane in ours.items():
             low, high = np.percentile(plane, (1, 99))
             assert np.abs(plane - theirs[name]).max() < 1e-3 * max(high - low, 1e-2), name
+
+
+def test_statistics_of_several_datasets_are_pooled(folder, cli, tmp_path):
+    data = ["--data", folder / "data"]
+    counts, temperatures = [], []
+    for times in (1, 2):
+        out = tmp_path / f"{times}.safetensors"
+        done = cli("uncertainty", "fit", folder / "plain.safetensors", *data * times, "--out", out, "--json")
+        assert done.code == 0, done.err
+        counts.append(done.json()["pixels"])
+        done = cli("calibrate", out, *data * times, "--out", out, "--overwrite", "--json")
+        assert done.code == 0, done.err
+        temperatures.append(done.json()["temperature"])
+    assert counts[1] == [2 * count for count in counts[0]]
+    assert temperatures[1] == pytest.approx(temperatures[0], rel=0.02)
+    one, two = (read_weights(tmp_path / f"{times}.safetensors") for times in (1, 2))
+    np.testing.assert_allclose(one["extra.neco.scale"], two["extra.neco.scale"], rtol=1e-3)
 
 
 def test_select_writes_frames_a_sheet_and_annotations_that_come_back(folder, cli, tmp_path):
