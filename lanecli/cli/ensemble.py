@@ -12,7 +12,8 @@ from lanecli.cli.options import DeviceOption, choice
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
 
 app = typer.Typer(
-    help="Learn how to combine several models, or average their weights into one model.", no_args_is_help=True
+    help="Learn how to combine several models, average their weights into one model, and compare ways of doing so.",
+    no_args_is_help=True,
 )
 _METHODS = ("weights", "stacking", "blending")
 _FIT, _META = "Fit", "Meta-model of stacking and blending"
@@ -21,6 +22,8 @@ lanecli ensemble fit runs/a runs/b --data data/held-out --out pair.yaml
 lanecli ensemble fit runs/folds/fold* --data data/mine --method stacking
 """
 SOUP_EXAMPLE = "lanecli ensemble soup runs/a runs/b --data data/mine --out soup.safetensors"
+
+STUDY_EXAMPLE = "lanecli ensemble study configs/studies/ensembles.yaml --out runs/ensembles"
 
 
 @app.callback()
@@ -199,3 +202,53 @@ def soup(
         f"next:   lanecli evaluate {out} --data {data}",
     ]
     emit({"file": str(out), **figures}, lines, json)
+
+
+@app.command(cls=Command, epilog=STUDY_EXAMPLE)
+def study(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file with test pictures, a hold-out, trainings and rows.",
+            rich_help_panel=INPUT,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for models and tables.  [default: the file's own]", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    json: JsonOption = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train ensembles and compare ways of combining them: a table with intervals.
+
+    The same command continues an interrupted study.
+    """
+    import os
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from lanecli.cli.train_progress import watched_trainings
+    from lanecli.ownership import owned
+    from lanecli.report.ensemble_study import table_lines, write_table
+    from lanecli.training.ensemble_pictures import check_pictures
+    from lanecli.training.ensemble_rows import Rows
+    from lanecli.training.ensemble_runs import train_all
+    from lanecli.training.ensemble_study import read_study
+
+    plan = read_study(config, out)
+    check_pictures(plan)
+    with owned(plan.out):
+        with watched_trainings() as watch:
+            train_all(plan, watch, device=device, say=note)
+        with progress_bar() as bar:
+            task = bar.add_task("")
+
+            def progress(what: str, done: int, total: int) -> None:
+                bar.update(task, description=what, completed=done, total=total)
+
+            rows = Rows(plan, device=device, say=note, progress=progress).table()
+        files = write_table(plan, rows)
+    emit({"rows": rows, "files": [str(path) for path in files]}, [*table_lines(plan, rows), *map(str, files)], json)

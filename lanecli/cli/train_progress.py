@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lanecli.cli.output import NARROW, say_above
+from lanecli.cli.output import NARROW, progress_bar, say_above
 
 if TYPE_CHECKING:
     from lanecli.training.loop import Run
@@ -20,6 +22,24 @@ def progress_columns() -> tuple[Any, ...]:
     from rich.progress import TextColumn
 
     return (TextColumn("{task.fields[state]}", markup=False),)
+
+
+@contextlib.contextmanager
+def watched_trainings() -> Iterator[Callable[[str, Run], TerminalWatcher]]:
+    """Context for the trainings of a study; yields what makes a watcher. Ctrl-C says that the command continues."""
+    from lanecli.interruption import Interrupted
+
+    with progress_bar(*progress_columns()) as bar:
+
+        def watch(_name: str, run: Run) -> TerminalWatcher:
+            for task in bar.task_ids:
+                bar.remove_task(task)
+            return TerminalWatcher(bar, run)
+
+        try:
+            yield watch
+        except KeyboardInterrupt as error:
+            raise Interrupted("the same command continues") from error
 
 
 class TerminalWatcher:

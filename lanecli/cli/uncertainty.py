@@ -133,15 +133,11 @@ def _trained(plan: Study, path: Path, device: str) -> Study:
     import os
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from lanecli.cli.train_progress import TerminalWatcher, progress_columns
-    from lanecli.interruption import Interrupted
+    from lanecli.cli.train_progress import watched_trainings
     from lanecli.training.study_models import train_models
 
-    with progress_bar(*progress_columns()) as bar:
-        try:
-            return train_models(plan, path, lambda _name, run: TerminalWatcher(bar, run), device=device, say=note)
-        except KeyboardInterrupt as error:
-            raise Interrupted("the same command continues") from error
+    with watched_trainings() as watch:
+        return train_models(plan, path, watch, device=device, say=note)
 
 
 def _cell(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from lanecli.data.manifest import Sample
@@ -48,6 +49,31 @@ def share_seen(trained_on: Any, samples: Sequence[Sample]) -> float:
     whole = trained_on.get("pictures") == len(known)
     comparable = [h for h in map(sample_hash, samples) if whole or h <= max(known, default="")]
     return sum(h in known for h in comparable) / len(comparable) if comparable else 0.0
+
+
+def shared_pictures(first: Iterable[Sample], second: Iterable[Sample]) -> list[Path]:
+    """Return the pictures of `first` whose content is that of a picture of `second`, whatever their names are.
+
+    Only files of equal size are read.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for sample in second:
+        by_size.setdefault(sample.image.stat().st_size, []).append(sample.image)
+    digests: dict[int, set[bytes]] = {}
+    found = []
+    for sample in first:
+        size = sample.image.stat().st_size
+        if size not in by_size:
+            continue
+        if size not in digests:
+            digests[size] = {_digest(path) for path in by_size[size]}
+        if _digest(sample.image) in digests[size]:
+            found.append(sample.image)
+    return found
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def join_fingerprints(fingerprints: Iterable[Any]) -> dict[str, Any] | None:

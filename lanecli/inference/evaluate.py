@@ -19,10 +19,9 @@ from lanecli.inference.predictor import Clock, Predictor
 from lanecli.inference.recipe import Recipe
 from lanecli.media import Frame, read_mask, read_picture
 from lanecli.metrics import METRICS, Metric, Truth
+from lanecli.metrics.bootstrap import BOOTSTRAPS, QUANTILES, resamples
 
 Each = Callable[[Prediction, Truth, Path], None]
-BOOTSTRAPS = 1000
-_QUANTILES = (0.025, 0.975)
 DEFINITIONS = {
     "ms_per_image": "mean wall time from a decoded picture to its prediction at its own size, one picture at a time",
     "ms": "ms_per_image in three parts: before the network, in the network, and after it",
@@ -136,8 +135,7 @@ def _milliseconds(clock: Clock, count: int) -> dict[str, Any]:
 
 def _scores(groups: Mapping[str, Sequence[Metric]]) -> dict[str, Any]:
     """Return the scores of all groups together with bootstrap intervals, and of each group alone."""
-    rng = np.random.default_rng(0)
-    draws = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), BOOTSTRAPS)
+    draws = resamples(len(groups))
     together: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
     for metrics in zip(*groups.values(), strict=True):
@@ -164,4 +162,4 @@ def _interval(value: Any, others: Sequence[Any]) -> Any:
     numbers = [other for other in others if isinstance(other, int | float)]
     if not numbers or not isinstance(value, int | float):
         return None
-    return [float(bound) for bound in np.quantile(numbers, _QUANTILES)]
+    return [float(bound) for bound in np.quantile(numbers, QUANTILES)]

@@ -5,21 +5,19 @@ It makes the figures and the table of the paper on deep deterministic uncertaint
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from lanecli import atomic
 from lanecli.data.manifest import DatasetInfo, read_dataset
-from lanecli.errors import InputError, did_you_mean
+from lanecli.errors import InputError
 from lanecli.inference.evaluate import on_dataset, score
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import DEFAULT_PASSES, Recipe
+from lanecli.inference.study_file import earlier, keep, read_mapping, refuse_unknown
 from lanecli.media import Frame, expand_sources, read_mask, read_picture
 from lanecli.metrics.segmentation import PixelScores
 from lanecli.metrics.uncertainty import OutOfDistributionCounts, UncertaintyScores
@@ -79,20 +77,11 @@ def read_study(path: Path, out: Path | None = None) -> Study:
     Raises:
         InputError: it is not YAML, a key is unknown or missing, or a value has another form.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: a study must be a mapping with the keys {', '.join(_KEYS)}")
-    _refuse_unknown(data, _KEYS, str(path))
-    for key in ("data", "methods"):
-        if key not in data:
-            raise InputError(f"{path}: has no '{key}'")
+    data = read_mapping(path, _KEYS, ("data", "methods"))
     try:
         methods = []
         for name, entry in dict(data["methods"]).items():
-            _refuse_unknown(entry, _METHOD_KEYS, f"{path}: method '{name}'")
+            refuse_unknown(entry, _METHOD_KEYS, f"{path}: method '{name}'")
             models = entry["models"]
             names = (models,) if isinstance(models, str) else tuple(str(model) for model in models)
             methods.append(
@@ -117,14 +106,6 @@ def read_study(path: Path, out: Path | None = None) -> Study:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: is not a study ({type(error).__name__}: {error})") from error
-
-
-def _refuse_unknown(data: Any, known: tuple[str, ...], where: str) -> None:
-    if not isinstance(data, dict):
-        raise InputError(f"{where}: must be a mapping with the keys {', '.join(known)}")
-    for key in data:
-        if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), known)}")
 
 
 def run_study(
@@ -160,24 +141,14 @@ def run_study(
             "precision": study.precision,
         }
         target = study.out / f"{method.name}.json"
-        result = _earlier(target, asked)
+        result = earlier(target, asked)
         if result is None:
             say(f"{method.name}: {method.uncertainty} of {', '.join(method.models)}")
-            result = {"asked": asked, **_score(study, method, dataset, progress)}
-            atomic.write(target, json.dumps(result, ensure_ascii=False, indent=1))
+            result = keep(target, asked, _score(study, method, dataset, progress))
         else:
             say(f"{method.name}: done before")
         rows += table_rows(method.name, result)
     return rows
-
-
-def _earlier(path: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the earlier result of the same question, or None."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) and result.get("asked") == asked else None
 
 
 def _score(

@@ -121,6 +121,20 @@ class LabelCounts:
         }
 
 
+def intersection_and_union(counts: np.ndarray, label_map: LabelMap) -> np.ndarray:
+    """Return the pixels in the intersection and in the union of prediction and truth, (classes, 2) int64.
+
+    Args:
+        counts: those of a :class:`ConfusionMatrix`, or of :class:`LabelCounts` for a multi-label map.
+        label_map: the classes.
+    """
+    if label_map.multilabel:
+        hits, predicted, true = counts[:3]
+    else:
+        hits, predicted, true = np.diag(counts), counts.sum(0), counts.sum(1)
+    return np.stack([hits, true + predicted - hits], axis=-1)
+
+
 class PixelScores(Metric):
     """The scores of :data:`DEFINITIONS`, as `evaluate` computes them."""
 

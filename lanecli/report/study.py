@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from lanecli.geometry import resize
 from lanecli.inference.sinks.uncertainty import scale_of
 from lanecli.inference.study import Study, class_means, example_maps
 from lanecli.media import Frame, write_picture
+from lanecli.report.files import csv_bytes, save_figure
 from lanecli.uncertainty.entropy import largest_entropy
 from lanecli.uncertainty.maps import map_kind, uncertainty_maps
 
@@ -40,7 +39,7 @@ def write_study(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
     out = study.out
     results = {m.name: json.loads((out / f"{m.name}.json").read_text(encoding="utf-8")) for m in study.methods}
     files = [out / "table.csv", out / "curves.csv", out / "curves.png"]
-    atomic.write(files[0], _csv(list(rows[0]) if rows else [], [list(row.values()) for row in rows]))
+    atomic.write(files[0], csv_bytes(list(rows[0]) if rows else [], [list(row.values()) for row in rows]))
     curves = [
         (method, name, scores)
         for method, each in results.items()
@@ -55,26 +54,18 @@ def write_study(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
             part["certain"], part["thresholds"], *(part[curve] for curve in _CURVES), strict=True
         )
     ]
-    atomic.write(files[1], _csv(["method", "map", "thresholds", "certain", "threshold", *_CURVES], lines))
+    atomic.write(files[1], csv_bytes(["method", "map", "thresholds", "certain", "threshold", *_CURVES], lines))
     _plot_curves(files[2], curves)
     if (means := class_means(study)) is not None:
         names = read_dataset(study.data).label_map.names
         files += [out / "class_means.csv", out / "class_means.png"]
         matrix = means["matrix"]
         rows_ = [[name, *(f"{v:.6g}" for v in line)] for name, line in zip(names, matrix, strict=True)]
-        atomic.write(files[-2], _csv(["class here, there:", *names], rows_))
+        atomic.write(files[-2], csv_bytes(["class here, there:", *names], rows_))
         _plot_means(files[-1], names, means)
     files.append(out / "maps.png")
     write_picture(files[-1], _maps(study))
     return files
-
-
-def _csv(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(head)
-    writer.writerows(lines)
-    return text.getvalue().encode()
 
 
 def _plot_curves(path: Path, curves: Sequence[tuple[str, str, Mapping[str, Any]]]) -> None:
@@ -89,7 +80,7 @@ def _plot_curves(path: Path, curves: Sequence[tuple[str, str, Mapping[str, Any]]
         axes.set(title=title, xlabel="share of 4x4 windows that are certain")
         axes.grid(alpha=0.3)
     figure.axes[0].legend(fontsize=7)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
 def _plot_means(path: Path, names: Sequence[str], means: Mapping[str, Any]) -> None:
@@ -105,13 +96,7 @@ def _plot_means(path: Path, names: Sequence[str], means: Mapping[str, Any]) -> N
     note = "" if share is None else f"; the nearest mean is of the same class in {100 * share:.0f} % of cases"
     axes.set_title(f"class means at distant positions{note}", fontsize=9)
     figure.colorbar(drawn, label="L2 distance")
-    _save(path, figure)
-
-
-def _save(path: Path, figure: Any) -> None:
-    packed = io.BytesIO()
-    figure.savefig(packed, format="png", dpi=130)
-    atomic.write(path, packed.getvalue())
+    save_figure(path, figure)
 
 
 def _maps(study: Study) -> np.ndarray:

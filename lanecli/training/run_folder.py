@@ -33,6 +33,14 @@ def begin_folder(folder: Path, config: Config) -> None:
     atomic.write(folder / "config.yaml", config.to_yaml())
 
 
+def is_new(folder: Path, config: Config) -> bool:
+    """Whether no run was begun in `folder`. Raises InputError if one of another configuration was."""
+    written = folder / "config.yaml"
+    if written.is_file() and load_config(written) != config:
+        raise InputError(f"{folder} holds a run of another configuration; name a new --out")
+    return not written.is_file()
+
+
 def resume_config(folder: Path) -> Config:
     """Read the configuration with which a run was started. Raises InputError if `folder` is not a run."""
     with contextlib.suppress(OSError):

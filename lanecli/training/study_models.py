@@ -1,4 +1,4 @@
-"""Training the models of a study of uncertainty, and fitting the statistics that its measures need."""
+"""Training the models of a study, and fitting the statistics that measures of uncertainty need."""
 
 from __future__ import annotations
 
@@ -51,10 +51,7 @@ def train_models(
     several = [name for name, variant in sweep.variants.items() if len(variant.configs) > 1]
     if several:
         raise InputError(f"{path}: '{several[0]}' has several seeds: make each of them a variant of its own")
-    rows = run_sweep(sweep, study.out / RUNS, watch, device=device, say=say)
-    for row in rows:
-        if "failed" in row:
-            raise InputError(f"{path}: '{row['variant']}' was not trained: {row['failed']}")
+    train_variants(sweep, study.out / RUNS, watch, device=device, say=say)
     files = {name: study.out / RUNS / name / "model.safetensors" for name in sweep.variants}
     for method in study.methods:
         for name in method.models if method.uncertainty in _FITTED else ():
@@ -65,6 +62,24 @@ def train_models(
     methods = (replace(m, models=tuple(file_of_model.get(model, model) for model in m.models)) for m in study.methods)
     places = None if study.places is None else file_of_model.get(study.places, study.places)
     return replace(study, methods=tuple(methods), places=places)
+
+
+def train_variants(
+    sweep: Sweep,
+    out: Path,
+    watch: Callable[[str, Run], Watcher],
+    *,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda _line: None,
+) -> None:
+    """Run a sweep, every variant of which is needed. The arguments are those of `run_sweep`.
+
+    Raises:
+        InputError: a variant was not trained.
+    """
+    for row in run_sweep(sweep, out, watch, device=device, say=say):
+        if "failed" in row:
+            raise InputError(f"'{row['variant']}' was not trained: {row['failed']}")
 
 
 def _fit(sweep: Sweep, name: str, model: Path, progress: Callable[[str, int, int], None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from lanecli import atomic
-from lanecli.config import Config, load_config
+from lanecli.config import Config
 from lanecli.errors import InputError, LaneError
 from lanecli.models.build import network_from_file
 from lanecli.ownership import owned
@@ -23,7 +23,7 @@ from lanecli.training.choice import choose
 from lanecli.training.device import pick_device
 from lanecli.training.failures import DivergedError
 from lanecli.training.loop import Run
-from lanecli.training.run_folder import begin_folder
+from lanecli.training.run_folder import begin_folder, is_new
 from lanecli.training.sweep_file import Sweep
 from lanecli.training.sweep_table import summary, write_tables
 from lanecli.training.watcher import Watcher
@@ -102,14 +102,12 @@ def _train(
     name: str, config: Config, folder: Path, watch: Callable[[str, Run], Watcher], device: str
 ) -> dict[str, Any]:
     """Return the row of one run, after training it if there is none yet."""
-    result, written = folder / "result.json", folder / "config.yaml"
-    fresh = not written.is_file()
+    result = folder / "result.json"
     try:
         config, _ = choose(config)
     except InputError as error:
         return {"variant": name, "failed": str(error), "unbuilt": str(error)}
-    if not fresh and load_config(written) != config:
-        raise InputError(f"{folder} holds a run of another configuration; name a new --out")
+    fresh = is_new(folder, config)
     if (row := _result(result)) is not None:
         shutil.rmtree(folder / "last", ignore_errors=True)
         return row

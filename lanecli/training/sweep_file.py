@@ -95,7 +95,7 @@ def sweep_of(tree: Any, path: Path, overrides: list[str]) -> Sweep:
         raise InputError(f"{path}: there is nothing to compare: the file has neither 'variants' nor 'grid'")
     variants: dict[str, Variant] = {}
     for name, own in _combined(file, path):
-        _check_name(name, path)
+        check_name(name, path)
         if name.casefold() in (known.casefold() for known in variants):
             raise InputError(f"{path}: two variants have the name '{name}'")
         try:
@@ -141,14 +141,14 @@ def _value_name(key: str, value: Any) -> str:
     return re.sub(r"[^\w.+=-]+", "_", text).strip("_")
 
 
-def _check_name(name: str, path: Path) -> None:
-    """Raise InputError unless `name` can be the name of a folder inside that of the sweep."""
+def check_name(name: str, path: Path, what: str = "the folder of a variant") -> None:
+    """Raise InputError unless `name`, which stands in the file `path`, can be the name of `what`."""
     try:
         parts = safe_relative(name).parts
     except ValueError:
         parts = ()
     if len(parts) != 1 or name != parts[0] or name.startswith("-") or len(name) > _LONGEST:
-        raise InputError(f"{path}: '{name[:_LONGEST]}' cannot be the name of the folder of a variant")
+        raise InputError(f"{path}: '{name[:_LONGEST]}' cannot be the name of {what}")
 
 
 def _with_seeds(config: Config, seeds: int | list[int]) -> list[Config]:
