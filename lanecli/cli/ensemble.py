@@ -223,9 +223,9 @@ def study(
     json: JsonOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train ensembles and compare ways of combining them: a table with intervals.
+    """Train ensembles and compare ways of combining them.
 
-    The same command continues an interrupted study.
+    The table has intervals; the same command continues an interrupted study.
     """
     import os
 

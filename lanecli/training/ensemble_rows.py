@@ -55,6 +55,7 @@ class Rows:
         """
         self.study, self.device, self.say, self.progress = study, device, say, progress
         self.best = ""
+        self._digests: dict[Path, str] = {}
 
     def table(self) -> list[dict[str, Any]]:
         """Return the rows, :data:`COLUMNS` each; ``low`` and ``high`` are None where there is no interval.
@@ -97,7 +98,7 @@ class Rows:
             refuse_trained_on(file, f"'{pictures.name}'", pictures.samples())
         asked = {
             **self._asked(row, files),
-            "data": [str(pictures.root), pictures.split, _digest(pictures.root / MANIFEST)],
+            "data": [str(pictures.root), pictures.split, self._digest(pictures.root / MANIFEST)],
             "class": study.label,
             "backend": study.backend,
             "precision": study.precision,
@@ -115,9 +116,15 @@ class Rows:
     def _asked(self, row: Row, files: Sequence[Path]) -> dict[str, Any]:
         """Return what decides the answers of a row; the hold-out is part of it if something is fitted."""
         hold_out = self.study.hold_out
-        fitted = [str(hold_out.root), hold_out.split, _digest(hold_out.root / MANIFEST)] if row.fit else None
+        fitted = [str(hold_out.root), hold_out.split, self._digest(hold_out.root / MANIFEST)] if row.fit else None
         settings = {**vars(row), "models": list(row.models), "inputs": list(row.inputs)}
-        return {**settings, "hold_out": fitted, "files": [_digest(file) for file in files]}
+        return {**settings, "hold_out": fitted, "files": [self._digest(file) for file in files]}
+
+    def _digest(self, file: Path) -> str:
+        """Return 16 hex digits for the content of a file, which is read once."""
+        if file not in self._digests:
+            self._digests[file] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        return self._digests[file]
 
     def _model(self, name: str) -> str:
         """Return the file behind a name in a row."""
@@ -252,7 +259,3 @@ def _row(place: str, name: str, result: Mapping[str, Any], reference: Mapping[st
         result["ms"], len(units), int(units.max()) + 1,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]

@@ -35,6 +35,7 @@ GROUPED = {
     "uncertainty study": ["Input", "Output", "Speed"],
     "ensemble fit": ["Model", "Input", "Fit", "Meta-model of stacking and blending", "Output", "Speed"],
     "ensemble soup": ["Model", "Input", "Output", "Speed"],
+    "ensemble study": ["Input", "Output", "Speed"],
     "prepare": ["Input", "Pictures and masks", "Splits", "Submissions and frames", "Output", "Speed"],
     "select": ["Input", "Choice", "Output", "Model", "Trust", "Speed"],
     "synth": ["Output", "Scenes", "Speed"],
