@@ -58,8 +58,6 @@ ELSEWHERE = {
     "::test_two_killed_processes_resume_without_a_trace",
     "lanecli ensemble study configs/studies/ensembles.yaml": "tests/training/test_ensemble_study.py"
     "::test_every_way_of_making_and_combining_members",
-    "lanecli ensemble study configs/studies/ensembles-classes.yaml": "tests/training/test_ensemble_study.py"
-    "::test_every_way_of_making_and_combining_members",
     "lanecli uncertainty study CONFIG": "tests/uncertainty/test_uncertainty_commands.py"
     "::test_study_is_resumed_and_writes_tables_and_figures",
 }

@@ -76,5 +76,6 @@ def _plot(path: Path, study: EnsembleStudy, rows: Rows) -> None:
         axes.set_yticks(range(len(own)), [str(row["row"]).replace("$", "\\$") for row in own], fontsize=8)
         axes.set_title(name.replace("$", "\\$"), fontsize=9)
         axes.set_xlabel(f"IoU{f' of {study.label}' if study.label else ''} minus that of the {REFERENCE}", fontsize=8)
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(axis="x", alpha=0.3)
     save_figure(path, figure)

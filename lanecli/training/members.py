@@ -125,18 +125,22 @@ def train_members(
             done = _snapshots(snapshot_config(config, request.count), folder, watch, device)
             _keep(folder, request, done)
     else:
-        while len(done) < request.count:
+        while len(done) < request.count and not _ended(done):
             name = f"member-{len(done) + 1}"
             say(f"{name} of {request.count}")
             row = _member(name, _config_of(config, request, folder, done), request, folder, watch, device)
             done.append(row)
             _keep(folder, request, done)
-            if row["weight"] <= 0:
+            if _ended(done):
                 say(f"{name} is no better than guessing where the previous members were wrong: boosting ends here")
-                break
     if request.kind == "folds":
         _write_fold_list(config, request, folder)
     return {"run": str(folder), "ensemble": str(_write_ensemble(folder, request, done)), "members": done}
+
+
+def _ended(done: list[dict[str, Any]]) -> bool:
+    """Whether the last member is no better than guessing, so that no further one can be boosted."""
+    return bool(done) and done[-1]["weight"] <= 0
 
 
 def _config_of(config: Config, request: Request, folder: Path, done: list[dict[str, Any]]) -> Config:

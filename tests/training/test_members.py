@@ -221,6 +221,9 @@ def test_boosting_weighs_members_and_stops_at_guessing(
     ensemble = read_ensemble(out / "ensemble.yaml")
     assert ensemble.combine == "weighted"
     assert ensemble.weights == (pytest.approx(first), pytest.approx(second))
+    again = cli("train", "--resume", out, "--json")  # there is no fourth error: a further member would fail
+    assert again.code == 0, again.err
+    assert again.json() == done.json()
     header = (out / "member-2" / "metrics.csv").read_text().splitlines()[0]
     assert "train/boost" in header
     text = read_spec(out / "member-2" / "model.safetensors").to_json()
