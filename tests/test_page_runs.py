@@ -44,6 +44,7 @@ ELSEWHERE = {
     "lanecli bench --architectures tiny --out lanecli/models/facts.json": _BENCH
     + "test_architectures_go_on_after_an_interruption",
     "lanecli bench --training --set train.compile=true": "tests/training/test_training_bench.py::test_rows_and_ratios",
+    "lanecli sweep losses": _SWEEPS,
     "lanecli sweep losses --data data/camvid": _SWEEPS,
     "lanecli sweep losses --data data/camvid --out runs/losses": _SWEEPS,
     "lanecli sweep losses --data data/apolloscape --data data/camvid --data data/comma10k --out runs/losses": _SWEEPS,

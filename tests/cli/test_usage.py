@@ -20,7 +20,7 @@ Cli = Callable[..., Outcome]
         ("--colour predict a.png", "no such option: --colour; 'lanecli --help' lists the options"),
         ("predikt a.png", "no such command: predikt (did you mean 'predict'?)"),
         ("export onx", "no such command: onx (did you mean 'onnx'?)"),
-        ("ensemble zzz", "no such command: zzz; there are: fit, soup"),
+        ("ensemble zzz", "no such command: zzz; there are: fit, soup, study"),
         ("predict", "lanecli predict needs SOURCE...; type: lanecli predict SOURCE..."),
         ("overlay a.mp4", "lanecli overlay needs --masks DIR; type: lanecli overlay SOURCE --masks DIR --out FILE"),
         ("score tusimple a", "lanecli score tusimple needs PRED.json; type: lanecli score tusimple GT.json PRED.json"),

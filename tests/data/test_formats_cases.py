@@ -73,7 +73,7 @@ WANTED: dict[str, Wanted] = {
     "lm_rect4": Wanted(ONE, BOX),
     "lm_rotation": Wanted(ONE, BOX),
     "lm_upper": Wanted(ONE, BOX),
-    "coco_kinds": Wanted(ONE, BOX, ("left out, since nothing is labelled so: lane-seg",)),
+    "coco_kinds": Wanted(ONE, BOX, ("left out, since nothing has this label: lane-seg",)),
     "coco_stuff": Wanted(ONE, BOX),
     "coco_dupimg": Wanted(ONE, None),
     "rf": Wanted({"train": 1, "val": 1, "test": 1}, BOX, ("the names of the annotation files or their folders",)),

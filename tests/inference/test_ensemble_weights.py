@@ -16,7 +16,7 @@ from plain_roads import plain_roads
 from samples import Outcome
 from scipy.optimize import minimize
 
-from lanecli.data.fingerprint import fingerprint, joined, share_seen
+from lanecli.data.fingerprint import fingerprint, join_fingerprints, share_seen
 from lanecli.data.manifest import Sample, read_dataset
 from lanecli.geometry import Geometry
 from lanecli.inference.ensemble import read_ensemble
@@ -239,13 +239,13 @@ def test_joined_fingerprints_know_what_any_has_seen(tmp_path: Path) -> None:
     for number in range(1600):
         (tmp_path / f"{number}.png").write_bytes(b"x")
         samples.append(Sample(tmp_path / f"{number}.png", tmp_path / "m.png", "train", "g"))
-    small = joined([fingerprint(samples[:100]), fingerprint(samples[50:200])])
+    small = join_fingerprints([fingerprint(samples[:100]), fingerprint(samples[50:200])])
     assert share_seen(small, samples[:200]) == 1
     assert share_seen(small, samples[200:]) == 0
-    large = joined([fingerprint(samples[:100]), fingerprint(samples[100:1200])])
+    large = join_fingerprints([fingerprint(samples[:100]), fingerprint(samples[100:1200])])
     assert share_seen(large, samples[:1200]) == 1
     assert share_seen(large, samples[1200:]) == 0
-    assert joined([fingerprint(samples[:3]), None]) is None
+    assert join_fingerprints([fingerprint(samples[:3]), None]) is None
 
 
 def test_other_classes_are_refused(cli: Cli, roads: Path, tmp_path: Path) -> None:
