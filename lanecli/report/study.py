@@ -73,10 +73,12 @@ def _plot_curves(path: Path, curves: Sequence[tuple[str, str, Mapping[str, Any]]
     from matplotlib.figure import Figure
 
     figure = Figure((13, 4.2), layout="constrained")
+    styles = ("-", "--", ":")  # the colours repeat after ten curves
     for axes, curve, title in zip(figure.subplots(1, 3), _CURVES, _TITLES, strict=True):
-        for method, name, scores in curves:
+        for number, (method, name, scores) in enumerate(curves):
             values = [np.nan if value is None else value for value in scores[curve]]
-            axes.plot(scores["certain"], values, marker=".", label=f"{method}: {map_kind(name).title}")
+            label, style = f"{method}: {map_kind(name).title}", styles[number // 10 % len(styles)]
+            axes.plot(scores["certain"], values, style, marker=".", label=label)
         axes.set(title=title, xlabel="share of 4x4 windows that are certain")
         axes.grid(alpha=0.3)
     figure.axes[0].legend(fontsize=7)
@@ -93,8 +95,8 @@ def _plot_means(path: Path, names: Sequence[str], means: Mapping[str, Any]) -> N
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_yticks(range(len(names)), names)
     share = means["same_closer"]
-    note = "" if share is None else f"; the nearest mean is of the same class in {100 * share:.0f} % of cases"
-    axes.set_title(f"class means at distant positions{note}", fontsize=9)
+    note = "" if share is None else f"\nthe nearest mean is of the same class in {100 * share:.0f} % of cases"
+    figure.suptitle(f"class means at distant positions{note}", fontsize=9)
     figure.colorbar(drawn, label="L2 distance")
     save_figure(path, figure)
 
