@@ -349,7 +349,8 @@ def test_exports_with_batch_and_size_open(name: str, tmp_path: Path) -> None:
     assert compare(whole, session_function(tmp_path / "m.onnx"), [(4, (131, 75))]).relative <= TOLERANCE
     loaded, spec = network_from_file(tmp_path / "m.onnx")
     assert spec == spec_of(name)
-    assert_same_model(loaded, network, noise(2, 64, 64))
+    with torch.inference_mode():  # auxiliary heads and counters of batches are not in the file
+        torch.testing.assert_close(loaded.logits(noise(2, 64, 64)), network.logits(noise(2, 64, 64)))
     assert_backends_agree(tmp_path / "m.onnx", network)
 
 
