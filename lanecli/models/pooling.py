@@ -14,9 +14,6 @@ class ExportableAdaptiveAvgPool2d(nn.Module):
     Bin ``i`` of ``s`` over length ``n`` is ``floor(i n / s)`` up to ``ceil((i + 1) n / s)``, as in torch.
     """
 
-    down: torch.Tensor
-    right: torch.Tensor
-
     def __init__(self, output_size: tuple[int, int]) -> None:
         """Keep the output size.
 
@@ -25,9 +22,6 @@ class ExportableAdaptiveAvgPool2d(nn.Module):
         """
         super().__init__()
         self.output_size = output_size
-        # no torch.arange in the graph, here and below: ONNX Runtime warns about each one that it cannot fold it
-        self.register_buffer("down", torch.arange(output_size[0]), persistent=False)
-        self.register_buffer("right", torch.arange(output_size[1]), persistent=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H, W) float to (N, C, rows, columns)."""
@@ -37,8 +31,8 @@ class ExportableAdaptiveAvgPool2d(nn.Module):
 
     def products(self, features: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H, W) float to (N, C, rows, columns); the result equals torch's pooling up to rounding."""
-        down = _bins(self.down, features[0, 0, :, 0])
-        right = _bins(self.right, features[0, 0, 0])
+        rows, columns = self.output_size
+        down, right = _bins(rows, features[0, 0, :, 0]), _bins(columns, features[0, 0, 0])
         return down @ (features @ right.T)
 
     def extra_repr(self) -> str:
@@ -46,20 +40,22 @@ class ExportableAdaptiveAvgPool2d(nn.Module):
         return f"output_size={self.output_size}"
 
 
-def _bins(number: torch.Tensor, line: torch.Tensor) -> torch.Tensor:
+def _bins(count: int, line: torch.Tensor) -> torch.Tensor:
     """Compute the weights that average a line of features into bins.
 
     Args:
-        number: the numbers of the bins, 0 to count - 1.
+        count: number of bins.
         line: a line of features, of which only the length is used.
 
     Returns:
         (count, length) weights: each row is one bin and sums to one.
     """
-    count, length = number.shape[0], line.shape[0]  # len() would fix the length at export
+    length = line.shape[0]  # len() would fix the length at export
+    number = torch.arange(count, device=line.device)
     first = number * length // count
     last = ((number + 1) * length + count - 1) // count
-    position = torch.ones_like(line, dtype=torch.long).cumsum(0) - 1
+    # not a cumsum of ones: OpenVINO 2026.4 with more than one stream gets its positions wrong
+    position = torch.arange(length, device=line.device)
     inside = (position >= first[:, None]) & (position < last[:, None])
     return inside.to(line.dtype) / (last - first)[:, None].to(line.dtype)
 
