@@ -124,10 +124,11 @@ def _to_fixed_point(points: np.ndarray) -> np.ndarray:
 
 def _bounding_box(lanes: Sequence[Lane], thickness: int, size: tuple[int, int], to_bottom: bool) -> Region:
     """Return a box (x, y, width, height) that contains everything that is drawn."""
+    if to_bottom:
+        top = max(0, math.floor(min(lane.points[-1, 1] for lane in lanes)) - thickness - 1)  # the last point is highest
+        return 0, top, size[0], max(1, size[1] - top)
     points = np.concatenate([lane.points for lane in lanes])
     lowest, highest = points.min(0).tolist(), points.max(0).tolist()
     left, top = (max(0, math.floor(value) - thickness - 1) for value in lowest)
     right, bottom = (min(side, math.ceil(value) + thickness + 2) for value, side in zip(highest, size, strict=True))
-    if to_bottom:
-        left, right, bottom = 0, *size
     return left, top, max(1, right - left), max(1, bottom - top)

@@ -185,6 +185,14 @@ def trace_lines(
     return TracedLines(observations, curves, evidence, lines_to_keep(evidence, curves, height), (width, height)), view
 
 
+def line_pixels(scores: np.ndarray, label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """Return (h, w) uint8 and the values of its line pixels, from a class map or probabilities."""
+    planes, classes = _planes(scores), line_classes(label_map)
+    if planes is None or not classes:
+        return scores, classes
+    return (_line_probability(planes, classes, label_map) > 0.5).view(np.uint8), (1,)
+
+
 def _planes(scores: np.ndarray) -> np.ndarray | None:
     """Return the probabilities as (C, h, w), or None for a class map."""
     if scores.ndim == 2 and scores.dtype == np.uint8:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lanecli.geometry import Size
 from lanecli.labels import LabelMap
-from lanecli.lanes.find import find_lanes_and_view
+from lanecli.lanes.find import find_lanes_and_view, line_pixels
+from lanecli.lanes.following import PaintFollower
 from lanecli.lanes.lane import Lane, Role
 from lanecli.lanes.perspective import Perspective
 from lanecli.lanes.roles import FARTHEST_BOUND, x_at_bottom
@@ -24,14 +25,15 @@ Floats = NDArray[np.floating]
 
 _STEP = 8.0  # largest distance in pixels between the rows in which lines are compared, smoothed and reported
 _TOP = 0.15  # lines are not tracked above this share of the height of the frame
-_SEARCH_INTERVAL = 0.045  # least time in seconds between two frames in which lines are searched
-_COLOR_INTERVAL = 3  # colours are determined in one of so many searched frames
-_SMOOTHING = 0.065  # time constant in seconds: a line then has moved two thirds of the way
+_SEARCH_INTERVAL = 0.125  # least time in seconds between two frames in which lines are searched
+_LARGEST_STEP = 0.07  # lines follow their paint over at most so many seconds from frame to frame
+_COLOR_INTERVAL = 2  # colours are determined in one of so many searched frames
+_SMOOTHING = 0.055  # time constant in seconds: a line then has moved two thirds of the way
 _PROVING = 0.1  # seconds for which a new line must be seen before it is reported
 _KEEP = 0.5  # seconds for which a lost line is still reported, with decreasing confidence
 _NEAR = 0.75  # camera heights, a third of a lane: closer lines are the same line
 _CROSSED = 0.15  # camera heights past the middle at which a line changes sides
-_THUMBNAIL = (18, 32)
+_THUMBNAIL = (12, 20)
 _CUT = 22.0  # least mean change of luma at a cut, in levels
 _CUT_RATIO = 4.0  # and its least ratio to the usual change
 
@@ -70,6 +72,7 @@ class LaneTracker:
         self._tracks: list[Track] = []
         self._view: Perspective | None = None
         self._frame_view: Perspective | None = None
+        self._follower: PaintFollower | None = None
         self._time: float | None = None
         self._searched_at: float | None = None
         self._scene_start: float | None = None
@@ -79,7 +82,7 @@ class LaneTracker:
     def find(self, scores: np.ndarray, label_map: LabelMap, frame: Frame) -> tuple[Lane, ...]:
         """Return the lane lines of the next frame, from left to right, with the same identity in all frames.
 
-        Lines are searched about twenty times a second; between these frames they move towards where they were found.
+        Lines are searched about seven times a second; between these frames they follow their paint.
 
         Args:
             scores: the class map or the probabilities of the frame; see :func:`lanecli.lanes.find_lanes`.
@@ -92,7 +95,7 @@ class LaneTracker:
         if self._is_cut(frame):
             self._reset()
         if self._size == frame.size and self._is_skipped(frame.time):
-            return self._move_lines(frame.time)
+            return self._follow_lines(scores, label_map, frame.time)
         with_colors = (
             self._count % _COLOR_INTERVAL == 0
             or self._count < _COLOR_INTERVAL
@@ -118,19 +121,28 @@ class LaneTracker:
         return 0.0 if self._time is None else self._time + self._step
 
     def _is_skipped(self, time: float | None) -> bool:
-        """Return whether the next frame needs no search: the last one was recent, and the scene did not just begin."""
-        if self._searched_at is None or self._scene_start is None:
+        """Return whether the next frame needs no search: the last was recent, and the scene did not just begin."""
+        if self._time is None or self._searched_at is None or self._scene_start is None:
             return False
         now = self._time_of(time)
-        return now - self._searched_at < _SEARCH_INTERVAL and now - self._scene_start >= _PROVING / 2
+        recent = now - self._time <= _LARGEST_STEP and now - self._searched_at < _SEARCH_INTERVAL
+        return recent and now - self._scene_start >= _PROVING / 2
 
-    def _move_lines(self, time: float | None) -> tuple[Lane, ...]:
-        """Return the lines of a frame that is not searched."""
+    def _follow_lines(self, scores: np.ndarray, label_map: LabelMap, time: float | None) -> tuple[Lane, ...]:
+        """Return the lines of a frame that is not searched: they follow their paint."""
+        assert self._size is not None
         now = self._time_of(time)
         share = self._smoothing_share(now)
         self._time = now
-        for track in self._tracks:
-            if track.seen_at == self._searched_at:
+        tracks = [track for track in self._tracks if track.seen_at == self._searched_at]
+        if tracks:
+            mask, classes = line_pixels(scores, label_map)
+            if self._follower is None:
+                lines, mask_size = np.stack([track.seen_x for track in tracks]), (mask.shape[1], mask.shape[0])
+                down = rows_below_horizon(self._rows, self._size, self._frame_view)
+                self._follower = PaintFollower(lines, self._rows, down, self._size, mask_size)
+            for track, shift in zip(tracks, self._follower.follow(mask, classes), strict=True):
+                track.seen_x = track.seen_x + shift
                 track.move_to_seen(share)
         return self._reported_lanes(now)
 
@@ -157,7 +169,7 @@ class LaneTracker:
         now, last = self._time_of(time), self._searched_at
         share = self._smoothing_share(now)
         self._time = self._searched_at = now
-        self._frame_view = view
+        self._frame_view, self._follower = view, None
         if self._scene_start is None:
             self._scene_start = now
         rows = self._rows

@@ -78,8 +78,8 @@ def test_a_lane_change_swaps_roles_at_once_and_keeps_identities() -> None:
     assert len(changes) <= 2  # the swap, and the new right line's coming into sight
 
 
-@pytest.mark.parametrize(("rate", "share"), [(10, 1.0), (20, 1.0), (25, 0.5), (30, 0.5), (50, 1 / 3)])
-def test_fast_films_are_searched_some_twenty_times_a_second(
+@pytest.mark.parametrize(("rate", "share"), [(10, 1.0), (20, 1 / 3), (25, 1 / 4), (30, 1 / 4), (50, 1 / 7)])
+def test_fast_films_are_searched_some_seven_times_a_second(
     rate: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched = []
@@ -94,7 +94,7 @@ def test_fast_films_are_searched_some_twenty_times_a_second(
         assert {"ego-left", "ego-right"} <= by_role(lanes).keys()
         truth = [float(scene.x(line.u, np.array(250.0))) for line in scene.lines]
         for x in (float(lane.x_at(np.array([250.0]))[0]) for lane in lanes if lane.points[0, 1] > 250):
-            assert min(abs(x - other) for other in truth) < 14  # they move by 80 pixels a second there
+            assert min(abs(x - other) for other in truth) < 7  # they move by 80 pixels a second there
     assert abs(len(searched) / frames - share) < 0.04
 
 
