@@ -72,7 +72,9 @@ CrfOption = Annotated[
 ]
 CleanOption = Annotated[
     bool,
-    typer.Option("--clean", help="Remove what is not paint: specks, the car's bonnet.", rich_help_panel=REFINE),
+    typer.Option(
+        "--clean", help="Remove specks from masks and scores too, not just from overlays.", rich_help_panel=REFINE
+    ),
 ]
 
 
@@ -101,7 +103,7 @@ def recipe_of(
     if crf:
         steps["crf"] = {}
     if clean:
-        steps["clean"] = {}
+        steps["clean"] = {"everywhere": True}
     if smooth:
         steps["smooth"] = {"half_life": smooth}
     if certain is not None:

@@ -28,6 +28,7 @@ class Prediction:
             exclusive classes); None if nothing needs them.
         maps: further maps by name, (H, W) float32, such as ``entropy`` or ``log_density``.
         lanes: the lane lines; None if nothing needs them.
+        cleaned: `class_map` without what cannot be lane paint; None if nothing needs it.
     """
 
     frame: Frame
@@ -37,6 +38,12 @@ class Prediction:
     planes: np.ndarray | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=lambda: _NOTHING)
     lanes: tuple[Any, ...] | None = None
+    cleaned: np.ndarray | None = None
+
+    @property
+    def shown_map(self) -> np.ndarray:
+        """(H, W) uint8, the class map that overlays and lane lines show: `cleaned`, if there is one."""
+        return self.class_map if self.cleaned is None else self.cleaned
 
     @property
     def probabilities(self) -> np.ndarray | None:

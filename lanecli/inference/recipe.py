@@ -69,8 +69,8 @@ class Recipe:
         """Load the models and return a Predictor.
 
         Args:
-            keep: parts of Predictions that something will read: ``"planes"``, ``"lanes"``, names of maps. The measures
-                and steps that provide them are added.
+            keep: parts of Predictions that something will read: ``"planes"``, ``"lanes"``, ``"shown_map"``, names of
+                maps. The measures and steps that provide them are added.
             extra_measures: further measures, made by the caller.
 
         Raises:
@@ -110,15 +110,19 @@ class Recipe:
         if ANY_MEASURE in keep and not names:
             names = [default_measure()]
         measures = [MEASURES.get(name)() for name in names]
-        missing = set(keep) - {"planes", "lanes", ANY_MEASURE} - {part for m in measures for part in m.maps}
+        no_maps = {"planes", "lanes", "shown_map", ANY_MEASURE}
+        missing = set(keep) - no_maps - {part for m in measures for part in m.maps}
         others = [MEASURES.get(name)() for name in MEASURES] if missing else []
         return measures + [measure for measure in others if missing & set(measure.maps)]
 
     def _steps(self, keep: Collection[str]) -> list[Step]:
         """Return the chosen steps and those that provide the parts in `keep`, in their order."""
         names = {STEPS.canonical(name) for name in self.steps}
-        if set(keep) - {"planes", ANY_MEASURE}:
-            names |= {name for name in STEPS if set(STEPS.get(name).gives) & set(keep)}
+        missing = set(keep) - {"planes", ANY_MEASURE}
+        while missing:
+            found = {name for name in STEPS if set(STEPS.get(name).gives) & missing} - names
+            missing = {need for name in found for need in STEPS.get(name).needs}
+            names |= found
         ordered = sorted(names, key=lambda name: STEPS.entry(name).facts.get("order", 50))
         return [STEPS.get(name)(**self.steps.get(name, {})) for name in ordered]
 

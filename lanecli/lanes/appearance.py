@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lanecli.geometry import Size
 from lanecli.labels import LabelMap
-from lanecli.lanes.classes import is_slot_coded
 from lanecli.lanes.evidence import Evidence
 from lanecli.lanes.grouping import Observations
 from lanecli.lanes.lane import Color, Style
+from lanecli.line_classes import is_slot_coded
 
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame

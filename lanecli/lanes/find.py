@@ -12,7 +12,6 @@ from lanecli.errors import LaneError
 from lanecli.geometry import Size
 from lanecli.labels import LabelMap
 from lanecli.lanes.appearance import class_names, colors, styles
-from lanecli.lanes.classes import is_slot_coded, line_classes
 from lanecli.lanes.clutter import lines_to_keep
 from lanecli.lanes.confidence import confidences
 from lanecli.lanes.curves import Curves, fit_curves
@@ -23,6 +22,7 @@ from lanecli.lanes.perspective import Perspective, find_perspective
 from lanecli.lanes.roles import find_roles
 from lanecli.lanes.runs import find_runs
 from lanecli.lanes.slots import find_slots
+from lanecli.line_classes import is_slot_coded, line_classes
 
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame

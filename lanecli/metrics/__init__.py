@@ -38,7 +38,8 @@ class Metric(ABC):
     """Scores of predictions against the truth, from counts that add up over pictures.
 
     Attributes:
-        needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, or names of maps.
+        needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, ``"shown_map"``, names
+            of maps.
         definitions: the meaning of each score, including background and pooling.
         counts: the counts so far; the counts of several parts of a set add up.
         pooled: whether it counts all groups together, without intervals and without scores per group: for counts that

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from lanecli import atomic
@@ -110,16 +111,18 @@ def _maps(study: Study) -> np.ndarray:
             size = (_TILE, max(1, round(_TILE * picture.shape[0] / picture.shape[1])))
             colors = np.array([[220, 50, 47], [60, 160, 80]], np.uint8)[np.minimum(right, 1)]
             colors[right == 255] = 40
-            tiles = [picture, colors]
+            small = resize(picture, size)
+            tiles = [small, resize(colors, size)]
             for name in uncertainty_maps(prediction.maps):
                 values = prediction.maps[name]
                 label_map = prediction.label_map
                 limit = largest_entropy(len(label_map.plane_classes), bernoulli=label_map.bernoulli)
                 ends = (0.0, limit) if name == "entropy" else scale_of(name, values)
-                frame = Frame.from_rgb(picture.copy())
-                HeatmapPainter(f"{method.name}: {map_kind(name).title}", *ends).paint(frame, values)
+                frame = Frame.from_rgb(small.copy())  # painted small, so that its title can be read
+                painter = HeatmapPainter(f"{method.name}: {map_kind(name).title}", *ends)
+                painter.paint(frame, cv2.resize(values, size, interpolation=cv2.INTER_AREA))
                 tiles.append(frame.rgb())
-            rows.append([resize(np.ascontiguousarray(tile), size) for tile in tiles])
+            rows.append(tiles)
     widest = max(map(len, rows), default=1)
     blank = np.full_like(rows[0][0], 255)
     return grid([tile for row in rows for tile in (*row, *[blank] * (widest - len(row)))], widest)

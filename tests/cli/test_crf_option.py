@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import Recipe
 from lanecli.inference.steps.crf import DenseCrf
 from lanecli.labelmaps import label_map
-from lanecli.media import Frame, VideoSettings, VideoWriter, read_mask, write_mask, write_picture
+from lanecli.media import Frame, VideoSettings, VideoWriter, read_mask, read_picture, write_mask, write_picture
 
 Cli = Callable[..., Outcome]
 
@@ -104,15 +105,23 @@ def test_no_torch(bright: Path, stripe_picture: Path, tmp_path: Path) -> None:
     assert (tmp_path / "o" / "stripe.overlay.png").is_file()
 
 
-def test_cleaning_takes_specks_out_of_masks_only_where_it_is_asked_for(cli: Cli, bright: Path, tmp_path: Path) -> None:
+def test_overlays_and_lane_lines_are_clean_and_masks_where_it_is_asked_for(
+    cli: Cli, bright: Path, tmp_path: Path
+) -> None:
     picture = np.zeros((360, 640, 3), np.uint8)
     picture[200:, 300:312] = 255  # a line
-    picture[10:20, 40:60] = 255  # a lamp in the sky
+    picture[10:20, 400:420] = 255  # a lamp in the sky
     write_picture(tmp_path / "p.png", picture)
     for flags, sky in (((), True), (("--clean",), False)):
-        done = cli("predict", tmp_path / "p.png", "--model", bright, "--save", "masks", "--out", tmp_path / "o",
-                   "--precision", "fp32", "--overwrite", *flags)  # fmt: skip
+        done = cli("predict", tmp_path / "p.png", "--model", bright, "--save", "overlay,masks,lanes,probabilities",
+                   "--out", tmp_path / "o", "--precision", "fp32", "--overwrite", *flags)  # fmt: skip
         assert done.code == 0, done.err
         mask = read_mask(tmp_path / "o" / "p.mask.png")
         assert mask[250:, 300:312].mean() > 0.5
         assert mask[:100].any() == sky
+        assert np.load(tmp_path / "o" / "p.probabilities.npz")["probabilities"][1, 10:20, 400:420].max() > 0.5
+        drawn = np.any(read_picture(tmp_path / "o" / "p.overlay.png") != picture, axis=2)
+        assert drawn[250:, 300:312].mean() > 0.5
+        assert not drawn[:100, 200:].any()  # the legend stands at the left
+        [entry] = (tmp_path / "o" / "p.lanes.jsonl").read_text().splitlines()
+        assert all(y > 100 for lane in json.loads(entry)["lanes"] for _, y in lane["points"])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from lanecli.postprocess.clean import bonnet_edge, clean
+from lanecli.postprocess.clean import _parts_of, bonnet_edge, clean
 
 SIZE = (360, 640)
 
@@ -94,3 +95,22 @@ def test_an_empty_map_and_another_background() -> None:
     cleaned = clean(mask, road(), background=2)
     assert (cleaned[30:50, 100:110] == 2).all()
     assert np.array_equal(cleaned == 0, lines() == 1)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.6))
+def test_parts_and_their_sizes_are_those_of_labelled_components(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    foreground = (rng.random((40, 60)) < share).astype(np.uint8)
+    filled, _ = ndimage.label(ndimage.binary_fill_holes(foreground), np.ones((3, 3)))
+    boxes = ndimage.find_objects(filled)
+    expected = sorted(
+        (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start, int((filled == i).sum()))
+        for i, (rows, columns) in enumerate(boxes, 1)
+    )
+    parts = _parts_of(foreground)
+    if parts is None:
+        assert not expected
+        return
+    columns = (parts.left, parts.top, parts.wide, parts.high, np.rint(parts.share * foreground.size))
+    assert sorted(zip(*(c.astype(int).tolist() for c in columns), strict=True)) == expected

@@ -62,7 +62,8 @@ class Sink(ABC):
     """One output. A sink never changes a Prediction or its frame: others read them too.
 
     Attributes:
-        needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, or names of maps.
+        needs: parts of a Prediction it reads besides the class map: ``"planes"``, ``"lanes"``, ``"shown_map"``, names
+            of maps.
         path: path of the output.
         warnings: what could not be carried over, a line each.
     """

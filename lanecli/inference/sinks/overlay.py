@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Overlay(Sink):
     """Writes ``STEM.overlay.png``, or ``STEM.overlay.mp4``: H.264 with the source's timestamps and sound."""
 
+    needs = frozenset({"shown_map"})
+
     def __init__(self, job: SinkJob) -> None:
         """Open the encoder; for a picture, check that the output can be written."""
         label_map, overwrite = job.label_map, job.settings.overwrite
@@ -47,9 +49,9 @@ class Overlay(Sink):
         writer = self._writer
         canvas = prediction.frame.copy() if writer is None else writer.canvas(prediction.frame)
         if self._lanes is not None:
-            self._lanes.draw(canvas, prediction.class_map, prediction.lanes or ())
+            self._lanes.draw(canvas, prediction.shown_map, prediction.lanes or ())
         else:
-            self._painter.paint(canvas, prediction.class_map)
+            self._painter.paint(canvas, prediction.shown_map)
         if DOUBTFUL in prediction.maps:
             from lanecli.draw.heatmap import hatch
 

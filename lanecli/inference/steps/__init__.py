@@ -32,7 +32,7 @@ class Step(Protocol):
     """A step with its settings.
 
     Attributes:
-        needs: parts of a Prediction it reads: ``"planes"``, ``"lanes"``, or names of maps.
+        needs: parts of a Prediction it reads: ``"planes"``, ``"lanes"``, ``"shown_map"``, names of maps.
         gives: parts it adds; the step runs whenever something reads one of them, even if the user did not name it.
     """
 

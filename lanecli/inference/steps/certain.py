@@ -45,6 +45,9 @@ class Certain:
         name = uncertainty_maps(prediction.maps)[0]
         doubtful = doubt(name, prediction.maps[name]) > self._threshold
         class_map = np.where(doubtful, np.uint8(IGNORE_ID), prediction.class_map)
-        labels = None if prediction.labels is None else np.where(doubtful, np.uint8(IGNORE_ID), prediction.labels)
+        labels, cleaned = (
+            None if known is None else np.where(doubtful, np.uint8(IGNORE_ID), known)
+            for known in (prediction.labels, prediction.cleaned)
+        )
         maps = {**prediction.maps, DOUBTFUL: doubtful.astype(np.float32)}
-        return replace(prediction, class_map=class_map, labels=labels, maps=maps)
+        return replace(prediction, class_map=class_map, labels=labels, maps=maps, cleaned=cleaned)

@@ -1,4 +1,4 @@
-"""Lane lines: from each frame's class map, followed over the frames of a video."""
+"""Lane lines: from the class map that is shown of each frame, followed over the frames of a video."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lanecli.inference.prediction import Prediction
 from lanecli.inference.steps import StepContext
 from lanecli.labels import LabelMap
 from lanecli.lanes import LaneTracker, find_lanes
-from lanecli.lanes.classes import line_classes
+from lanecli.line_classes import line_classes
 
 _USUAL_RATE = 25.0
 
@@ -18,7 +18,7 @@ _USUAL_RATE = 25.0
 class LaneLines:
     """:func:`lanecli.lanes.find_lanes` on a picture, a :class:`lanecli.lanes.LaneTracker` on a video."""
 
-    needs: frozenset[str] = frozenset()
+    needs = frozenset({"shown_map"})
     gives = frozenset({"lanes"})
 
     def check(self, label_map: LabelMap) -> None:
@@ -33,10 +33,10 @@ class LaneLines:
         if not context.is_video:
             return _once
         tracker = LaneTracker(context.frame_rate or _USUAL_RATE)
-        return lambda p: replace(p, lanes=tracker.find(p.class_map, p.label_map, p.frame))
+        return lambda p: replace(p, lanes=tracker.find(p.shown_map, p.label_map, p.frame))
 
 
 def _once(prediction: Prediction) -> Prediction:
     frame = prediction.frame
-    lanes = find_lanes(prediction.class_map, prediction.label_map, frame.size, picture=frame)
+    lanes = find_lanes(prediction.shown_map, prediction.label_map, frame.size, picture=frame)
     return replace(prediction, lanes=lanes)
