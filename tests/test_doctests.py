@@ -36,7 +36,7 @@ MODULES = [
     "lanecli.labelmaps",
     "lanecli.labelmaps.lane",
     "lanecli.labels",
-    "lanecli.line_classes",
+    "lanecli.labelmaps.line_classes",
     "lanecli.lanes.files",
     "lanecli.lanes.find",
     "lanecli.lanes.lane",

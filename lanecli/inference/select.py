@@ -24,9 +24,9 @@ from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import Recipe
 from lanecli.inference.sinks.uncertainty import scale_of
+from lanecli.labelmaps.line_classes import line_classes
 from lanecli.labels import LabelMap
 from lanecli.lanes import find_lanes
-from lanecli.line_classes import line_classes
 from lanecli.media import Frame, Source, open_video, prefetch, read_picture, write_picture
 from lanecli.uncertainty.maps import doubt, map_kind, uncertainty_maps
 from lanecli.uncertainty.selection import SCORES, SPREADS, choose_frames, describe_frame, frame_scores

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanecli.geometry import Size
+from lanecli.labelmaps.line_classes import is_slot_coded
 from lanecli.labels import LabelMap
 from lanecli.lanes.evidence import Evidence
 from lanecli.lanes.grouping import Observations
 from lanecli.lanes.lane import Color, Style
-from lanecli.line_classes import is_slot_coded
 
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lanecli.errors import LaneError
 from lanecli.geometry import Size
+from lanecli.labelmaps.line_classes import is_slot_coded, line_classes
 from lanecli.labels import LabelMap
 from lanecli.lanes.appearance import class_names, colors, styles
 from lanecli.lanes.clutter import lines_to_keep
@@ -22,7 +23,6 @@ from lanecli.lanes.perspective import Perspective, find_perspective
 from lanecli.lanes.roles import find_roles
 from lanecli.lanes.runs import find_runs
 from lanecli.lanes.slots import find_slots
-from lanecli.line_classes import is_slot_coded, line_classes
 
 if TYPE_CHECKING:
     from lanecli.media.frame import Frame

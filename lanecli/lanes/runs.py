@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lanecli.line_classes import line_table
+from lanecli.labelmaps.line_classes import line_table
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]

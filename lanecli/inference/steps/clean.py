@@ -10,8 +10,8 @@ import numpy as np
 from lanecli.errors import InputError
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.steps import StepContext
+from lanecli.labelmaps.line_classes import line_classes
 from lanecli.labels import LabelMap
-from lanecli.line_classes import line_classes
 from lanecli.postprocess.clean import bonnet_edge, clean
 
 _EDGE_INTERVAL = 12  # in a video, the bonnet's edge is looked for in one of so many frames

@@ -8,9 +8,9 @@ from dataclasses import replace
 from lanecli.errors import InputError
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.steps import StepContext
+from lanecli.labelmaps.line_classes import line_classes
 from lanecli.labels import LabelMap
 from lanecli.lanes import LaneTracker, find_lanes
-from lanecli.line_classes import line_classes
 
 _USUAL_RATE = 25.0
 
