@@ -170,7 +170,7 @@ def trace_lines(
         observations, view, step, support = find_slots(scores if planes is None else planes, classes, prior)
     else:
         probability = None if planes is None else _line_probability(planes, classes, label_map)
-        runs = find_runs(scores, classes) if probability is None else find_runs((probability > 0.5).view(np.uint8))
+        runs = find_runs(*_mask_of(scores, probability, classes))
         view = find_perspective(runs, (width, height), prior)
         observations, step = group_fragments(runs, view, height), runs.step
         support = (
@@ -188,9 +188,14 @@ def trace_lines(
 def line_pixels(scores: np.ndarray, label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
     """Return (h, w) uint8 and the values of its line pixels, from a class map or probabilities."""
     planes, classes = _planes(scores), line_classes(label_map)
-    if planes is None or not classes:
-        return scores, classes
-    return (_line_probability(planes, classes, label_map) > 0.5).view(np.uint8), (1,)
+    probability = None if planes is None else _line_probability(planes, classes, label_map)
+    return _mask_of(scores, probability, classes)
+
+
+def _mask_of(
+    scores: np.ndarray, probability: np.ndarray | None, classes: tuple[int, ...]
+) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    return (scores, classes) if probability is None else ((probability > 0.5).view(np.uint8), (1,))
 
 
 def _planes(scores: np.ndarray) -> np.ndarray | None:

@@ -61,18 +61,18 @@ class Runs:
         return self.stop - self.start
 
 
-def find_runs(mask: NDArray[np.uint8], classes: tuple[int, ...] | None = None) -> Runs:
+def find_runs(mask: NDArray[np.uint8], classes: tuple[int, ...]) -> Runs:
     """Return the runs of line pixels, linked to fragments of at least two rows.
 
     Runs at the sides of the mask are omitted, because their true middle is unknown.
 
     Args:
         mask: (H, W) uint8.
-        classes: the values of line pixels; None means all but 0.
+        classes: the values of line pixels.
     """
     step = -(-mask.shape[0] // _MAX_ROWS)
-    if classes is not None and 0 in classes:
-        mask, classes = line_table(classes)[mask], None
+    if 0 in classes:
+        mask, classes = line_table(classes)[mask], (1,)
     left, top, width, rows = cv2.boundingRect(mask)  # includes other classes, which is cheaper than removing them first
     top = max(0, top - step)  # so that the examined rows do not depend on the box
     top -= (top - step // 2) % step if top >= step // 2 else 0
@@ -84,9 +84,7 @@ def find_runs(mask: NDArray[np.uint8], classes: tuple[int, ...] | None = None) -
     )  # wide enough that no run reaches into the next row, even with the tolerance of the links
     padded = np.zeros(rows * pitch + 1, np.bool_)
     into = padded[1:].reshape(rows, pitch)[:, :width]
-    if classes is None:
-        np.not_equal(looked_at, 0, out=into)
-    elif len(classes) == 1:
+    if len(classes) == 1:
         np.equal(looked_at, classes[0], out=into)
     else:
         into[:] = line_table(classes)[looked_at]

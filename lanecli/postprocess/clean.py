@@ -48,11 +48,31 @@ class _Parts:
     size: tuple[int, int]
 
 
+def bonnet_edge(picture: NDArray[np.uint8]) -> float | None:
+    """Return where the car's own bonnet or dashboard begins, as a share of the picture's height; None if none is seen.
+
+    It is the row at which most of ten strips side by side change their brightness.
+
+    Args:
+        picture: (H, W, 3) RGB or (H, W) luma, uint8.
+    """
+    rows = 90
+    small = cv2.resize(picture, (16 * _STRIPS, rows), interpolation=cv2.INTER_AREA)
+    grey = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    light = np.log(grey.astype(np.float32) + 8)
+    strips = np.median(light.reshape(rows, _STRIPS, 16), axis=2)
+    edges = (np.abs(strips[2:] - strips[:-2]) > _EDGE).astype(np.uint8)
+    votes = cv2.dilate(edges, np.ones((3, 1), np.uint8)).sum(1)  # for rows 1 to 88
+    votes[: int(_HIGHEST_BONNET * rows)] = 0
+    best = int(votes.argmax())
+    return (best + 1) / rows if votes[best] >= _AGREE else None
+
+
 def clean(
     class_map: NDArray[np.uint8],
     picture: NDArray[np.uint8],
     background: int = 0,
-    find_edge: Callable[[NDArray[np.uint8]], float | None] | None = None,
+    find_edge: Callable[[NDArray[np.uint8]], float | None] = bonnet_edge,
 ) -> NDArray[np.uint8]:
     """Remove the connected parts of the foreground that cannot be lane paint.
 
@@ -64,7 +84,7 @@ def clean(
         class_map: (H, W) uint8 train ids.
         picture: (H, W, 3) RGB or (H, W) luma, uint8, the frame they belong to.
         background: the class that removed parts are given.
-        find_edge: called with the picture where the upper edge of the bonnet matters; :func:`bonnet_edge` by default.
+        find_edge: called with the picture if the upper edge of the bonnet matters.
 
     Returns:
         (H, W) uint8; `class_map` itself if there is nothing to remove.
@@ -77,7 +97,7 @@ def clean(
     highest = (parts.top[lines & (parts.bottom > _HORIZON)] / class_map.shape[0]).min(initial=1.0)
     remove = parts.bottom < min(_SKY, highest)
     remove |= _specks(parts, ~remove)
-    remove |= _on_bonnet(parts, lines, lambda: (find_edge or bonnet_edge)(picture))
+    remove |= _on_bonnet(parts, lines, lambda: find_edge(picture))
     if not remove.any():
         return class_map
     cleaned = class_map.copy()
@@ -129,23 +149,3 @@ def _on_bonnet(parts: _Parts, lines: NDArray[np.bool_], find_edge: Callable[[], 
     if edge is None or (lines & (parts.high > _STEEP * height) & (parts.bottom > edge + _STEEP)).any():
         return np.zeros(len(flat), bool)
     return (flat & (parts.bottom > edge - 0.03)) | (small & (parts.top / height > edge + 0.01))
-
-
-def bonnet_edge(picture: NDArray[np.uint8]) -> float | None:
-    """Return where the car's own bonnet or dashboard begins, as a share of the picture's height; None if none is seen.
-
-    It is the row at which most of ten strips side by side change their brightness.
-
-    Args:
-        picture: (H, W, 3) RGB or (H, W) luma, uint8.
-    """
-    rows = 90
-    small = cv2.resize(picture, (16 * _STRIPS, rows), interpolation=cv2.INTER_AREA)
-    grey = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    light = np.log(grey.astype(np.float32) + 8)
-    strips = np.median(light.reshape(rows, _STRIPS, 16), axis=2)
-    edges = (np.abs(strips[2:] - strips[:-2]) > _EDGE).astype(np.uint8)
-    votes = cv2.dilate(edges, np.ones((3, 1), np.uint8)).sum(1)  # for rows 1 to 88
-    votes[: int(_HIGHEST_BONNET * rows)] = 0
-    best = int(votes.argmax())
-    return (best + 1) / rows if votes[best] >= _AGREE else None

@@ -26,7 +26,6 @@ def train_models(
     *,
     device: str = "auto",
     say: Callable[[str], None] = lambda _line: None,
-    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> Study:
     """Train the models that a study names under ``train``. Models that are trained already are not trained again.
 
@@ -36,7 +35,6 @@ def train_models(
         watch: returns the watcher of a run, by its name.
         device: as for training.
         say: called with a line about what is being done.
-        progress: called, while statistics are fitted, with the model and the numbers of pictures done and in all.
 
     Returns:
         The study with the names of model files in its methods: ``out/models/NAME/model.safetensors`` for a variant
@@ -57,7 +55,7 @@ def train_models(
         for name in method.models if method.uncertainty in _FITTED else ():
             if name in files and "log_density" not in read_spec(files[name]).outputs:
                 say(f"{name}: fitting the statistics of its features")
-                _fit(sweep, name, files[name], progress)
+                _fit(sweep, name, files[name])
     file_of_model = {name: str(file) for name, file in files.items()}
     methods = (replace(m, models=tuple(file_of_model.get(model, model) for model in m.models)) for m in study.methods)
     places = None if study.places is None else file_of_model.get(study.places, study.places)
@@ -82,9 +80,9 @@ def train_variants(
             raise InputError(f"'{row['variant']}' was not trained: {row['failed']}")
 
 
-def _fit(sweep: Sweep, name: str, model: Path, progress: Callable[[str, int, int], None]) -> None:
+def _fit(sweep: Sweep, name: str, model: Path) -> None:
     data = sweep.variants[name].configs[0].each_stage[-1].data
     if not data.root:
         raise InputError(f"'{name}' learns from rendered scenes; statistics need a dataset")
     roots = [Path(root) for root in data.root]
-    fit_density(model, roots, model, split=data.split, progress=lambda done, total: progress(name, done, total))
+    fit_density(model, roots, model, split=data.split)
