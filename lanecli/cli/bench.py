@@ -10,6 +10,7 @@ import typer
 from lanecli.cli.help import MODEL
 from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note
+from lanecli.hardware import let_threads_sleep
 
 _ARCHITECTURES, _TRAINING = "Architectures", "Training"
 EXAMPLES = """
@@ -129,9 +130,7 @@ def bench(
 
 def _training(settings: list[str], data: list[Path], device: str) -> tuple[dict[str, Any], list[str]]:
     """Measure training and return the document and the lines of its table."""
-    import os
-
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `lanecli train` does
+    let_threads_sleep()
     from lanecli.bench.training import DEFINITIONS, bench_training
 
     document = bench_training(settings, data, device=device, progress=lambda what: note(f"measuring {what} …"))

@@ -10,6 +10,7 @@ import typer
 from lanecli.cli.help import INPUT, MODEL, OUTPUT, SPEED, Command
 from lanecli.cli.options import DeviceOption, choice
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.hardware import let_threads_sleep
 
 app = typer.Typer(
     help="Learn how to combine several models, average their weights into one model, and compare ways of doing so.",
@@ -227,9 +228,7 @@ def study(
 
     The table has intervals; the same command continues an interrupted study.
     """
-    import os
-
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     from lanecli.cli.train_progress import watched_trainings
     from lanecli.ownership import owned
     from lanecli.report.ensemble_study import table_lines, write_table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from lanecli.cli.help import INPUT, OUTPUT
 from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note, progress_bar, say_above
 from lanecli.cli.table import Column, first_fitting_table, terminal_width, wrapped
+from lanecli.hardware import let_threads_sleep
 
 EXAMPLES = """
 lanecli sweep losses --data data/camvid --out runs/losses
@@ -42,7 +42,7 @@ def sweep(
     device: DeviceOption = "auto",
 ) -> None:
     """Train every variant of a sweep file alike and compare them; the same command continues a stopped sweep."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     import json as json_module
 
     from lanecli.cli.train import options

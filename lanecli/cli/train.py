@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json as json_module
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from lanecli.cli.help import INPUT, OUTPUT
 from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note, progress_bar, say_above
 from lanecli.cli.train_progress import SCORES, TerminalWatcher, progress_columns
+from lanecli.hardware import let_threads_sleep
 
 if TYPE_CHECKING:
     from lanecli.config import Config
@@ -98,8 +98,7 @@ def train(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a model; with nothing given, a small one on procedural road scenes."""
-    # torch's threads would otherwise spin and slow down those of the loader (measured up to 18 times)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     from lanecli.errors import InputError
 
     counts = {"members": members, "folds": folds, "boosting": boosting, "snapshots": snapshots}

@@ -10,6 +10,7 @@ import typer
 from lanecli.cli.help import INPUT, MODEL, OUTPUT, Command
 from lanecli.cli.options import DeviceOption
 from lanecli.cli.output import JsonOption, emit, note, progress_bar
+from lanecli.hardware import let_threads_sleep
 
 if TYPE_CHECKING:
     from lanecli.inference.study import Study
@@ -130,9 +131,7 @@ def study(
 
 def _trained(plan: Study, path: Path, device: str) -> Study:
     """Train the models of a study and return the study with them."""
-    import os
-
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     from lanecli.cli.train_progress import watched_trainings
     from lanecli.training.study_models import train_models
 
