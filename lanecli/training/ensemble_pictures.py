@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lanecli.data.dataset import PreparedPictures
-from lanecli.data.fingerprint import share_seen, shared_pictures
+from lanecli.data.fingerprint import shared_pictures
 from lanecli.data.manifest import MANIFEST, Sample, read_dataset
 from lanecli.data.unlabelled import find_pictures, holds_answers
 from lanecli.errors import InputError
 from lanecli.inference.recipe import Recipe
 from lanecli.labels import LabelMap
-from lanecli.modelfile import read_spec
 from lanecli.training.data import OWN_AVERAGE, TrainingData
 from lanecli.training.ensemble_study import EnsembleStudy, Training, classes_of
+from lanecli.training.pictures import refuse_trained_on
 
 
 def check_pictures(study: EnsembleStudy) -> None:
@@ -84,15 +84,6 @@ def _starts(training: Training) -> list[Path]:
 def model_files(models: Sequence[str]) -> list[Path]:
     """Return the files of models; for an ensemble file those of its members."""
     return [file for file in Recipe(tuple(models)).files() if file.suffix.lower() not in (".yaml", ".yml")]
-
-
-def refuse_trained_on(file: Path, name: str, samples: Sequence[Sample]) -> None:
-    """Raise InputError if the provenance of a model file shows that it was trained on some of `samples`."""
-    if share := share_seen(read_spec(file).provenance.get("trained_on"), samples):
-        raise InputError(
-            f"{file} was trained on {100 * share:.3g} % of the pictures of {name}: nothing is scored on pictures it "
-            "has seen"
-        )
 
 
 def _refuse_shared(name: str, samples: Sequence[Sample], other_name: str, others: Sequence[Sample]) -> None:

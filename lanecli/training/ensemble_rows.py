@@ -26,9 +26,10 @@ from lanecli.metrics import Truth
 from lanecli.metrics.bootstrap import paired_interval, pooled_iou, units_of
 from lanecli.metrics.calibration import CalibrationScores
 from lanecli.metrics.segmentation import PixelScores, intersection_and_union
-from lanecli.training.ensemble_pictures import model_files, refuse_trained_on
-from lanecli.training.ensemble_study import BEST, FITTED, SCORES, EnsembleStudy, Pictures, Row, classes_of
+from lanecli.training.ensemble_pictures import model_files
+from lanecli.training.ensemble_study import BEST, FITTED, SCORES, EnsembleStudy, Row, classes_of
 from lanecli.training.members import ENSEMBLE
+from lanecli.training.pictures import Pictures, refuse_trained_on
 from lanecli.training.soup import Soup, make_soup
 from lanecli.training.stacking import fit_stack
 

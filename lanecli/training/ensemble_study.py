@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lanecli.config import Config, load_config
-from lanecli.data.manifest import Sample, read_dataset
 from lanecli.errors import InputError
 from lanecli.inference.combiners import COMBINERS
 from lanecli.inference.ensemble_fit import CRITERIA
@@ -16,6 +15,7 @@ from lanecli.inference.study_file import read_mapping, refuse_unknown
 from lanecli.labels import LabelMap
 from lanecli.training.choice import choose
 from lanecli.training.members import ENSEMBLE, KINDS, Request, check
+from lanecli.training.pictures import Pictures
 from lanecli.training.sweep_file import check_name
 
 RUNS, FITTED, SCORES = "runs", "fitted", "scores"
@@ -25,23 +25,6 @@ FITS = ("weights", "blending", "stacking", "soup")
 _KEYS = ("data", "fit", "class", "train", "single", "rows", "out", "backend", "precision")
 _RUN_KEYS = (*KINDS, "bagging", "teacher", "set")
 _ROW_KEYS = ("models", "combine", "tta", "fit", "criterion", "inputs", "context")
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """A split of a prepared dataset."""
-
-    root: Path
-    split: str
-
-    @property
-    def name(self) -> str:
-        """Name of the set in tables and of its folder."""
-        return f"{self.root.name} {self.split}"
-
-    def samples(self) -> tuple[Sample, ...]:
-        """Return the samples. Raises InputError if there are none."""
-        return read_dataset(self.root).of_split(self.split)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from lanecli.training.failures import DivergedError
 from lanecli.training.loop import Run
 from lanecli.training.run_folder import begin_folder, is_new
 from lanecli.training.sweep_file import Sweep
+from lanecli.training.sweep_sets import score_on_sets
 from lanecli.training.sweep_table import summary, write_tables
 from lanecli.training.watcher import Watcher
 
@@ -51,7 +52,8 @@ def run_sweep(
 
     Returns:
         A row for each variant, from :func:`lanecli.training.sweep_table.summary`. Scores are those after the last
-        epoch, not those of the best one, so that no variant gains from a choice of epoch on the pictures that score it.
+        epoch, not those of the best one, so that no variant gains from a choice of epoch on the pictures that score it;
+        the sweep's own sets score the model that the run has kept (:func:`lanecli.training.sweep_sets.score_on_sets`).
         ``milliseconds`` is the time of one picture through the network in float32 on `device`, measured when all are
         trained and nothing else runs here; ``images_per_second`` is that of the whole training. ``failed`` says why a
         variant has no scores; it is tried again the next time, unless its loss was not finite.
@@ -76,6 +78,8 @@ def run_sweep(
             clock.add(time.perf_counter() - since if row.pop("trained", False) else None)
             if "failed" in row:
                 say(f"  failed: {row['failed']}")
+            else:
+                row |= score_on_sets(folder, sweep.sets, device=device, say=say)
             rows_by_name.setdefault(name, []).append(row)
             write_tables(_rows(rows_by_name), out)
         _refuse_if_none_was_built(rows_by_name)

@@ -2,7 +2,8 @@
 
 A sweep file is YAML with ``base`` (a configuration) and with ``variants`` (names with lists of ``key=value``
 overrides), ``grid`` (keys with lists of values; every combination is a variant), or both, which are then combined.
-``seeds: 3`` trains each variant with three seeds.
+``seeds: 3`` trains each variant with three seeds. ``sets``, a list of ``{root: DIR, split: NAME}``, has further
+datasets that the trained models are scored on.
 """
 
 from __future__ import annotations
@@ -21,8 +22,18 @@ from lanecli.data.manifest import safe_relative
 from lanecli.errors import InputError, did_you_mean
 from lanecli.overrides import Loader
 from lanecli.textfiles import read_yaml
+from lanecli.training.pictures import Pictures
 
 _LONGEST = 120  # characters of the name of a variant, which is also the name of a folder
+
+
+class SetEntry(BaseModel):
+    """A set that the trained models are scored on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    root: str
+    split: str = "val"
 
 
 class SweepFile(BaseModel):
@@ -37,6 +48,8 @@ class SweepFile(BaseModel):
     """The number of seeds, starting with that of the configuration, or a list of seeds."""
     speeds: bool = True
     """Whether to time the networks, one after the other, once all are trained."""
+    sets: list[SetEntry] = Field(default_factory=list)
+    """What the trained models are scored on besides their validation set."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +72,12 @@ class Sweep:
     Attributes:
         variants: the variants by name, in the order of the file.
         speeds: whether the networks are timed.
+        sets: what the trained models are scored on besides their validation set, each on its own.
     """
 
     variants: dict[str, Variant]
     speeds: bool = True
+    sets: tuple[Pictures, ...] = ()
 
 
 def read_sweep(path: Path, overrides: list[str]) -> Sweep:
@@ -103,7 +118,7 @@ def sweep_of(tree: Any, path: Path, overrides: list[str]) -> Sweep:
             variants[name] = Variant(name, tuple(_with_seeds(config, file.seeds)))
         except InputError as error:
             raise InputError(f"{path}, variant '{name}': {error}") from error
-    return Sweep(variants, file.speeds)
+    return Sweep(variants, file.speeds, _sets(file, path))
 
 
 def _checked(tree: Any, path: Path) -> SweepFile:
@@ -116,6 +131,15 @@ def _checked(tree: Any, path: Path) -> SweepFile:
         key = ".".join(map(str, fault["loc"]))
         hint = did_you_mean(key, SweepFile.model_fields) if fault["type"] == "extra_forbidden" else ""
         raise InputError(f"{path}: {key}: {fault['msg']}{hint}") from error
+
+
+def _sets(file: SweepFile, path: Path) -> tuple[Pictures, ...]:
+    sets = tuple(Pictures(Path(each.root), each.split) for each in file.sets)
+    if len({each.name for each in sets}) < len(sets):
+        raise InputError(f"{path}: sets: each set needs a folder name of its own")
+    for each in sets:
+        each.samples()  # reports what is missing before anything is trained
+    return sets
 
 
 def _combined(file: SweepFile, path: Path) -> list[tuple[str, list[str]]]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lanecli import atomic
+from lanecli.training.sweep_sets import MEAN_OF_SETS, ON_SET
 
 SCORES = ("lane_iou", "miou", "dice", "precision", "recall")
-"""The scores of a run that have a standard deviation over seeds; ``iou/CLASS`` has one, too."""
+"""The scores of a run that have a standard deviation over seeds; ``iou/CLASS`` and the scores on sets have one, too."""
 COSTS = ("parameters", "milliseconds", "images_per_second", "seconds")
 _TITLES = {
+    MEAN_OF_SETS: "mean of sets",
     "lane_iou": "foreground IoU",
     "miou": "mIoU",
     "dice": "Dice",
@@ -45,10 +47,10 @@ def summary(name: str, runs: Sequence[Row]) -> dict[str, Any]:
     if len(runs) == 1:
         return {"variant": name, **runs[0]}
     row: dict[str, Any] = {"variant": name, "seeds": len(done)}
-    for key in (*SCORES, *_classes(done), *COSTS):
+    for key in (*SCORES, *_classes(done), *_sets(done), *COSTS):
         values = [float(run[key]) for run in done if run.get(key) is not None]
         row[key] = statistics.fmean(values) if values else None
-        if key in SCORES or key.startswith("iou/"):
+        if key not in COSTS:
             row[key + _DEVIATION] = statistics.stdev(values) if len(values) > 1 else None
     if failed:
         row["failed"] = f"{len(failed)} of {len(runs)} seeds: {failed[0]['failed']}"
@@ -59,10 +61,11 @@ def title(rows: Sequence[Row]) -> str:
     """Return the caption of the table, which explains the scores."""
     seeds = max((row.get("seeds", 1) for row in rows), default=1)
     over = f"; mean ± standard deviation (n - 1) over {seeds} seeds" if seeds > 1 else ""
+    sets = " Scores on further sets: foreground IoU at the size of the pictures, and its mean over the sets."
     return (
         "Validation scores after the last epoch, at the network's size. Foreground IoU: pixels are summed over all "
         "pictures, then the mean is over the classes except background; mIoU includes background; Dice, precision and "
-        f"recall are means over the classes except background{over}."
+        f"recall are means over the classes except background{over}.{sets if _sets(rows) else ''}"
     )
 
 
@@ -88,7 +91,7 @@ def _csv(rows: Sequence[Row]) -> bytes:
 
 
 def table_lines(rows: Sequence[Row]) -> list[str]:
-    """Return the lines of the table in Markdown, with the best foreground IoU first."""
+    """Return the lines of the table in Markdown, the best variant first."""
     head, body = table_cells(rows, "±")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for cells in body:
@@ -98,7 +101,7 @@ def table_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def latex_lines(rows: Sequence[Row]) -> list[str]:
-    """Return the lines of the table for LaTeX, with the package booktabs and the best foreground IoU first."""
+    """Return the lines of the table for LaTeX, with the package booktabs, the best variant first."""
     head, body = table_cells(rows, "$\\pm$")
     lines = [f"% {title(rows)}", f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "\\toprule"]
     lines += [" & ".join(map(_latex, head)) + " \\\\", "\\midrule"]
@@ -115,23 +118,17 @@ def table_cells(rows: Sequence[Row], sign: str) -> tuple[list[str], list[list[st
     """Return the titles, and the cells of each row; a failed variant has two, its name and the reason."""
     classes = _classes(rows)
     known = [key for key in (*SCORES, *COSTS) if key in _TITLES and any(row.get(key) is not None for row in rows)]
-    keys = [*(key for key in known if key in SCORES), *(classes if len(classes) > 1 else ()), *known[_scores(known) :]]
-    head = ["variant", *(_TITLES.get(key, key.removeprefix("iou/")) for key in keys)]
-
-    def score(row: Row) -> float:
-        return -float(row.get("lane_iou") or 0)
-
+    scores = [key for key in known if key in SCORES]
+    keys = [*_sets(rows), *scores, *(classes if len(classes) > 1 else ()), *known[len(scores) :]]
+    head = ["variant", *(_TITLES.get(key, key.removeprefix("iou/").removeprefix(ON_SET)) for key in keys)]
+    decides = _decisive(rows)
     body = []
-    for row in sorted(rows, key=score):
-        if "failed" in row and row.get("lane_iou") is None:
+    for row in sorted(rows, key=lambda row: -float(row.get(decides) or 0)):
+        if "failed" in row and row.get(decides) is None:
             body.append([row["variant"], f"failed: {row['failed']}"])
         else:
             body.append([row["variant"], *(_cell(row, key, sign) for key in keys)])
     return head, body
-
-
-def _scores(keys: Sequence[str]) -> int:
-    return sum(key in SCORES for key in keys)
 
 
 def _cell(row: Row, key: str, sign: str) -> str:
@@ -150,6 +147,17 @@ def _classes(rows: Sequence[Row]) -> list[str]:
     return [key for key in keys if key != "iou/background"]
 
 
+def _sets(rows: Sequence[Row]) -> list[str]:
+    """Return the keys of the scores on sets, and that of their mean."""
+    keys = dict.fromkeys(key for row in rows for key in row if key.startswith(ON_SET) and not key.endswith(_DEVIATION))
+    return [*keys, MEAN_OF_SETS] if keys else []
+
+
+def _decisive(rows: Sequence[Row]) -> str:
+    """Return the key of the score that decides the order."""
+    return MEAN_OF_SETS if _sets(rows) else "lane_iou"
+
+
 def _line(text: str) -> str:
     return " ".join(text.split())
 
@@ -160,18 +168,19 @@ def _latex(text: str) -> str:
 
 
 def _plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw the foreground IoU of each variant as a bar, with its standard deviation over seeds."""
+    """Draw the score that decides the order of the variants as a bar for each, with its deviation over seeds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = sorted((row for row in rows if row.get("lane_iou") is not None), key=lambda row: float(row["lane_iou"]))
+    key = _decisive(rows)
+    shown = sorted((row for row in rows if row.get(key) is not None), key=lambda row: float(row[key]))
     if not shown:
         return
     figure = Figure(figsize=(8, 1 + 0.35 * len(shown)), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    deviations = [row.get("lane_iou" + _DEVIATION) or 0.0 for row in shown]
-    values = [float(row["lane_iou"]) for row in shown]
+    deviations = [row.get(key + _DEVIATION) or 0.0 for row in shown]
+    values = [float(row[key]) for row in shown]
     bars = axis.barh([row["variant"].replace("$", "\\$") for row in shown], values, color="#4c78a8", height=0.7)
     if any(deviations):
         axis.errorbar(values, range(len(shown)), xerr=deviations, fmt="none", ecolor="black", capsize=3)
@@ -179,7 +188,8 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
     seeds = max(row.get("seeds", 1) for row in shown)
     more = f", mean and standard deviation over {seeds} seeds" if seeds > 1 else ""
-    axis.set_title(f"foreground IoU after the last epoch{more}", fontsize=10)
+    what = "mean foreground IoU of the sets" if key == MEAN_OF_SETS else "foreground IoU after the last epoch"
+    axis.set_title(f"{what}{more}", fontsize=10)
     axis.set_xlim(0, min(1.0, 1.15 * max(max(v + d for v, d in zip(values, deviations, strict=True)), 0.01)))
     axis.grid(axis="x", alpha=0.3)
     part = io.BytesIO()

@@ -64,6 +64,45 @@ def test_variants_are_compared_and_not_trained_twice(cli: Cli, dataset: Path, tm
     assert (tmp_path / "o" / "ce" / "model.safetensors").stat().st_mtime_ns == before
 
 
+def test_models_are_scored_on_further_sets(cli: Cli, dataset: Path, tmp_path: Path) -> None:
+    for name, seed in (("near", 31), ("far", 32)):
+        synthesise(tmp_path / name, count=4, size=(96, 64), seed=seed, val=0.5, workers=1)
+    file, out = sweep_file(tmp_path / "s.yaml", ce=["loss=ce", "train.epochs=1"]), tmp_path / "o"
+    sets = [{"root": str(tmp_path / "near")}, {"root": str(tmp_path / "far"), "split": "train"}]
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "sets": sets, "seeds": 2, "speeds": False}))
+    done = cli("sweep", file, "--data", dataset, "--out", out, "--json")
+    assert done.code == 0, done.err
+    (row,) = done.json()
+    for run in row["runs"]:
+        assert run["mean_of_sets"] == pytest.approx((run["set/near val"] + run["set/far train"]) / 2)
+    assert row["mean_of_sets"] == pytest.approx(statistics.fmean(run["mean_of_sets"] for run in row["runs"]))
+    for name, folder, split in (("near val", "near", "val"), ("far train", "far", "train")):
+        line = ("--data", tmp_path / folder, "--split", split, "--precision", "fp32", "--backend", "torch", "--json")
+        alone = cli("evaluate", out / "ce" / "seed-1", *line).json()
+        assert row["runs"][1][f"set/{name}"] == pytest.approx(alone["miou_foreground"], abs=1e-9)
+    head = (out / "table.md").read_text().splitlines()[2]
+    assert head.startswith("| variant | near val | far train | mean of sets | foreground IoU |")
+    again = cli("sweep", file, "--data", dataset, "--out", out, "--json")
+    assert again.json() == done.json()
+    assert "scoring on" not in again.err
+    # pictures that the models were trained on
+    sets = [{"root": str(dataset), "split": "train"}]
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "sets": sets}))
+    refused = cli("sweep", file, "--data", dataset, "--out", out)
+    assert refused.code == 2
+    assert "was trained on 100 % of the pictures of 'scenes train'" in refused.err
+
+
+def test_the_mean_of_the_sets_decides_the_order() -> None:
+    rows = [
+        {"variant": name, "lane_iou": lane, "set/a": a, "set/b": b, "mean_of_sets": (a + b) / 2}
+        for name, lane, a, b in (("one", 0.9, 0.1, 0.2), ("two", 0.1, 0.3, 0.6))
+    ]
+    lines = table_lines(rows)
+    assert lines[0] == "| variant | a | b | mean of sets | foreground IoU |"
+    assert lines[2:] == ["| two | 0.300 | 0.600 | 0.450 | 0.100 |", "| one | 0.100 | 0.200 | 0.150 | 0.900 |"]
+
+
 def test_a_sweep_of_an_earlier_version_is_timed(cli: Cli, dataset: Path, tmp_path: Path) -> None:
     file, out = sweep_file(tmp_path / "s.yaml", ce=["train.epochs=1"]), tmp_path / "o"
     (row,) = cli("sweep", file, "--data", dataset, "--out", out, "--json").json()
