@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,11 @@ def refuse_unknown(data: Any, known: Sequence[str], where: str) -> None:
     for key in data:
         if key not in known:
             raise InputError(f"{where}: unknown key '{key}'{did_you_mean(str(key), known)}")
+
+
+def digest(file: Path) -> str:
+    """Return 16 hex digits for the content of a file, with which :func:`earlier` tells whether it changed."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def earlier(path: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:

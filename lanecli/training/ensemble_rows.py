@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from lanecli.inference.evaluate import on_dataset, score
 from lanecli.inference.prediction import Prediction
 from lanecli.inference.predictor import Predictor
 from lanecli.inference.recipe import Recipe
-from lanecli.inference.study_file import earlier, keep
+from lanecli.inference.study_file import digest, earlier, keep
 from lanecli.media import Frame, read_picture
 from lanecli.metrics import Truth
 from lanecli.metrics.bootstrap import paired_interval, pooled_iou, units_of
@@ -122,9 +121,9 @@ class Rows:
         return {**settings, "hold_out": fitted, "files": [self._digest(file) for file in files]}
 
     def _digest(self, file: Path) -> str:
-        """Return 16 hex digits for the content of a file, which is read once."""
+        """Return the digest of a file, which is read once."""
         if file not in self._digests:
-            self._digests[file] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+            self._digests[file] = digest(file)
         return self._digests[file]
 
     def _model(self, name: str) -> str:

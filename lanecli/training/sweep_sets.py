@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from lanecli.data.manifest import MANIFEST, read_dataset
 from lanecli.inference.evaluate import score
 from lanecli.inference.recipe import Recipe
-from lanecli.inference.study_file import earlier, keep
+from lanecli.inference.study_file import digest, earlier, keep
 from lanecli.metrics.segmentation import PixelScores
 from lanecli.training.pictures import Pictures, refuse_trained_on
 
@@ -38,13 +37,12 @@ def score_on_sets(
     Raises:
         InputError: the model has other classes than a set, or was trained on pictures of it.
     """
+    if not sets:
+        return {}
     file = run / "model.safetensors"
-    scores: dict[str, float] = {}
+    model, scores = digest(file), {}
     for pictures in sets:
-        asked = {
-            "data": [str(pictures.root), pictures.split, _digest(pictures.root / MANIFEST)],
-            "model": _digest(file),
-        }
+        asked = {"data": [str(pictures.root), pictures.split, digest(pictures.root / MANIFEST)], "model": model}
         target = run / _FOLDER / f"{pictures.name}.json"
         if (result := earlier(target, asked)) is None:
             refuse_trained_on(file, f"'{pictures.name}'", pictures.samples())
@@ -54,8 +52,4 @@ def score_on_sets(
             found = score(predictor, read_dataset(pictures.root), pictures.split, [PixelScores])
             result = keep(target, asked, {"iou": found["miou_foreground"]})
         scores[ON_SET + pictures.name] = float(result["iou"])
-    return scores | ({MEAN_OF_SETS: statistics.fmean(scores.values())} if scores else {})
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return scores | {MEAN_OF_SETS: statistics.fmean(scores.values())}

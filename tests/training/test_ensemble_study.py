@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +17,7 @@ import yaml
 from plain_roads import plain_roads
 from samples import SMALL_RUN, Outcome
 
+from lanecli.config import load_config
 from lanecli.data.fingerprint import shared_pictures
 from lanecli.data.manifest import read_dataset, write_dataset
 from lanecli.errors import InputError
@@ -246,6 +249,18 @@ def test_the_shipped_studies_can_be_read(path: Path, data: Path, tmp_path: Path)
     assert named == {*study.trainings, "best"}
     assert {row.fit for row in study.rows.values()} == {None, "weights", "blending", "stacking", "soup"}
     assert {"logit_mean", "vote"} <= {row.combine for row in study.rows.values()}
+
+
+@pytest.mark.parametrize("path", sorted((configs_folder() / "studies").glob("ensembles*.yaml")), ids=lambda p: p.stem)
+def test_members_start_from_what_the_comments_train(path: Path) -> None:
+    start = path.with_name("scenes-start.yaml")
+    members = load_config(tree=yaml.safe_load(path.read_text())["train"]["base"]).model
+    comments = (path.read_text() + start.read_text()).replace("\\\n#", "")
+    lines = [shlex.split(line) for line in re.findall(r"lanecli train (.*)", comments)]
+    (words,) = [line for line in lines if line[line.index("--out") + 1] == members.weights]
+    assert words[0] == "configs/studies/scenes-start.yaml"
+    trained = load_config(start, [word for word in words if "=" in word]).model
+    assert (trained.name, trained.encoder, trained.args) == (members.name, members.encoder, members.args)
 
 
 def test_the_class_is_one_of_the_datasets(data: Path, tmp_path: Path) -> None:
