@@ -26,8 +26,9 @@ class ModelConfig(Section):
     """A model file or shipped model from which training starts; with other classes the head is not taken from it."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Dropout rate, in training and for Monte-Carlo dropout; None takes the default of the architecture."""
-    spectral_norm: bool = False
-    """Divide the encoder's weights by their largest singular value, so that feature density detects new input."""
+    spectral_norm: bool | float = Field(False, ge=0)
+    """Divide the encoder's weights by their largest singular value, so that feature density detects new input. A number
+    such as 3 divides only weights above it, down to it."""
     args: dict[str, Any] = Field(default_factory=dict)
 
 

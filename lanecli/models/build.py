@@ -28,7 +28,7 @@ from lanecli.models.dropout import check_rate
 from lanecli.models.norms import tolerate_single_values
 from lanecli.models.outputs import BASIC_OUTPUTS, OUTPUTS, Output
 from lanecli.models.registry import MODELS, default_encoder
-from lanecli.models.spectral import normalise_spectrum
+from lanecli.models.spectral import as_originals, check_bound, estimate_norms, is_estimate, normalise_spectrum
 
 _AUXILIARY = "architecture.auxiliary."
 _SPARE = 1 << 26  # values: a quarter of a gigabyte
@@ -170,8 +170,9 @@ def build_network(spec: ModelSpec, encoder_weights: str | None = None) -> Networ
     )
     tolerate_single_values(architecture)
     if spectral_norm:
+        check_bound(spectral_norm)
         for part in architecture.encoders():
-            normalise_spectrum(part)
+            normalise_spectrum(part, float(spectral_norm))
     return Network(architecture, spec).to(memory_format=torch.channels_last)
 
 
@@ -221,7 +222,8 @@ def load_weights(
     *,
     state: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Load the weights of a model file into `network`. Auxiliary heads that the file lacks keep their initial values.
+    """Load the weights of a model file into `network`. Auxiliary heads that the file lacks keep their initial values. A
+    spectrally normalised network also takes the weights of a plain one, and normalises them.
 
     Args:
         network: the network to fill.
@@ -235,6 +237,9 @@ def load_weights(
     """
     state = read_weights(path) if state is None else state
     wanted: dict[str, torch.Tensor] = network.state_dict()
+    if newly_normalised := (originals := as_originals(state, wanted)).keys() != state.keys():
+        state = originals
+        wanted = {name: tensor for name, tensor in wanted.items() if name in state or not is_estimate(name)}
     if path.suffix.lower() == ".onnx":  # a graph lacks what it does not use: step counters, idle encoder stages
         wanted = {name: tensor for name, tensor in wanted.items() if name in state}
     wanted = {name: tensor for name, tensor in wanted.items() if name in state or not name.startswith(_AUXILIARY)}
@@ -248,6 +253,8 @@ def load_weights(
         kind = type(network.architecture).__name__
         raise InputError(f"{path}: holds no weight of a {kind}: the file was not exported by lanecli")
     network.load_state_dict({name: state[name] for name in wanted}, strict=False)
+    if newly_normalised:
+        estimate_norms(network)
 
 
 def _is_head(theirs: torch.Tensor | None, ours: torch.Tensor, classes: tuple[int, int]) -> bool:

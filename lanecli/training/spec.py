@@ -27,10 +27,10 @@ def build_spec(config: Config, data: TrainingData) -> ModelSpec:
     spec = ModelSpec(MODELS.canonical(model.name), arguments, data.label_map, data.model_geometry(config))
     if model.weights is not None:
         start = read_spec(find_model(model.weights, prefer=".safetensors"))
-        # these two do not change which weights a model has
+        # the first two do not change which weights a model has, and plain weights can be normalised
+        free = {"dropout", "auxiliary"} | ({"spectral_norm"} - start.arguments.keys())
         ours, theirs = (
-            {key: value for key, value in each.arguments.items() if key not in ("dropout", "auxiliary")}
-            for each in (spec, start)
+            {key: value for key, value in each.arguments.items() if key not in free} for each in (spec, start)
         )
         if (start.architecture, theirs) != (spec.architecture, ours):
             raise InputError(

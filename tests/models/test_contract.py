@@ -24,7 +24,7 @@ from lanecli.models.build import Network, build_network, load_weights, network_f
 from lanecli.models.dropout import dropout_sampling
 from lanecli.models.idle import freeze_idle
 from lanecli.models.registry import MODELS
-from lanecli.models.spectral import without_spectral_norm
+from lanecli.models.spectral import estimate_norms, without_spectral_norm
 
 NAMES = list(MODELS)
 AUXILIARY = {
@@ -226,6 +226,35 @@ def test_spectral_norm_is_saved_copied_and_folded(name: str, tmp_path: Path) -> 
         for key in normalised:
             largest = torch.linalg.matrix_norm(plain.get_submodule(key).weight.flatten(1), ord=2)
             assert largest < 1.5, key  # exactly 1 where the power iteration has converged
+
+
+@slow_but("linknet", "erfnet")
+def test_a_bound_of_the_spectral_norm_divides_only_larger_weights(name: str, tmp_path: Path) -> None:
+    start, bound = build_small(name), 2.0
+    with torch.no_grad():
+        for layer in (layer for part in start.architecture.encoders() for layer in part.modules()):
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                layer.weight *= 4 * torch.rand(()) / torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2)
+    write_safetensors(tmp_path / "plain.safetensors", start.state_dict(), spec_of(name))
+    network = build_small(name, spectral_norm=bound)
+    load_weights(network, tmp_path / "plain.safetensors")
+    network.train().logits(noise(2, 64, 64))
+    for _ in range(5):
+        estimate_norms(network)
+    folded, larger = without_spectral_norm(network).requires_grad_(False), 0
+    start.requires_grad_(False)
+    for key, layer in start.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            was, now = (
+                torch.linalg.matrix_norm(each.weight.flatten(1), ord=2) for each in (layer, folded.get_submodule(key))
+            )
+            inside = any(layer is inner for part in start.architecture.encoders() for inner in part.modules())
+            larger += bool(inside and was > bound)
+            assert now == pytest.approx(float(was.clamp_max(bound) if inside else was), rel=0.02), key
+    assert larger
+    for unusable in (-1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="spectral_norm is true, or the largest norm"):
+            build_small(name, spectral_norm=unusable)
 
 
 @slow_but("linknet", "fcn8s", "unet_classic", "setr_naive", "deeplabv3_cascade", "bisenetv2")

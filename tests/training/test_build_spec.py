@@ -58,7 +58,7 @@ def test_a_contradiction_is_refused() -> None:
     assert spec_for("model.dropout=0.2", "model.args.dropout=0.2").arguments["dropout"] == 0.2
 
 
-def test_dropout_and_auxiliary_heads_may_differ_from_the_start(tmp_path: Path) -> None:
+def test_dropout_auxiliary_heads_and_new_spectral_norms_may_differ_from_the_start(tmp_path: Path) -> None:
     def start(**arguments: Any) -> str:
         path = tmp_path / "start.safetensors"
         spec = ModelSpec("pspnet", {"encoder": "resnet18", **arguments}, label_map("lane"), Geometry((64, 32)))
@@ -68,5 +68,8 @@ def test_dropout_and_auxiliary_heads_may_differ_from_the_start(tmp_path: Path) -
     assert spec_for("model.name=pspnet", "model.dropout=0.3", start(auxiliary=False)).arguments["dropout"] == 0.3
     with pytest.raises(InputError, match="asks for pspnet"):
         spec_for("model.name=pspnet", start(encoder_depth=3))
-    with pytest.raises(InputError, match="asks for pspnet"):
-        spec_for("model.name=pspnet", "model.spectral_norm=true", start())
+    spectral = spec_for("model.name=pspnet", "model.spectral_norm=3", start())
+    assert spectral.arguments["spectral_norm"] == 3
+    for other in ("true", "false"):
+        with pytest.raises(InputError, match="asks for pspnet"):
+            spec_for("model.name=pspnet", f"model.spectral_norm={other}", start(spectral_norm=3.0))
