@@ -10,10 +10,12 @@ import typer
 from lanecli.cli.help import INPUT, MODEL, OUTPUT
 from lanecli.cli.output import JsonOption, emit, progress_bar
 from lanecli.cli.uncertainty import source_and_target
+from lanecli.errors import InputError
 
 EXAMPLES = """
 lanecli calibrate runs/train --data data/held-out
 lanecli calibrate lane --data data/mine --out lane-mine.safetensors
+lanecli calibrate runs/all --temperature 1.7
 """
 
 
@@ -23,12 +25,21 @@ def calibrate(
         typer.Argument(metavar="MODEL", help="A model file, run folder or shipped model.", rich_help_panel=MODEL),
     ],
     data: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(metavar="DIR", help="A dataset the model was not trained on; repeatable.", rich_help_panel=INPUT),
-    ],
+    ] = None,
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Split of the dataset to fit on.", rich_help_panel=INPUT)
     ] = "val",
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T",
+            help="Write this temperature instead of fitting one, such as that of the same model before it was also "
+            "trained on the pictures it was fitted on.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -41,10 +52,19 @@ def calibrate(
     json: JsonOption = False,
 ) -> None:
     """Fit the temperature that calibrates a model's probabilities. No pixel changes its class."""
+    if (temperature is None) == (not data):
+        raise InputError("calibrate needs either --data to fit on, or --temperature")
     source, target = source_and_target(model, out, overwrite)
 
     from lanecli.inference.fitting import calibrate as fit
+    from lanecli.inference.fitting import set_temperature
 
+    if temperature is not None:
+        before = set_temperature(source, temperature, target)
+        line = f"{target}  (temperature {temperature:.4g}, before {before:.4g})"
+        emit({"file": str(target), "temperature": temperature, "temperature_before": before}, [line], json)
+        return
+    assert data
     with progress_bar() as bar:
         task = bar.add_task("logits")
         fitted = fit(

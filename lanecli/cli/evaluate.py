@@ -168,10 +168,12 @@ def _cell(value: float | None) -> str:
 def class_table(scores: dict[str, Any]) -> list[str]:
     """Return the pixel scores of each class and their means, as lines."""
     width = max(len(name) for name in scores["iou"])
-    lines = [f"{'class':{width}}    IoU    Dice  precision  recall"]
+    borders = scores.get("boundary_f1")
+    lines = [f"{'class':{width}}    IoU    Dice  precision  recall{'  boundary F1' if borders else ''}"]
     for name in scores["iou"]:
         row = [_cell(scores[key][name]) for key in ("iou", "dice", "precision", "recall")]
-        lines.append(f"{name:{width}}  {row[0]}  {row[1]}     {row[2]}  {row[3]}")
+        border = f"       {_cell(borders[name])}" if borders else ""
+        lines.append(f"{name:{width}}  {row[0]}  {row[1]}     {row[2]}  {row[3]}{border}")
     lines.append(f"mIoU {_cell(scores['miou'])} with background, {_cell(scores['miou_foreground'])} without")
     lines.append(f"pixel accuracy {_cell(scores['pixel_accuracy'])}")
     return lines

@@ -183,6 +183,24 @@ def calibrate(
     return Fitted(written, (), figures)
 
 
+def set_temperature(model: Path, temperature: float, out: Path) -> float:
+    """Write a model file with another temperature, and return the one it had.
+
+    Args:
+        model: a model file.
+        temperature: the new temperature.
+        out: the .safetensors file to write; may be `model`.
+
+    Raises:
+        InputError: the temperature is not a number above 0, or `out` is not a .safetensors file.
+    """
+    if not 0 < temperature < float("inf"):
+        raise InputError(f"the temperature must be a number above 0, not {temperature}")
+    network, spec = _open_model(model, out)
+    write_safetensors(out, network.state_dict(), replace(spec, temperature=temperature))
+    return spec.temperature
+
+
 def _calibration_error(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
     """Return the expected calibration error of softmax(logits / T), logits (C, n) and truth (n,)."""
     shares = np.exp((logits - logits.max(0)) / temperature)

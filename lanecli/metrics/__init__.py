@@ -80,6 +80,11 @@ METRICS.add(
     summary="IoU, Dice, precision, recall and pixel accuracy from one confusion matrix",
 )
 METRICS.add(
+    "boundary",
+    "lanecli.metrics.boundary:BoundaryScores",
+    summary="how many boundary pixels of each class are met within 2 px",
+)
+METRICS.add(
     "calibration",
     "lanecli.metrics.calibration:CalibrationScores",
     summary="negative log-likelihood, Brier score, expected calibration error",

@@ -182,6 +182,21 @@ def test_a_runs_own_model_is_rewritten(folder, cli, tmp_path):
     assert "log_density" in read_spec(run / "model.safetensors").outputs
 
 
+def test_a_temperature_can_be_written_as_it_is(folder, cli, tmp_path):
+    out = tmp_path / "warm.safetensors"
+    done = cli("calibrate", folder / "fitted.safetensors", "--temperature", "1.7", "--out", out, "--json")
+    assert done.json() == {"file": str(out), "temperature": 1.7, "temperature_before": 1.0}
+    before, after = read_spec(folder / "fitted.safetensors"), read_spec(out)
+    assert (after.temperature, after.outputs) == (1.7, before.outputs)
+    weights = read_weights(folder / "fitted.safetensors")
+    assert all((tensor == weights[name]).all() for name, tensor in read_weights(out).items())
+    for wrong in (["--temperature", "0"], ["--temperature", "nan"], [], ["--temperature", "1", "--data", out]):
+        refused = cli("calibrate", folder / "fitted.safetensors", *wrong, "--out", out, "--overwrite")
+        assert refused.code == 2
+        assert "temperature" in refused.err
+    assert read_spec(out).temperature == 1.7
+
+
 def test_evaluate_scores_the_uncertainty(folder, cli):
     done = cli("evaluate", folder / "fitted.safetensors", "--data", folder / "data", "--split", "train", "--precision",
                "fp32", "--uncertainty", "density", "--json")  # fmt: skip
