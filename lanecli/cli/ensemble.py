@@ -162,8 +162,12 @@ def soup(
         ),
     ],
     data: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="A dataset for the statistics of batch normalisation.", rich_help_panel=INPUT),
+        list[Path],
+        typer.Option(
+            metavar="DIR",
+            help="A dataset for the statistics of batch normalisation; repeatable.",
+            rich_help_panel=INPUT,
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The .safetensors file.", rich_help_panel=OUTPUT)],
     split: Annotated[
@@ -200,7 +204,7 @@ def soup(
     lines = [
         f"{out}  (mean of {figures['models']} models)",
         f"statistics of {figures['norm_layers']} layers computed again on {figures['pictures']} pictures",
-        f"next:   lanecli evaluate {out} --data {data}",
+        f"next:   lanecli evaluate {out} --data {data[0]}",
     ]
     emit({"file": str(out), **figures}, lines, json)
 

@@ -1,5 +1,5 @@
-"""How well the borders of classes are met: the boundary F1 of Csurka et al. 2013, "What is a good evaluation measure for
-semantic segmentation?", with a fixed tolerance in pixels and counts that are pooled over all pictures.
+"""How well the borders of classes are met: the boundary F1 of Csurka et al. 2013, "What is a good evaluation measure
+for semantic segmentation?", with a fixed tolerance in pixels and counts that are pooled over all pictures.
 """
 
 from __future__ import annotations

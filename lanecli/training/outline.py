@@ -34,6 +34,11 @@ def outline(run: Run, *, data: bool = True) -> list[str]:
             f"warning: no validation set (split '{config.data.val_split}'): there will be no scores, and the model of "
             "the last epoch is kept; prepare the data with --split train=0.8,val=0.2, or set data.val_split"
         )
+    if run.stages[0].asks_average and not config.model.weights:
+        lines.append(
+            "warning: the run labels data.unlabelled itself before it knows the classes, which can end in nothing: "
+            "start from a trained model with model.weights=MODEL"
+        )
     return lines
 
 

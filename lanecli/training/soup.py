@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import ConcatDataset, Subset
 
 from lanecli.data.dataset import EvaluationSet, PreparedPictures
 from lanecli.data.fingerprint import fingerprint, join_fingerprints
@@ -18,6 +20,7 @@ from lanecli.errors import InputError
 from lanecli.inference.evaluate import geometry_on
 from lanecli.modelfile import ModelSpec, read_spec, read_weights, write_safetensors
 from lanecli.models.build import build_network
+from lanecli.models.spectral import estimate_norms
 from lanecli.shipped import find_model
 from lanecli.training.batches import batches
 from lanecli.training.device import pick_device
@@ -43,7 +46,7 @@ class Soup:
 
 def make_soup(
     models: Sequence[str],
-    root: Path,
+    roots: Path | Sequence[Path],
     out: Path,
     *,
     split: str = "train",
@@ -58,15 +61,15 @@ def make_soup(
 
     Args:
         models: model files, run folders or names of shipped models, all of one architecture.
-        root: a prepared dataset with the same classes, for the statistics.
+        roots: prepared datasets with the same classes, for the statistics. The pictures of several are mixed.
         out: the .safetensors file to write.
-        split: the split of the dataset to use.
+        split: the split of the datasets to use.
         batch: number of pictures per batch.
         device: as for training.
         progress: called with the number of pictures that are done, and of all pictures.
 
     Raises:
-        InputError: the models differ in more than their weights, or the dataset has other classes.
+        InputError: the models differ in more than their weights, or a dataset has other classes.
     """
     if len(models) < 2:
         raise InputError("a soup needs two models or more")
@@ -76,20 +79,27 @@ def make_soup(
     specs = [read_spec(file) for file in files]
     for model, spec in zip(models[1:], specs[1:], strict=True):
         _check_alike(models[0], specs[0], model, spec)
-    dataset = read_dataset(root)
-    if not dataset.label_map.same_classes(specs[0].label_map):
-        raise InputError(
-            f"{root} has classes {', '.join(dataset.label_map.names)}; "
-            f"the models have {', '.join(specs[0].label_map.names)}"
-        )
-    samples = dataset.of_split(split)
+    datasets = [read_dataset(root) for root in ([roots] if isinstance(roots, Path) else roots)]
+    for dataset in datasets:
+        if not dataset.label_map.same_classes(specs[0].label_map):
+            raise InputError(
+                f"{dataset.root} has classes {', '.join(dataset.label_map.names)}; "
+                f"the models have {', '.join(specs[0].label_map.names)}"
+            )
+    samples = [sample for dataset in datasets for sample in dataset.of_split(split)]
     fitted = any(spec.outputs or spec.temperature != 1 for spec in specs)
     plain = replace(specs[0], temperature=1.0, outputs={}, unknown={})
     network = build_network(plain)
     network.load_state_dict(mean_weights(files, network.state_dict()))
+    estimate_norms(network)  # the mean of singular vectors is none
     torch_device = pick_device(device)
     network.to(torch_device)
-    items = EvaluationSet(PreparedPictures(samples, dataset.label_map), geometry_on(dataset, plain.geometry))
+    items = _mixed(
+        [
+            EvaluationSet(PreparedPictures(each.of_split(split), each.label_map), geometry_on(each, plain.geometry))
+            for each in datasets
+        ]
+    )
     read = (pictures.to(torch_device) for pictures, _ in batches(items, batch, 0))
     layers = renew_statistics(network, read, lambda done: progress(done, len(samples)))
     statistics = [fingerprint(samples)] if layers else []
@@ -104,6 +114,14 @@ def make_soup(
     note = "the temperature and fitted statistics of the models do not hold for the soup: fit them again"
     lost = (note,) if fitted else ()
     return Soup(spec, lost, {"models": len(models), "norm_layers": layers, "pictures": len(samples)})
+
+
+def _mixed(sets: Sequence[EvaluationSet]) -> EvaluationSet | Subset[Any]:
+    """Return the pictures of all sets in a fixed random order, or those of a single set as they are."""
+    if len(sets) == 1:
+        return sets[0]
+    every: ConcatDataset[Any] = ConcatDataset(sets)  # type: ignore[arg-type]
+    return Subset(every, np.random.default_rng(0).permutation(len(every)).tolist())
 
 
 def _check_alike(first: str, one: ModelSpec, second: str, other: ModelSpec) -> None:

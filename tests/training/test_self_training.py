@@ -18,7 +18,9 @@ from lanecli.config import load_config
 from lanecli.errors import InputError
 from lanecli.labelmaps import label_map
 from lanecli.labels import LabelClass, LabelMap
+from lanecli.modelfile import write_safetensors
 from lanecli.training import batch_loss, epoch_pictures, loop
+from lanecli.training.outline import outline
 from lanecli.training.pseudo_labels import pseudo_labels
 from lanecli.training.watcher import SilentWatcher
 
@@ -109,6 +111,16 @@ def test_the_students_labels_are_the_teachers_answers_to_the_calm_picture(
         assert (seen[0][number] == wanted).mean() > 0.999  # ties of equal logits aside
         assert item[0].shape == item[2].shape
         assert asked[number] or set(np.unique(item[1])) <= {0, 1, 255}
+
+
+def test_self_training_from_nothing_is_warned_of(scenes: Path, roads: Path, tmp_path: Path) -> None:
+    first = begin(scenes, tmp_path / "first", f"data.unlabelled={roads}")
+    assert any("from a trained model with model.weights" in line for line in outline(first))
+    write_safetensors(tmp_path / "start.safetensors", first.network.state_dict(), first.stages[0].spec)
+    start = f"model.weights={tmp_path / 'start.safetensors'}"
+    for number, overrides in enumerate(([start, f"data.unlabelled={roads}"], [])):
+        later = begin(scenes, tmp_path / f"later-{number}", *overrides)
+        assert not any("model.weights" in line for line in outline(later) if line.startswith("warning"))
 
 
 def test_self_training_resumes_bit_for_bit(scenes: Path, roads: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lanecli.labelmaps import label_map
 from lanecli.media import read_picture
 from lanecli.modelfile import ModelSpec, read_spec, write_safetensors
 from lanecli.models.build import build_network, network_from_file
+from lanecli.models.spectral import without_spectral_norm
 from lanecli.training.soup import renew_statistics
 
 Cli = Callable[..., Outcome]
@@ -87,6 +88,41 @@ def test_a_soup_of_one_model_twice_is_that_model(cli: Cli, roads: Path, tmp_path
     one, other = load_file(file), load_file(tmp_path / "s.safetensors")
     assert all(torch.equal(one[name], other[name]) for name in one if "running_" not in name and "num_b" not in name)
     assert cli("evaluate", tmp_path / "s.safetensors", "--data", roads, "--json").code == 0
+
+
+def test_statistics_of_several_datasets_are_of_all_their_pictures(cli: Cli, roads: Path, tmp_path: Path) -> None:
+    other = plain_roads(tmp_path / "other", train=3, val=1, seed=9)
+    seen = fingerprint(read_dataset(roads).of_split("val"))
+    file = saved(tmp_path / "m.safetensors", 0, provenance={"trained_on": seen})
+    made = {}
+    for name, sets in (("one", [roads]), ("both", [roads, other]), ("again", [roads, other])):
+        out = tmp_path / f"{name}.safetensors"
+        data = [word for root in sets for word in ("--data", root)]
+        done = cli("ensemble", "soup", file, file, *data, "--out", out, "--batch", 8, "--json")
+        assert done.code == 0, done.err
+        assert done.json()["pictures"] == 5 + 3 * (len(sets) - 1)
+        made[name] = load_file(out)
+    differ = {n for n in made["one"] if not torch.equal(made["one"][n], made["both"][n])}
+    assert any("running_mean" in name for name in differ)
+    assert all(torch.equal(made["both"][name], made["again"][name]) for name in made["both"])
+    assert (
+        share_seen(read_spec(tmp_path / "both.safetensors").provenance["trained_on"], read_dataset(other).samples) > 0
+    )
+
+
+def test_spectral_norms_of_a_soup_are_those_of_its_weights(cli: Cli, roads: Path, tmp_path: Path) -> None:
+    files = [saved(tmp_path / f"{n}.safetensors", n, args={"spectral_norm": 0.5}) for n in range(2)]
+    out = tmp_path / "soup.safetensors"
+    assert cli("ensemble", "soup", *files, "--data", roads, "--out", out).code == 0
+    network = without_spectral_norm(network_from_file(out)[0])
+    assert network.architecture.encoders()
+    norms = [
+        float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2))
+        for part in network.architecture.encoders()
+        for layer in part.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    assert max(norms) == pytest.approx(0.5, rel=0.1)
 
 
 def test_a_network_without_statistics_reads_nothing() -> None:
