@@ -94,9 +94,6 @@ def _write_pictures(root: Path) -> None:
 def _write_layouts(root: Path) -> None:
     camvid_tree(root / "CamVid")
     comma_tree(root / "comma10k")
-    for folder in ("imgs", "masks"):  # a device of the validation part of docs/weights.md
-        for path in (root / "comma10k" / folder).glob("0009_*"):
-            path.rename(path.with_name(path.name.replace("0085e9e41513078a", "836d09212ac1b8fa")))
     competition_tree(root / "ApolloScape")
     tusimple_tree(root / "TUSimple")
     layouts = root / "layouts"

@@ -34,6 +34,7 @@ SWEEPS = [
     # the whole networks of all models take minutes
     pytest.param(path, marks=pytest.mark.slow if path.stem == "models" else (), id=path.stem)
     for path in sorted((configs_folder() / "sweeps").glob("*.yaml"))
+    if path.stem != "weights"  # tests/test_weights_page.py runs it on data of its own
 ]
 
 TWO_STEPS = [

@@ -17,10 +17,11 @@ from lanecli.config import Config, load_config
 from lanecli.errors import InputError
 from lanecli.losses import LOSSES
 from lanecli.models.registry import MODELS
-from lanecli.overrides import split_words
+from lanecli.overrides import Loader, split_words
 from lanecli.shipped import find_config
+from lanecli.textfiles import read_yaml
 from lanecli.training.optim import OPTIMISERS, SCHEDULES
-from lanecli.training.sweep_file import read_sweep
+from lanecli.training.sweep_file import sweep_of
 
 Cli = Callable[..., Outcome]
 FREE = ("config", "overrides")
@@ -93,7 +94,9 @@ def configurations(context: Any) -> list[Config]:
         if path is None:
             assert file.endswith(".yaml"), f"there is no sweep {file}"
             return [load_config(overrides=overrides)]
-        return [variant.configs[0] for variant in read_sweep(path, overrides).variants.values()]
+        tree = read_yaml(path, Loader)
+        tree.pop("sets", None)  # datasets, which are not there
+        return [variant.configs[0] for variant in sweep_of(tree, path, overrides).variants.values()]
     if name == "show" and values["overrides"]:
         return [load_config(find_config(values["model"]), values["overrides"])]
     return [load_config(overrides=values["settings"] or [])] if name == "bench" else []

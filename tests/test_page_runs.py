@@ -23,6 +23,7 @@ WALKED = {
     "docs/comparison.md": "tests/test_ways.py::test_a_comparison_ends_in_the_table",
     "docs/course.md": "tests/test_ways.py::test_a_course_ends_in_the_submission",
     "docs/own-camera.md": "tests/test_ways.py::test_ones_own_camera_ends_in_a_script_of_ones_own",
+    "docs/weights.md": "tests/test_weights_page.py::test_the_page_from_data_to_the_files",
     "docs/submission.md": "tests/test_submission_page.py::test_the_page_from_download_to_submission",
 }
 """Pages whose shell blocks a test runs from the first line to the last."""
@@ -72,8 +73,6 @@ FIRST = {
     "runs/train --data data/camvid",
     "lanecli train tusimple data.unlabelled=roads/ teacher=answers --out runs/from-answers": "predict roads "
     "--model runs/a --save probabilities --out answers",
-    "lanecli train configs/weights/distilled.yaml --out runs/distilled": "predict data/roads --model runs/a "
-    "--save probabilities --out answers/ensemble",
 }
 """What a page does before a command, where it is not in the workspace."""
 
@@ -144,26 +143,21 @@ def interrupt(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 SLOW = {
     "lanecli evaluate --uncertainty …",
     "lanecli evaluate runs/five/ensemble.yaml --data data/tusimple",
-    "lanecli evaluate runs/repainted --data data/camvid --json",
     "lanecli evaluate runs/tusimple --data data/tusimple",
     "lanecli predict drive.mp4 --model ens.yaml",
     "lanecli predict drive.mp4 --model runs/bags/ensemble.yaml",
     "lanecli select drive.mp4 --top 10 --out frames --export cvat",
     "lanecli select drives/ --top 50 --out next --export cvat",
-    "lanecli synth data/synthetic --count 400 --size 768x432 --seed 8000000 --val 0",
     "lanecli synth scenes",
     "lanecli train --data DIR",
     "lanecli train --folds N",
     "lanecli train --resume runs/five",
-    "lanecli train --resume runs/repainted",
     "lanecli train --resume runs/tusimple",
     "lanecli train --resume runs/unet",
     "lanecli train CONFIG --boosting 3",
     "lanecli train CONFIG --members 5 --bagging",
     "lanecli train CONFIG --members 5",
     "lanecli train apolloscape train.epochs=1 data.geometry.size=240x80",
-    "lanecli train configs/weights/distilled.yaml --out runs/distilled",
-    "lanecli train configs/weights/repainted.yaml --out runs/repainted",
     "lanecli train tusimple --folds 5 --out runs/unet",
     "lanecli train tusimple --members 5 --bagging --out runs/bags",
     "lanecli train tusimple --members 5 --out runs/five",

@@ -173,6 +173,14 @@ def soup(
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Split of the dataset to use.", rich_help_panel=INPUT)
     ] = "train",
+    keep_statistics: Annotated[
+        bool,
+        typer.Option(
+            "--keep-statistics",
+            help="Average the statistics of the models, too, which fits models that are close to one another.",
+            rich_help_panel=INPUT,
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=OUTPUT)
     ] = False,
@@ -193,6 +201,7 @@ def soup(
             model,
             data,
             out,
+            renew=not keep_statistics,
             split=split,
             batch=batch,
             device=device,
@@ -203,7 +212,9 @@ def soup(
     figures = result.figures
     lines = [
         f"{out}  (mean of {figures['models']} models)",
-        f"statistics of {figures['norm_layers']} layers computed again on {figures['pictures']} pictures",
+        "statistics averaged, too"
+        if keep_statistics
+        else f"statistics of {figures['norm_layers']} layers computed again on {figures['pictures']} pictures",
         f"next:   lanecli evaluate {out} --data {data[0]}",
     ]
     emit({"file": str(out), **figures}, lines, json)

@@ -49,6 +49,7 @@ def make_soup(
     roots: Path | Sequence[Path],
     out: Path,
     *,
+    renew: bool = True,
     split: str = "train",
     batch: int = 8,
     device: str = "auto",
@@ -63,6 +64,8 @@ def make_soup(
         models: model files, run folders or names of shipped models, all of one architecture.
         roots: prepared datasets with the same classes, for the statistics. The pictures of several are mixed.
         out: the .safetensors file to write.
+        renew: whether to compute the statistics again; otherwise they are the means of those of the models, which fits
+            models that are close to one another, and nothing is read.
         split: the split of the datasets to use.
         batch: number of pictures per batch.
         device: as for training.
@@ -101,7 +104,7 @@ def make_soup(
         ]
     )
     read = (pictures.to(torch_device) for pictures, _ in batches(items, batch, 0))
-    layers = renew_statistics(network, read, lambda done: progress(done, len(samples)))
+    layers = renew_statistics(network, read, lambda done: progress(done, len(samples))) if renew else 0
     statistics = [fingerprint(samples)] if layers else []
     seen = join_fingerprints([*(spec.provenance.get("trained_on") for spec in specs), *statistics])
     provenance = {

@@ -90,6 +90,17 @@ def test_a_soup_of_one_model_twice_is_that_model(cli: Cli, roads: Path, tmp_path
     assert cli("evaluate", tmp_path / "s.safetensors", "--data", roads, "--json").code == 0
 
 
+def test_statistics_can_be_the_means_of_those_of_the_models(cli: Cli, roads: Path, tmp_path: Path) -> None:
+    files = [saved(tmp_path / f"{n}.safetensors", n) for n in range(2)]
+    out = tmp_path / "soup.safetensors"
+    done = cli("ensemble", "soup", *files, "--data", roads, "--out", out, "--keep-statistics", "--json")
+    assert done.code == 0, done.err
+    (one, other), made = [load_file(file) for file in files], load_file(out)
+    for name in made:
+        if made[name].is_floating_point():
+            torch.testing.assert_close(made[name], (one[name] + other[name]) / 2)
+
+
 def test_statistics_of_several_datasets_are_of_all_their_pictures(cli: Cli, roads: Path, tmp_path: Path) -> None:
     other = plain_roads(tmp_path / "other", train=3, val=1, seed=9)
     seen = fingerprint(read_dataset(roads).of_split("val"))
