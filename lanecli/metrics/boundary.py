@@ -59,10 +59,13 @@ class BoundaryScores(Metric):
         """Count one picture."""
         counted = truth.mask != IGNORE_ID
         for number in range(len(self._map.classes)):
-            ours, theirs = (
-                boundary((ids >> number & 1) == 1 if self._map.multilabel else ids == number, counted)
+            regions = [
+                (ids >> number & 1) == 1 if self._map.multilabel else ids == number
                 for ids in (prediction.class_map, truth.mask)
-            )
+            ]
+            if not any(region.any() for region in regions):
+                continue  # most classes of a large label map are not in a picture
+            ours, theirs = (boundary(region, counted) for region in regions)
             self.counts["boundary"][:, number] += [
                 np.count_nonzero(ours & cv2.dilate(theirs, _DISC)),
                 np.count_nonzero(ours),

@@ -65,7 +65,7 @@ def make_soup(
         roots: prepared datasets with the same classes, for the statistics. The pictures of several are mixed.
         out: the .safetensors file to write.
         renew: whether to compute the statistics again; otherwise they are the means of those of the models, which fits
-            models that are close to one another, and nothing is read.
+            models that are close to one another, and no picture is read.
         split: the split of the datasets to use.
         batch: number of pictures per batch.
         device: as for training.
@@ -105,10 +105,11 @@ def make_soup(
     )
     read = (pictures.to(torch_device) for pictures, _ in batches(items, batch, 0))
     layers = renew_statistics(network, read, lambda done: progress(done, len(samples))) if renew else 0
+    pictures = len(samples) if renew else 0
     statistics = [fingerprint(samples)] if layers else []
     seen = join_fingerprints([*(spec.provenance.get("trained_on") for spec in specs), *statistics])
     provenance = {
-        "soup": {"models": [Path(model).name for model in models], "pictures": len(samples), "split": split},
+        "soup": {"models": [Path(model).name for model in models], "pictures": pictures, "split": split},
         "trained_on": seen,
         "versions": versions(),
     }
@@ -116,7 +117,7 @@ def make_soup(
     write_safetensors(out, network.state_dict(), spec)
     note = "the temperature and fitted statistics of the models do not hold for the soup: fit them again"
     lost = (note,) if fitted else ()
-    return Soup(spec, lost, {"models": len(models), "norm_layers": layers, "pictures": len(samples)})
+    return Soup(spec, lost, {"models": len(models), "norm_layers": layers, "pictures": pictures})
 
 
 def _mixed(sets: Sequence[EvaluationSet]) -> EvaluationSet | Subset[Any]:

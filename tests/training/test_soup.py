@@ -95,6 +95,7 @@ def test_statistics_can_be_the_means_of_those_of_the_models(cli: Cli, roads: Pat
     out = tmp_path / "soup.safetensors"
     done = cli("ensemble", "soup", *files, "--data", roads, "--out", out, "--keep-statistics", "--json")
     assert done.code == 0, done.err
+    assert (done.json()["norm_layers"], done.json()["pictures"]) == (0, 0)
     (one, other), made = [load_file(file) for file in files], load_file(out)
     for name in made:
         if made[name].is_floating_point():
