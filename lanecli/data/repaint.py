@@ -152,12 +152,12 @@ def _resembling_road(picture: np.ndarray, ring: np.ndarray, open_to: np.ndarray,
     lab = cv2.cvtColor(cv2.GaussianBlur(picture, (0, 0), max(1.0, width / 500)), cv2.COLOR_RGB2LAB).astype(np.float32)
     seen = lab[ring]
     middle, spread = np.median(seen, 0), seen.std(0)
-    distance = np.abs(lab - middle) / np.maximum(spread, (14.0, 3.0, 3.0)) / (2.2, 2.5, 2.5)
-    like = ((distance.max(2) < 1) & open_to).astype(np.uint8)
-    like[: max(0, horizon)] = 0
+    reach = np.maximum(spread, (14.0, 3.0, 3.0)) * (2.2, 2.5, 2.5)
+    like = (cv2.inRange(lab, middle - reach, middle + reach) > 0) & open_to
+    like[: max(0, horizon)] = False
     size = max(3, width // 160) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    like = cv2.morphologyEx(cv2.morphologyEx(like, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
+    like = cv2.morphologyEx(cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
     labels = cv2.connectedComponents(like)[1]
     beside = np.bincount(labels[ring], minlength=labels.max() + 1) > 0
     beside[0] = False  # the component of all other pixels
@@ -310,12 +310,12 @@ def _paint_line(
     seen &= whole[labels]
     if np.count_nonzero(seen) < 0.0002 * mask.size:
         return
-    shade = _texture(view, across, rng)
-    ground = cv2.GaussianBlur(picture, (0, 0), 1.2).astype(np.float32)
     rows, columns = np.nonzero(cover > 0.02)
+    shade = _texture(view, height, rows, across[rows, columns], rng)
+    ground = cv2.GaussianBlur(picture, (0, 0), 1.2)
     alpha = cover[rows, columns, None]
     under = picture[rows, columns].astype(np.float32)
-    painted = under + ground[rows, columns] * (shade[rows, columns] - 1)
+    painted = under + ground[rows, columns].astype(np.float32) * (shade - 1)
     # cameras compress highlights: on a bright road, paint is less bright than its ratio suggests
     painted = np.where(painted > 215, 215 + 40 * (1 - np.exp(-(painted - 215) / 40)), painted)
     picture[rows, columns] = np.clip(under + alpha * (painted - under), 0, 255).astype(np.uint8)
@@ -349,20 +349,32 @@ def _draw_strip(cover: np.ndarray, across: np.ndarray, rows: np.ndarray, middle:
     if len(rows) < 2:
         return
     outline = np.concatenate([np.stack([middle - thick / 2, rows], 1), np.stack([middle + thick / 2, rows], 1)[::-1]])
-    strip = np.zeros(cover.shape, np.uint8)
-    cv2.fillPoly(strip, [np.rint(np.clip(outline, -9999, 9999) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    top, bottom = max(0, int(rows.min()) - 1), int(rows.max()) + 3  # most dashes are a small part of the picture
+    points = np.rint(np.clip(outline, -9999, 9999) * 16).astype(np.int32) - np.array((0, 16 * top), np.int32)
+    strip = np.zeros_like(cover[top:bottom], np.uint8)
+    cv2.fillPoly(strip, [points], 255, cv2.LINE_AA, 4)
     ys, xs = np.nonzero(strip)
     if not len(ys):
         return
+    drawn, ys = strip[ys, xs], ys + top
     centre, wide = np.interp(ys, rows, middle), np.interp(ys, rows, thick)
     # a strip thinner than a pixel covers only part of it
-    cover[ys, xs] = np.maximum(cover[ys, xs], strip[ys, xs] / 255 * np.minimum(1, wide))
+    cover[ys, xs] = np.maximum(cover[ys, xs], drawn / 255 * np.minimum(1, wide))
     across[ys, xs] = np.clip((xs - centre) / np.maximum(wide, 1) + 0.5, 0, 1)
 
 
-def _texture(view: RoadEstimate, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return (H, W, 3) float32 ratios of the paint's brightness to the road's, sampled from the picture's own paint."""
-    height = across.shape[0]
+def _texture(
+    view: RoadEstimate, height: int, at: np.ndarray, across: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return (N, 3) float32 ratios of the paint's brightness to the road's, sampled from the picture's own paint.
+
+    Args:
+        view: the estimate for the picture.
+        height: number of the picture's rows.
+        at: (N,) the row of each pixel.
+        across: (N,) the pixel's position across the line, 0..1.
+        rng: the random stream.
+    """
     # neighbouring rows of the bank are from the same line, so consecutive rows keep its pattern of wear
     start = int(rng.integers(len(view.paint)))
     steps = np.cumsum(rng.random(height) < 0.7) + start
@@ -376,4 +388,4 @@ def _texture(view: RoadEstimate, across: np.ndarray, rng: np.random.Generator) -
         tint = (1.06, 0.97, 0.66) if kind < 0.15 else (1.0, 1.0, 1.0)
         rows = np.maximum(rows.mean(2, keepdims=True) * np.array(tint, np.float32), 0.8)
     bins = np.rint(across * (_BINS - 1)).astype(np.int32)
-    return np.asarray(rows[np.arange(height)[:, None], bins], np.float32)
+    return np.asarray(rows[at, bins], np.float32)

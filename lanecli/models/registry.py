@@ -38,12 +38,14 @@ _MANET = "Fan et al., 10.1109/ACCESS.2020.3025372"
 _DEEPLAB3PLUS = "Chen et al., arXiv 1802.02611"
 _DECONVNET = "Noh et al., arXiv 1505.04366"
 _ERFNET = "Romera et al., 10.1109/TITS.2017.2750080"
+_SUBPIXEL = "Shi et al., arXiv 1609.05158"
 _VIT = "tu-vit_tiny_patch16_224"
 _SWIN = "tu-swin_tiny_patch4_window7_224"
 
 _TABLE: tuple[tuple[str, str, str, str, int, str, str | None], ...] = (
     # name, module, summary, paper, year, family, encoder
     ("unet", "smp_models", "encoder-based U-Net", "Ronneberger et al., arXiv 1505.04597", 2015, "smp", "resnet18"),
+    ("unet_lite", "unet_lite", "added skips, sub-pixel head", _SUBPIXEL, 2016, "real-time", "tu-efficientnet_lite0"),
     ("unetplusplus", "smp_models", "nested dense skips", "Zhou et al., arXiv 1807.10165", 2018, "smp", "resnet18"),
     ("manet", "smp_models", "multi-scale attention", _MANET, 2020, "smp", "resnet18"),
     ("linknet", "smp_models", "additive skips", "Chaurasia & Culurciello, arXiv 1707.03718", 2017, "smp", "resnet18"),

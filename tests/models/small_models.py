@@ -19,6 +19,7 @@ _SETR = {"width": 0.25, "depth": 4}
 
 SMALL: dict[str, dict[str, Any]] = {
     "unet": _TINY | _DECODER,
+    "unet_lite": _TINY | _DECODER,
     "unetplusplus": _TINY | _DECODER,
     "manet": _TINY | _DECODER,
     "linknet": _TINY,
