@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 import timm
 import torch
 from miniature_files import picture
@@ -43,7 +47,7 @@ ROWS = {
 def test_every_step_is_valid_and_named(path: Path) -> None:
     config = load_config(path)
     assert f"`configs/weights/{path.name}`" in TEXT
-    assert config.model.name == "unet"
+    assert config.model.name in ("unet", "unet_lite")
     for stage in config.each_stage:
         for folder in (*stage.data.root, *stage.data.unlabelled):
             assert folder in TEXT, f"{folder} is a folder the page does not make"
@@ -62,10 +66,27 @@ def test_every_row_of_the_table_is_the_configuration_of_its_step(step: str) -> N
     assert {*SWEEP["variants"]} == {*ROWS.values(), "repainting, twice as long"}
 
 
-def test_the_script_for_another_teacher_is_python() -> None:
-    (script,) = blocks("weights.md", "python")
-    compile(script, "docs/weights.md", "exec")
-    assert "probabilities=" in script
+def test_the_scripts_are_python_and_write_what_training_reads() -> None:
+    for script in blocks("weights.md", "python"):
+        compile(script, "docs/weights.md", "exec")
+        assert "probabilities=" in script
+
+
+def test_the_blend_is_its_formula(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    marks = {name: rng.uniform(0.05, 0.95, (512, 896)).astype(np.float16) for name in ("views", "lane")}
+    for name, mark in marks.items():
+        (tmp_path / "answers" / name / "a").mkdir(parents=True)
+        path = tmp_path / "answers" / name / "a" / "b.probabilities.npz"
+        np.savez_compressed(path, probabilities=np.stack([1 - mark, mark]))
+    (script,) = (block for block in blocks("weights.md", "python") if "def blend" in block)
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    blended = np.load(tmp_path / "answers" / "blend" / "a" / "b.probabilities.npz")["probabilities"]
+    teacher, own = (scipy.special.logit(marks[name].astype(np.float64)) for name in ("views", "lane"))
+    (share, shift) = re.search(r"logit \*teacher\* \+ ([½¾]|) ?logit \*run\* \+ ([½¾1])", TEXT).groups()
+    value = {"½": 0.5, "¾": 0.75, "": 1.0, "1": 1.0}
+    expected = scipy.special.expit(teacher + value[share] * own + value[shift])
+    np.testing.assert_allclose(blended[1], expected, atol=2e-3)
 
 
 @pytest.mark.slow
@@ -82,7 +103,7 @@ def test_the_page_from_data_to_the_files(cli: Callable[..., Outcome], tmp_path: 
     planes[0] = 1
     for name in ("data/free/a.jpg", "data/roads/a.jpg", "data/roads/b.jpg"):
         picture(tmp_path / name, (96, 64))
-        for teacher in ("teacher", "blend", "blend-2"):
+        for teacher in ("teacher", "views", "blend"):
             answer = tmp_path / "answers" / teacher / Path(name).with_suffix(".probabilities.npz").name
             answer.parent.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(answer, probabilities=planes)
@@ -104,7 +125,7 @@ def test_the_page_from_data_to_the_files(cli: Callable[..., Outcome], tmp_path: 
     table = (tmp_path / "runs" / "weights" / "table.md").read_text()
     assert "failed" not in table
     assert all(f"| {row} |" in table for row in ROWS.values())
-    spec = read_spec(tmp_path / "lane-plus.onnx")
+    spec = read_spec(tmp_path / "lane.onnx")
     assert spec.temperature != 1
     assert {"log_density", "neco"} <= set(spec.outputs)
 

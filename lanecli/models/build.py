@@ -229,7 +229,7 @@ def load_weights(
         network: the network to fill.
         path: the model file.
         classes: number of classes of the file's model and of `network`, where they differ on purpose. Tensors with one
-            entry per class, that is the head, then keep their initial values.
+            entry per class, or a few, that is the head, then keep their initial values.
         state: the weights of the file, if they have been read already.
 
     Raises:
@@ -261,6 +261,7 @@ def _is_head(theirs: torch.Tensor | None, ours: torch.Tensor, classes: tuple[int
     return (
         theirs is not None
         and theirs.ndim == ours.ndim > 0
-        and (len(theirs), len(ours)) == classes
+        and len(theirs) != len(ours)
+        and len(theirs) * classes[1] == len(ours) * classes[0]  # a sub-pixel head has several entries per class
         and theirs.shape[1:] == ours.shape[1:]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from small_models import build_small, spec_of
 
 from lanecli.errors import InputError
-from lanecli.models.build import build_network
+from lanecli.modelfile import write_safetensors
+from lanecli.models.build import build_network, load_weights
 from lanecli.models.unet_lite import UNetLite, unet_lite
 
 
@@ -86,3 +88,15 @@ def test_sub_pixels_are_in_order() -> None:
         model.classifier.bias.copy_(torch.arange(8.0))
         logits = model.classify(torch.zeros(1, model.feature_channels, 2, 3), [], torch.Size((4, 6)))
     assert torch.equal(logits[0, 1], torch.tensor([[4.0, 5.0], [6.0, 7.0]]).repeat(2, 3))
+
+
+def test_other_classes_leave_only_the_head(tmp_path: Path) -> None:
+    start, network = build_small("unet_lite"), build_small("unet_lite", classes=3)
+    with torch.no_grad():
+        for tensor in start.state_dict().values():
+            tensor.add_(1)
+    write_safetensors(tmp_path / "start.safetensors", start.state_dict(), spec_of("unet_lite"))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    load_weights(network, tmp_path / "start.safetensors", (2, 3))
+    kept = {name for name, tensor in network.state_dict().items() if torch.equal(tensor, before[name])}
+    assert kept == {"architecture.classifier.weight", "architecture.classifier.bias"}
