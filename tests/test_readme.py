@@ -28,5 +28,5 @@ def test_the_table_has_every_architecture_with_its_measured_costs() -> None:
     table = {row[0]: row[5:] for row in rows if row[0] in MODELS}
     assert set(table) == set(MODELS)
     for name, facts in read_facts()["models"].items():
-        costs = facts["parameters"] / 1e6, facts["macs"] / 1e9, facts["ms"]["openvino"]["fp32"]
-        assert table[name] == [f"{costs[0]:.1f}", f"{costs[1]:.1f}", f"{costs[2]:.0f}"], name
+        ms = f"{facts['ms']['openvino']['fp32']:.0f}" if "ms" in facts else "–"  # added after the machine was there
+        assert table[name] == [f"{facts['parameters'] / 1e6:.1f}", f"{facts['macs'] / 1e9:.1f}", ms], name
