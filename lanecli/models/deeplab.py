@@ -12,19 +12,17 @@ has the stride, and not its first 1x1 convolution.
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-from lanecli.errors import InputError, did_you_mean
+from lanecli.errors import InputError
 from lanecli.models.architecture import Architecture, upsampled
-from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown, scaled
+from lanecli.models.building import is_weight_file, refuse_unknown, scaled
+from lanecli.models.encoders import build_encoder
 from lanecli.models.registry import default_encoder
 from lanecli.models.vgg import VGG16, build_vgg16, fully_connected, initialise, initialise_scores
-from lanecli.models.weights import load_encoder_weights
 
 
 def _outputs(encoder: Any) -> int:
@@ -158,7 +156,7 @@ class DeepLabV3Cascade(Architecture):
         return [self.encoder, self.cascade]
 
 
-def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float, stride: int) -> nn.Module:
+def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float, stride: int) -> Any:
     """Build an smp encoder at `stride`; for a width other than 1, timm's ResNet with fewer channels in its stages."""
     arguments: dict[str, Any] = {}
     if width != 1.0:
@@ -166,17 +164,7 @@ def _resnet(model: str, encoder: str, encoder_weights: str | None, width: float,
         arguments["channels"] = tuple(scaled(channels, width) for channels in (64, 128, 256, 512))
         if encoder_weights is not None and not is_weight_file(encoder_weights):
             raise InputError(f"weights '{encoder_weights}' of encoder '{encoder}' need model.width 1, not {width}")
-    names = smp.encoders.get_encoder_names()
-    if not encoder.startswith("tu-") and encoder not in names:
-        raise InputError(f"unknown encoder '{encoder}'{did_you_mean(encoder, names)}")
-    weights_name = published_weights(encoder, encoder_weights)
-    with encoder_errors(model, encoder, encoder_weights):
-        built: nn.Module = smp.encoders.get_encoder(
-            encoder, depth=5, weights=weights_name, output_stride=stride, **arguments
-        )
-    if is_weight_file(encoder_weights):
-        load_encoder_weights(built, Path(str(encoder_weights)).expanduser())
-    return built
+    return build_encoder(model, encoder, encoder_weights, output_stride=stride, **arguments)
 
 
 def deeplabv1(

@@ -9,19 +9,17 @@ convolution (Shi et al., arXiv 1609.05158) computes the logits of each 2x2 pixel
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lanecli.errors import InputError, did_you_mean
+from lanecli.errors import InputError
 from lanecli.models.architecture import Architecture
-from lanecli.models.building import encoder_errors, is_weight_file, published_weights, refuse_unknown
+from lanecli.models.building import refuse_unknown
+from lanecli.models.encoders import build_encoder
 from lanecli.models.registry import default_encoder
-from lanecli.models.weights import load_encoder_weights
 
 _CHANNELS = (160, 96, 64, 32, 16)
 
@@ -89,22 +87,7 @@ def unet_lite(
     if len(channels) != 5 or not all(isinstance(c, int) and c > 0 for c in channels):
         raise InputError(f"decoder_channels of 'unet_lite' must be five numbers of at least 1, not {list(channels)}")
     name = encoder or str(default_encoder("unet_lite"))
-    return UNetLite(_encoder(name, encoder_weights), classes, channels, arguments.get("dropout", 0.0))
-
-
-def _encoder(name: str, weights: str | None) -> Any:
-    """Build an smp encoder of five stages."""
-    with encoder_errors("unet_lite", name, weights):
-        try:
-            encoder = smp.encoders.get_encoder(name, depth=5, weights=published_weights(name, weights))
-        except KeyError as error:
-            raise InputError(
-                f"unknown encoder '{name}'{did_you_mean(name, smp.encoders.get_encoder_names())}"
-            ) from error
-        if len(encoder.out_channels) != 6 or encoder.output_stride != 32:
-            raise InputError(
-                f"model 'unet_lite' needs an encoder with maps at 1/2 to 1/32 of the picture, unlike '{name}'"
-            )
-    if is_weight_file(weights):
-        load_encoder_weights(encoder, Path(str(weights)).expanduser())
-    return encoder
+    built = build_encoder("unet_lite", name, encoder_weights)
+    if len(built.out_channels) != 6 or built.output_stride != 32:
+        raise InputError(f"model 'unet_lite' needs an encoder with maps at 1/2 to 1/32 of the picture, unlike '{name}'")
+    return UNetLite(built, classes, channels, arguments.get("dropout", 0.0))
