@@ -24,10 +24,16 @@ class ExponentialAverage:
 
     @torch.no_grad()
     def update(self, network: Network) -> None:
-        """Move the average towards `network`. Buffers, such as the statistics of batch norm, are copied."""
+        """Move the average towards `network`, weights and statistics of batch norm alike. Other buffers are copied.
+
+        Statistics of the last batches alone would be noisy, and would not fit weights of many batches.
+        """
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))  # at the start the average forgets faster
         for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
             mine.lerp_(theirs.detach().to(mine.dtype), 1 - decay)
-        for buffer, current in zip(self.network.buffers(), network.buffers(), strict=True):
-            buffer.copy_(current)
+        for (name, buffer), current in zip(self.network.named_buffers(), network.buffers(), strict=True):
+            if name.endswith(("running_mean", "running_var")):
+                buffer.lerp_(current.to(buffer.dtype), 1 - decay)
+            else:
+                buffer.copy_(current)
