@@ -172,7 +172,7 @@ class TrainConfig(Section):
     clip: float | None = Field(1.0, gt=0)
     """The largest norm of the gradient; larger ones are scaled down."""
     ema: float | None = Field(None, gt=0, lt=1)
-    """Decay of the moving average of weights and statistics of batch norm, which is validated and saved as the model."""
+    """Decay of the moving average of weights and statistics of batch norm that is validated and saved as the model."""
     seed: int = Field(0, ge=0)
     compile: bool = False
     """Compile the network, which takes time at the start. On a CPU this makes steps no faster (docs/training.md)."""
